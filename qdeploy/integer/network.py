@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The integer network: the one meaning that every back end must reproduce."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from qdeploy.errors import InternalError, UserError
+from qdeploy.integer.tensors import Tensor
+from qdeploy.integer.weights import Integers, Weights
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Node:
+    """One operator.
+
+    Attributes:
+        name: the layer as in the PyTorch model, unique in the network ("conv1").
+        input: name of the input tensor.
+        output: name of the output tensor.
+        origin: names of the nodes of the source file that became this one.
+    """
+
+    name: str
+    input: str
+    output: str
+    origin: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """Name of the operator, for people."""
+        return type(self).__name__
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Convolution(Node):
+    """2-D convolution of [C, H, W], weights [O, C/groups, KH, KW], padding value `pad_code`.
+
+    `pads` are top, left, bottom, right, as in the ONNX operator Conv.
+    """
+
+    weights: Weights
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilations: tuple[int, int] = (1, 1)
+    groups: int = 1
+    pad_code: int = 0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Linear(Node):
+    """Fully connected layer on [C], weights [O, C]: y = W x."""
+
+    weights: Weights
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Threshold(Node):
+    """MultiThreshold: y = base + step · #{t : x >= thresholds[c, t]}.
+
+    Attributes:
+        thresholds: int64 [C or 1, T], ascending along T. A threshold that no value reaches lies
+            one above the input range, one that all values reach at or below its lower end.
+        base: int64 [C or 1], the output where no threshold is reached.
+        step: int64 [C or 1], added for each threshold reached; negative where the scale was.
+    """
+
+    thresholds: Integers
+    base: Integers
+    step: Integers
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MaxPool(Node):
+    """Maximum over windows of [C, H, W]; no padding."""
+
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Flatten(Node):
+    """[C, H, W] -> [C·H·W] in the order c, h, w (PyTorch's)."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ArgMax(Node):
+    """[C] -> [1]: index of the first largest element."""
+
+
+@dataclass(frozen=True, eq=False)
+class InputQuantizer:
+    """The boundary where real inputs become integers: code = low + step · #{b : x >= b}.
+
+    Attributes:
+        boundaries: float32 [levels - 1], ascending; each is the smallest float32 that reaches the
+            next code, so that the comparison in float32 decides exactly as rationals would.
+        low: code of inputs below all boundaries.
+        step: distance of neighbouring codes (1, or 2 for bipolar codes).
+    """
+
+    boundaries: NDArray[np.float32]
+    low: int
+    step: int = 1
+
+    def quantize(self, x: ArrayLike) -> Integers:
+        """Real inputs of any shape (taken as float32) to int64 codes of the same shape.
+
+        Raises:
+            UserError: if an input is not a number.
+        """
+        values = np.asarray(x, np.float32)
+        if np.isnan(values).any():
+            raise UserError("the input holds NaN", remedy="feed finite numbers")
+        return self.low + self.step * np.searchsorted(self.boundaries, values, side="right").astype(
+            np.int64
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerNetwork:
+    """A chain-or-DAG of integer operators in topological order.
+
+    Attributes:
+        name: name of the model.
+        input: the integer input tensor (after `quantizer`).
+        input_name: name of the real input in the source file.
+        output: name of the output tensor.
+        output_name: name of the output in the source file.
+        quantizer: turns real inputs into codes.
+        nodes: operators in topological order.
+        tensors: every tensor by name.
+    """
+
+    name: str
+    input: str
+    input_name: str
+    output: str
+    output_name: str
+    quantizer: InputQuantizer
+    nodes: tuple[Node, ...]
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = {self.input}
+        for node in self.nodes:
+            if node.input not in known:
+                raise InternalError(f"node {node.name} reads {node.input} before it is written")
+            if node.output in known:
+                raise InternalError(f"tensor {node.output} is written twice")
+            known.add(node.output)
+        if self.output not in known or not known <= set(self.tensors):
+            raise InternalError("the network's tensors are incomplete")
+        if len({node.name for node in self.nodes}) != len(self.nodes):
+            raise InternalError("node names must be unique")
+
+    @property
+    def input_tensor(self) -> Tensor:
+        """The integer input."""
+        return self.tensors[self.input]
+
+    @property
+    def output_tensor(self) -> Tensor:
+        """The integer output; its meaning gives the real logits."""
+        return self.tensors[self.output]
+
+    def check_input(self, x: ArrayLike) -> NDArray[np.float32]:
+        """Real inputs as float32 [N, ...] in the model's own layout; a missing batch axis is added.
+
+        Raises:
+            UserError: if the shape does not fit.
+        """
+        values = np.asarray(x, np.float32)
+        expected = self.input_tensor.shape
+        if values.shape == expected:
+            values = values[np.newaxis]
+        if values.shape[1:] != expected:
+            raise UserError(
+                f"the input has shape {values.shape}, the model takes {('N', *expected)}",
+                remedy=f"reshape the array to [N, {', '.join(map(str, expected))}]",
+            )
+        return values
+
+    def real_output(self, integers: Integers) -> NDArray[np.float32]:
+        """Integer outputs [N, ...] to the model's real outputs, float32."""
+        meaning = self.output_tensor.meaning
+        trailing = (1,) * (len(self.output_tensor.shape) - 1)
+        scale = np.array([float(s) for s in meaning.scale]).reshape(-1, *trailing)
+        offset = np.array([float(o) for o in meaning.offset]).reshape(-1, *trailing)
+        real: NDArray[np.float32] = (scale * integers + offset).astype(np.float32)
+        return real
+
+    def codes(self) -> int:
+        """Number of weight codes in all layers and planes."""
+        return sum(
+            plane.codes.size
+            for node in self.nodes
+            if isinstance(node, (Convolution, Linear))
+            for plane in node.weights.planes
+        )

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The slow, obvious numpy execution that defines what an integer network means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike
+
+from qdeploy.errors import InternalError
+from qdeploy.integer.network import (
+    ArgMax,
+    Convolution,
+    Flatten,
+    IntegerNetwork,
+    Linear,
+    MaxPool,
+    Node,
+    Threshold,
+)
+from qdeploy.integer.weights import Integers
+
+
+def run(network: IntegerNetwork, x: ArrayLike) -> Integers:
+    """Real inputs [N, ...] to integer outputs int64 [N, ...]."""
+    codes = network.quantizer.quantize(network.check_input(x))
+    return run_codes(network, codes)[network.output]
+
+
+def run_codes(network: IntegerNetwork, codes: Integers) -> dict[str, Integers]:
+    """Integer inputs [N, ...] to every tensor of the network, by name, int64.
+
+    Raises:
+        InternalError: if a value leaves the range that the range analysis promised.
+    """
+    values = {network.input: codes.astype(np.int64)}
+    for node in network.nodes:
+        y = evaluate(node, values[node.input])
+        expected = network.tensors[node.output]
+        if y.shape[1:] != expected.shape:
+            raise InternalError(f"{node.name}: shape {y.shape[1:]}, promised {expected.shape}")
+        if y.size and not (expected.range.low <= y.min() and y.max() <= expected.range.high):
+            raise InternalError(
+                f"{node.name}: values {y.min()}..{y.max()}, promised {expected.range}"
+            )
+        values[node.output] = y
+    return values
+
+
+def evaluate(node: Node, x: Integers) -> Integers:
+    """One operator on int64 [N, ...]."""
+    return _EVALUATE[type(node)](node, x)
+
+
+def windows(
+    x: Integers, kernel: tuple[int, int], strides: tuple[int, int], dilations: tuple[int, int]
+) -> Integers:
+    """[N, C, H, W] to [N, C, OH, OW, KH, KW] without copying."""
+    extent = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True))
+    view = sliding_window_view(x, extent, axis=(2, 3))
+    return view[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
+
+
+def _convolution(node: Convolution, x: Integers) -> Integers:
+    top, left, bottom, right = node.pads
+    padded = np.pad(
+        x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=node.pad_code
+    )
+    weights = node.weights.integers()
+    outputs, channels, kernel_height, kernel_width = weights.shape
+    per_group = outputs // node.groups
+    results = []
+    for group in range(node.groups):
+        part = padded[:, group * channels : (group + 1) * channels]
+        view = windows(part, (kernel_height, kernel_width), node.strides, node.dilations)
+        group_weights = weights[group * per_group : (group + 1) * per_group]
+        columns = view.transpose(0, 2, 3, 1, 4, 5)
+        n, height, width = columns.shape[:3]
+        product = columns.reshape(n * height * width, -1) @ group_weights.reshape(per_group, -1).T
+        results.append(product.reshape(n, height, width, per_group).transpose(0, 3, 1, 2))
+    return np.concatenate(results, axis=1)
+
+
+def _linear(node: Linear, x: Integers) -> Integers:
+    product: Integers = x @ node.weights.integers().T
+    return product
+
+
+def _threshold(node: Threshold, x: Integers) -> Integers:
+    per_channel = (1, -1) + (1,) * (x.ndim - 2)
+    count = np.zeros(x.shape, np.int64)
+    for t in range(node.thresholds.shape[1]):
+        count += x >= node.thresholds[:, t].reshape(per_channel)
+    return node.base.reshape(per_channel) + node.step.reshape(per_channel) * count
+
+
+def _max_pool(node: MaxPool, x: Integers) -> Integers:
+    result: Integers = windows(x, node.kernel, node.strides, (1, 1)).max(axis=(4, 5))
+    return result
+
+
+def _flatten(node: Flatten, x: Integers) -> Integers:
+    return x.reshape(len(x), -1)
+
+
+def _arg_max(node: ArgMax, x: Integers) -> Integers:
+    index: Integers = x.argmax(axis=1, keepdims=True).astype(np.int64)
+    return index
+
+
+_EVALUATE: dict[type[Node], Callable[..., Integers]] = {
+    Convolution: _convolution,
+    Linear: _linear,
+    Threshold: _threshold,
+    MaxPool: _max_pool,
+    Flatten: _flatten,
+    ArgMax: _arg_max,
+}

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Integer tensors: a shape, an exact value range and an exact meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from qdeploy.errors import InternalError
+from qdeploy.integer.weights import signed_bits
+
+
+@dataclass(frozen=True)
+class ValueRange:
+    """Smallest and largest integer a tensor can hold, both included."""
+
+    low: int
+    high: int
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise InternalError(f"empty value range {self.low}..{self.high}")
+
+    @property
+    def signed(self) -> bool:
+        """Whether negative values occur."""
+        return self.low < 0
+
+    @property
+    def bits(self) -> int:
+        """Width of the smallest integer type, two's complement where `signed`."""
+        return signed_bits(self.low, self.high) if self.signed else max(1, self.high.bit_length())
+
+    def including(self, value: int) -> ValueRange:
+        """The smallest range that also holds `value`."""
+        return ValueRange(min(self.low, value), max(self.high, value))
+
+    def __str__(self) -> str:
+        return f"{self.low}..{self.high}"
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What an integer stands for: real value = scale · integer + offset, exactly.
+
+    Both tuples have length 1 (one for the tensor) or C (one per channel, axis 0 of the shape).
+    """
+
+    scale: tuple[Fraction, ...] = (Fraction(1),)
+    offset: tuple[Fraction, ...] = (Fraction(0),)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor of the network; `shape` has no batch axis and channels first: [C, H, W] or [C]."""
+
+    name: str
+    shape: tuple[int, ...]
+    range: ValueRange
+    meaning: Meaning = Meaning()
+
+    @property
+    def channels(self) -> int:
+        """Length of axis 0."""
+        return self.shape[0]

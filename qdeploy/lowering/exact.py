@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rational arithmetic on float32 data: every finite float is a rational number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Accuracy of square roots that are not rational: far beyond any tie between integer sums.
+ROOT_BITS = 160
+
+Fractions = NDArray[np.object_]
+
+
+def fractions(values: NDArray[Any]) -> Fractions:
+    """Floats or integers of any shape to Fractions, exactly.
+
+    Raises:
+        ValueError: if a value is infinite or not a number.
+    """
+    result = np.empty(values.shape, object)
+    for index, value in np.ndenumerate(values):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} at {index}")
+        result[index] = Fraction(value.item() if isinstance(value, np.generic) else value)
+    return result
+
+
+def greatest_common_divisor(values: Iterable[Fraction]) -> Fraction:
+    """Largest rational of which all values are integer multiples; 0 if all are 0."""
+    numerator, denominator = 0, 1
+    for value in values:
+        numerator = math.gcd(numerator * value.denominator, value.numerator * denominator)
+        denominator *= value.denominator
+        common = math.gcd(numerator, denominator)
+        numerator, denominator = numerator // common, denominator // common
+    return Fraction(numerator, denominator)
+
+
+def square_root(value: Fraction) -> Fraction:
+    """Exact for squares of rationals, else rounded down after 160 significant bits.
+
+    Raises:
+        ValueError: if `value` is negative.
+    """
+    if value < 0:
+        raise ValueError(f"square root of {float(value)}")
+    # sqrt(n/d) = sqrt(n·d)/d; shift so that the integer root carries enough bits.
+    product = value.numerator * value.denominator
+    root = math.isqrt(product)
+    if root * root == product:
+        return Fraction(root, value.denominator)
+    shift = max(0, ROOT_BITS - product.bit_length() // 2)
+    return Fraction(math.isqrt(product << (2 * shift)), value.denominator << shift)

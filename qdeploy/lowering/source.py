@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read an untrusted ONNX file: size and structure checked before anything uses it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from qdeploy.errors import UserError
+
+MAXIMUM_FILE_BYTES = 2 << 30
+MAXIMUM_ELEMENTS = 1 << 29
+QONNX_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
+# Folders inside a Brevitas layer that the exporter puts into node names.
+_INNER_SCOPES = {"weight_quant", "act_quant", "input_quant", "bias_quant", "output_quant"}
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A checked ONNX graph.
+
+    Attributes:
+        name: the graph's or file's name.
+        nodes: nodes in topological order.
+        constants: initializers by name.
+        input: name of the one real input.
+        input_shape: its shape without the batch axis.
+        output: name of the one output.
+        uses: how many nodes (and the output) read each tensor.
+    """
+
+    name: str
+    nodes: tuple[onnx.NodeProto, ...]
+    constants: dict[str, NDArray[np.generic]]
+    input: str
+    input_shape: tuple[int, ...]
+    output: str
+    uses: Counter[str]
+
+
+def read(path: Path) -> Source:
+    """Parse and check `path`.
+
+    Raises:
+        UserError: if the file is missing, no ONNX model, damaged, inconsistent, or not one real
+            input and one output.
+    """
+    model = _parse(path)
+    graph = model.graph
+    constants = {tensor.name: _array(tensor) for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in constants]
+    if len(inputs) != 1 or len(graph.output) != 1:
+        raise UserError(
+            f"{path.name} has {len(inputs)} inputs and {len(graph.output)} outputs",
+            remedy="export a model with one input and one output",
+        )
+    nodes = _sorted(graph, set(constants) | {inputs[0].name})
+    uses = Counter(name for node in nodes for name in node.input)
+    uses[graph.output[0].name] += 1
+    return Source(
+        name=path.stem,
+        nodes=nodes,
+        constants=constants,
+        input=inputs[0].name,
+        input_shape=_input_shape(inputs[0]),
+        output=graph.output[0].name,
+        uses=uses,
+    )
+
+
+def layer_name(node: onnx.NodeProto) -> str:
+    """Name of a node's layer as in the PyTorch model, read from the exporter's node name.
+
+    "/layer1/layer1.0/conv1/Conv" becomes "layer1.0.conv1"; "MatMul_20" stays.
+    """
+    name = node.name or f"{node.op_type}_{node.output[0]}"
+    scopes = name.strip("/").split("/")
+    if len(scopes) == 1:
+        return scopes[0]
+    path = ""
+    for scope in scopes[:-1]:
+        if scope in _INNER_SCOPES:
+            break
+        last = path.rsplit(".", maxsplit=1)[-1]
+        if path and scope.startswith(f"{path}."):
+            path = scope
+        elif path and scope.startswith(f"{last}."):
+            path = path.removesuffix(last) + scope
+        else:
+            path = f"{path}.{scope}" if path else scope
+    return path or re.sub(r"\W+", "_", name.strip("/"))
+
+
+def _parse(path: Path) -> onnx.ModelProto:
+    remedy = "export the model again with 'qdeploy export' or Brevitas' export_qonnx"
+    try:
+        size = path.stat().st_size
+        if size > MAXIMUM_FILE_BYTES:
+            raise UserError(f"{path.name} has {size} bytes; 2 GiB is the limit", remedy=remedy)
+        model = onnx.ModelProto()
+        model.ParseFromString(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}", remedy="check the path") from error
+    except DecodeError as error:
+        raise UserError(f"{path.name} is truncated or not an ONNX file", remedy=remedy) from error
+    if not model.graph.node or not model.graph.output:
+        raise UserError(f"{path.name} holds no ONNX graph", remedy=remedy)
+    _add_missing_domains(model)
+    try:
+        onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise UserError(f"{path.name} is not valid ONNX: {first_line}", remedy=remedy) from error
+    return model
+
+
+def _add_missing_domains(model: onnx.ModelProto) -> None:
+    """Old Brevitas exports use the quantizers' domain without importing it."""
+    imported = {entry.domain for entry in model.opset_import}
+    for domain in {node.domain for node in model.graph.node} & set(QONNX_DOMAINS) - imported:
+        model.opset_import.append(onnx.helper.make_opsetid(domain, 1))
+
+
+def _array(tensor: onnx.TensorProto) -> NDArray[np.generic]:
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        raise UserError(
+            f"initializer '{tensor.name}' lies in another file",
+            remedy="save the model as one file (onnx.save without external data)",
+        )
+    elements = 1
+    for dimension in tensor.dims:
+        elements *= dimension
+    if not 0 <= elements <= MAXIMUM_ELEMENTS:
+        raise UserError(
+            f"initializer '{tensor.name}' claims the shape {list(tensor.dims)}",
+            remedy="the file is damaged or too large; export it again",
+        )
+    try:
+        array: NDArray[np.generic] = numpy_helper.to_array(tensor)
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"initializer '{tensor.name}' is damaged: {error}", remedy="export the model again"
+        ) from error
+    return array
+
+
+def _sorted(graph: onnx.GraphProto, known: set[str]) -> tuple[onnx.NodeProto, ...]:
+    """The nodes that the output needs, inputs before users (the checker refuses other orders)."""
+    needed = {graph.output[0].name}
+    chosen = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            chosen.append(node)
+            needed.update(name for name in node.input if name)
+    produced = {name for node in chosen for name in node.output}
+    dangling = sorted(needed - produced - known)
+    if dangling:
+        raise UserError(f"nothing produces tensor '{dangling[0]}'", remedy="export the model again")
+    return tuple(reversed(chosen))
+
+
+def _input_shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
+    dimensions = value.type.tensor_type.shape.dim
+    if value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+        raise UserError(
+            f"input '{value.name}' is not float32", remedy="export the model with a float32 input"
+        )
+    shape = tuple(dimension.dim_value for dimension in dimensions[1:])
+    if not shape or not all(0 < size <= 1 << 20 for size in shape):
+        raise UserError(
+            f"input '{value.name}' has no usable shape: "
+            f"{[d.dim_value or d.dim_param or '?' for d in dimensions]}",
+            remedy="export with a fixed shape; only the first (batch) axis may be dynamic",
+        )
+    return shape

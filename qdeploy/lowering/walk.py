@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The forward walk: one visit per node, no fixed point.
+
+Each operator type has one handler, found by name. A handler either says what became of its node or
+raises a UserError that names the layer, the reason and the remedy; it never gives up silently.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from qdeploy.errors import UserError
+from qdeploy.integer import (
+    Builder,
+    Convolution,
+    InputQuantizer,
+    IntegerNetwork,
+    Linear,
+    Meaning,
+    Node,
+)
+from qdeploy.lowering.source import Source, layer_name
+from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput, Value
+from qdeploy.lowering.weights import negated
+
+Handler = Callable[["Walk", onnx.NodeProto], Value]
+HANDLERS: dict[str, Handler] = {}
+
+QUANTIZER_REMEDY = "put a quantized activation (brevitas.nn.QuantReLU, QuantIdentity) before it"
+
+
+def handles(*operators: str) -> Callable[[Handler], Handler]:
+    """Register a handler for ONNX operator types."""
+
+    def register(handler: Handler) -> Handler:
+        HANDLERS.update(dict.fromkeys(operators, handler))
+        return handler
+
+    return register
+
+
+class Walk:
+    """State of the walk: what each source tensor is, and the integer network so far."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.builder = Builder()
+        self.quantizer: InputQuantizer | None = None
+        self.values: dict[str, Value] = {
+            name: Constant(array) for name, array in source.constants.items()
+        }
+        self.values[source.input] = RealInput(source.input_shape)
+        self._names: set[str] = set()
+
+    def run(self) -> Activation:
+        """Visit every node; return what the output is.
+
+        Raises:
+            UserError: if a node cannot be lowered.
+        """
+        for node in self.source.nodes:
+            handler = HANDLERS.get(node.op_type)
+            if handler is None:
+                raise UserError(
+                    f"operator {node.op_type} (node '{node.name}') is not supported",
+                    layer=layer_name(node),
+                    remedy=f"supported are {', '.join(sorted(HANDLERS))}",
+                )
+            self.values[node.output[0]] = handler(self, node)
+        output = self.values[self.source.output]
+        if not isinstance(output, Activation):
+            raise UserError(
+                "the network has no quantized layer",
+                remedy="train it with qdeploy's or Brevitas' quantized layers",
+            )
+        if output.relu:
+            raise UserError(
+                "the network ends in a Relu without a quantizer",
+                layer=layer_name(self.source.nodes[-1]),
+                remedy="remove the last Relu or quantize its output",
+            )
+        return output
+
+    def network(self, output: Activation) -> IntegerNetwork:
+        """The finished integer network whose last tensor is `output`."""
+        assert self.quantizer is not None
+        self.builder.set_meaning(output.tensor, Meaning(output.scale, output.offset))
+        return self.builder.network(
+            name=self.source.name,
+            quantizer=self.quantizer,
+            input_name=self.source.input,
+            output_name=self.source.output,
+        )
+
+    def activation(self, node: onnx.NodeProto, index: int = 0) -> Activation:
+        """Input `index` as an integer activation without pending Relu.
+
+        Raises:
+            UserError: if it is real or constant.
+        """
+        value = self.values[node.input[index]]
+        if isinstance(value, Activation) and not value.relu:
+            return value
+        what = {
+            RealInput: "its input is the network's real input",
+            Constant: "its input is a constant",
+            QuantizedConstant: "its input is a quantized constant",
+            Activation: "its input comes from a Relu without a quantizer",
+        }[type(value)]
+        raise UserError(
+            f"{node.op_type} (node '{node.name}') would stay a float layer: {what}",
+            layer=layer_name(node),
+            remedy=QUANTIZER_REMEDY,
+        )
+
+    def array(self, node: onnx.NodeProto, index: int) -> NDArray[Any]:
+        """Input `index` as a plain constant array.
+
+        Raises:
+            UserError: if it is computed from the network's input.
+        """
+        value = self.values[node.input[index]]
+        if not isinstance(value, Constant):
+            raise UserError(
+                f"input {index} of {node.op_type} (node '{node.name}') is not a plain constant",
+                layer=layer_name(node),
+                remedy="export the model in eval mode with constant parameters",
+            )
+        return value.array
+
+    def unique(self, name: str) -> str:
+        """`name`, or `name_2` and so on if it is taken (a module may be called twice)."""
+        candidate, count = name, 1
+        while candidate in self._names:
+            count += 1
+            candidate = f"{name}_{count}"
+        self._names.add(candidate)
+        return candidate
+
+    def add(self, operator: Node, scale: tuple[Fraction, ...]) -> Activation:
+        """Append an integer operator whose output means scale · integer."""
+        tensor = self.builder.add(operator, Meaning(scale))
+        return Activation(tensor.name, tensor.shape, scale)
+
+    def with_positive_scale(self, value: Activation) -> Activation:
+        """Move negative channel scales into the weights that produce the channel, if possible.
+
+        -s · (W x) = s · ((-W) x), and binary, ternary and narrow codes are closed under negation.
+        The integer tensor must have no other reader, or that one would see other signs.
+        """
+        producer = next((n for n in self.builder.nodes if n.output == value.tensor), None)
+        negative = [scale < 0 for scale in value.scale]
+        if not any(negative) or not isinstance(producer, (Convolution, Linear)):
+            return value
+        if self._readers(value.tensor) > 1:
+            return value
+        marked = np.broadcast_to(np.array(negative), (producer.weights.shape[0],))
+        weights = negated(producer.weights, marked)
+        if weights is None:
+            return value
+        scale = tuple(abs(s) for s in value.scale)
+        self.builder.replace(
+            value.tensor, dataclasses.replace(producer, weights=weights), Meaning(scale)
+        )
+        return dataclasses.replace(value, scale=scale)
+
+    def _readers(self, tensor: str) -> int:
+        """How many source tensors with further readers stand for integer tensor `tensor`."""
+        return max(
+            (
+                self.source.uses[name]
+                for name, value in self.values.items()
+                if isinstance(value, Activation) and value.tensor == tensor
+            ),
+            default=0,
+        )
