@@ -165,11 +165,14 @@ class Walk:
         weights = negated(producer.weights, marked)
         if weights is None:
             return value
-        scale = tuple(abs(s) for s in value.scale)
-        self.builder.replace(
-            value.tensor, dataclasses.replace(producer, weights=weights), Meaning(scale)
+        own = self.builder.tensors[value.tensor].meaning.scale
+        turned = tuple(
+            -own[c % len(own)] if marked[c] else own[c % len(own)] for c in range(len(marked))
         )
-        return dataclasses.replace(value, scale=scale)
+        self.builder.replace(
+            value.tensor, dataclasses.replace(producer, weights=weights), Meaning(turned)
+        )
+        return dataclasses.replace(value, scale=tuple(abs(s) for s in value.scale))
 
     def _readers(self, tensor: str) -> int:
         """How many source tensors with further readers stand for integer tensor `tensor`."""

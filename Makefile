@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+.PHONY: setup demo test lint clean
+.DELETE_ON_ERROR:
+
+setup: .venv/complete
+
+.venv/complete: setup.sh requirements.lock pyproject.toml
+	./setup.sh
+
+demo: setup
+	.venv/bin/qdeploy build models/digits-syq.toml -o build/digits
+
+test: setup
+	.venv/bin/python -m pytest -n 2 --dist loadfile
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy --strict qdeploy
+
+clean:
+	rm -rf .venv build dist

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One TOML file per build; a key nobody knows is an error."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+
+from qdeploy.errors import UserError
+from qdeploy.lowering import OutputKind
+from qdeploy.training.config import DataConfig, NetworkConfig, TrainingConfig
+
+ScaleForm = Literal["post", "recode"]
+
+
+class Folding(BaseModel):
+    """Parallelism of one matrix-vector unit: PE outputs times SIMD inputs per cycle."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pe: PositiveInt
+    simd: PositiveInt
+
+
+class CompileConfig(BaseModel):
+    """Table [compile].
+
+    Attributes:
+        board: name of a file in hw/boards.
+        fps: frames per second the folding aims for at the board's clock.
+        output: stream out "logits", or the "class" with the largest.
+        scale_form: how scales inside the sum become hardware; by default "post" where it applies.
+        folding: PE and SIMD by layer name; overrides what `fps` would choose.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    board: str = "pynq-z2"
+    fps: PositiveFloat = 10_000.0
+    output: OutputKind = "logits"
+    scale_form: ScaleForm | None = None
+    folding: dict[str, Folding] = Field(default_factory=dict)
+
+
+class BuildConfig(BaseModel):
+    """A whole build file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    data: DataConfig = DataConfig()
+    network: NetworkConfig = NetworkConfig()
+    training: TrainingConfig = TrainingConfig()
+    compile: CompileConfig = CompileConfig()
+
+
+def load_config(path: Path) -> BuildConfig:
+    """Read and check a build file.
+
+    Raises:
+        UserError: if it is missing, no TOML, or has unknown keys or wrong values (all are listed).
+    """
+    try:
+        return BuildConfig.model_validate(tomllib.loads(Path(path).read_text()))
+    except OSError as error:
+        raise UserError(
+            f"cannot read {path}: {error.strerror}", remedy="see models/ for examples"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path} is not TOML: {error}", remedy="see models/ for examples"
+        ) from error
+    except ValidationError as error:
+        raise invalid(str(path), error) from error
+
+
+def compile_config(**values: Any) -> CompileConfig:
+    """Check the values of table [compile] that come from the command line or a Python call.
+
+    Raises:
+        UserError: if a key is unknown or a value is wrong.
+    """
+    try:
+        return CompileConfig.model_validate(values)
+    except ValidationError as error:
+        raise invalid("the compile options", error) from error
+
+
+def invalid(where: str, error: ValidationError) -> UserError:
+    """All complaints of pydantic as one user error."""
+    lines = [
+        f"{'.'.join(map(str, item['loc']))}: {item['msg']} (given: {item.get('input')!r})"
+        for item in error.errors()
+    ]
+    return UserError(
+        f"{where}: " + "; ".join(lines), remedy="correct the listed keys; docs/formats.md has all"
+    )

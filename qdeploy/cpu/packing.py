@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weight codes to bytes and back, and how many bits a network really holds.
+
+A code is a number written in a few digits; the digits of all codes follow one another, the lowest
+first, as many to a byte as fit: 8 binary digits, or 5 ternary ones (3^5 = 243), which makes 1 bit
+for a binary, 1.6 bits for a ternary and b bits for a b-bit code. Only a tensor's last byte is
+padded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qdeploy.integer import (
+    Convolution,
+    Integers,
+    IntegerNetwork,
+    Linear,
+    Plane,
+    Threshold,
+    Weights,
+)
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class CodeBook:
+    """How one code is written: code = offset + step · Σ_k digit_k · radix^k.
+
+    Attributes:
+        radix: number of values of a digit, 2 or 3.
+        digits: digits of one code.
+        offset: the code whose digits are all 0.
+        step: distance of neighbouring codes (2 for binary codes -1 and +1).
+    """
+
+    radix: int
+    digits: int
+    offset: int
+    step: int
+
+    @classmethod
+    def of(cls, plane: Plane) -> CodeBook:
+        """The narrowest code book for the codes of `plane`."""
+        if plane.kind == "binary":
+            return cls(radix=2, digits=1, offset=-1, step=2)
+        if plane.kind == "ternary":
+            return cls(radix=3, digits=1, offset=-1, step=1)
+        bits = plane.code_bits
+        return cls(radix=2, digits=bits, offset=-(2 ** (bits - 1)), step=1)
+
+    @property
+    def byte_places(self) -> tuple[int, ...]:
+        """What each digit of a byte counts, lowest first: 1, 2, 4, ... 128 or 1, 3, 9, 27, 81."""
+        return tuple(self.radix**k for k in range(8 if self.radix == 2 else 5))
+
+    @property
+    def code_places(self) -> tuple[int, ...]:
+        """What each digit of a code adds to it, lowest first."""
+        return tuple(self.step * self.radix**k for k in range(self.digits))
+
+    def packed_bytes(self, codes: int) -> int:
+        """Bytes that `codes` codes take."""
+        return -(-codes * self.digits // len(self.byte_places))
+
+    def pack(self, codes: NDArray[np.integer]) -> Bytes:
+        """Codes of any shape, in C order, to uint8 [packed_bytes]."""
+        numbers = (codes.astype(np.int64).ravel() - self.offset) // self.step
+        digits = numbers[:, np.newaxis] // self.radix ** np.arange(self.digits) % self.radix
+        places = np.array(self.byte_places)
+        padded = np.zeros(self.packed_bytes(codes.size) * len(places), np.int64)
+        padded[: digits.size] = digits.ravel()
+        return (padded.reshape(-1, len(places)) @ places).astype(np.uint8)
+
+    def unpack(self, packed: Bytes, shape: tuple[int, ...]) -> Integers:
+        """The inverse of `pack`, int64 of shape `shape`."""
+        size = int(np.prod(shape))
+        digits = packed.astype(np.int64)[:, np.newaxis] // self.byte_places % self.radix
+        digits = digits.ravel()[: size * self.digits].reshape(*shape, self.digits)
+        codes: Integers = self.offset + digits @ np.array(self.code_places)
+        return codes
+
+
+def weight_bytes(network: IntegerNetwork) -> int:
+    """Bytes of all packed codes."""
+    return sum(
+        CodeBook.of(plane).packed_bytes(plane.codes.size)
+        for weights in _weights(network)
+        for plane in weights.planes
+    )
+
+
+def float_bytes(network: IntegerNetwork) -> int:
+    """Bytes that the same layers take with float32 weights."""
+    return sum(4 * int(np.prod(weights.shape)) for weights in _weights(network))
+
+
+def information_bits(network: IntegerNetwork) -> int:
+    """Bits a file cannot do without: packed codes, multipliers, thresholds, boundaries, scales.
+
+    Multipliers count with the bits of the largest one, thresholds with the bits of the tensor
+    they are compared with, input boundaries and output scales and offsets as float32.
+    """
+    bits = 8 * weight_bytes(network) + 32 * network.quantizer.boundaries.size
+    for weights in _weights(network):
+        for plane in weights.planes:
+            if plane.is_scaled:
+                bits += plane.multipliers.size * int(plane.multipliers.max()).bit_length()
+    for node in network.nodes:
+        if isinstance(node, Threshold):
+            bits += node.thresholds.size * network.tensors[node.input].range.bits
+    meaning = network.output_tensor.meaning
+    return bits + 32 * (len(meaning.scale) + len(meaning.offset))
+
+
+def _weights(network: IntegerNetwork) -> list[Weights]:
+    return [node.weights for node in network.nodes if isinstance(node, (Convolution, Linear))]
