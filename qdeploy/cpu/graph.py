@@ -14,30 +14,38 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 class Graph:
     """Collects nodes and initializers; every method returns the name of the value it made.
 
-    A node keeps the name it is given; its value gets the same one, with a number behind it where
-    the name is taken (by the model's input, for instance).
+    Nodes and initializers carry names for people. Values between nodes are only numbered, since
+    their names would be most of a small model's bytes.
     """
 
     def __init__(self, taken: Iterable[str]) -> None:
         self.nodes: list[NodeProto] = []
         self.initializers: list[TensorProto] = []
-        self._taken = set(taken)
+        self._value_names = set(taken)
+        self._node_names: set[str] = set()
+        self._shared: dict[str, str] = {}
 
     def constant(self, name: str, values: NDArray[Any], dtype: DTypeLike | None = None) -> str:
         """An initializer; integers wanted as another `dtype` are stored small and cast at load."""
         wanted = values.dtype if dtype is None else np.dtype(dtype)
         stored = values if values.dtype == wanted else values.astype(_smallest_type(values))
-        value = self._value(name)
+        value = _unique(name, self._value_names)
         self.initializers.append(numpy_helper.from_array(np.asarray(stored, order="C"), value))
         return self.cast(value, stored.dtype, wanted, f"{name}/cast")
 
+    def shared(self, name: str, values: NDArray[Any]) -> str:
+        """An initializer that many nodes use; `name` always stands for the same values."""
+        if name not in self._shared:
+            self._shared[name] = self.constant(name, values)
+        return self._shared[name]
+
     def node(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
         """A node with one output."""
-        return self._node(operator, inputs, name, [self._value(name)], attributes)[0]
+        return self._node(operator, inputs, name, [self._number()], attributes)[0]
 
     def split(self, value: str, name: str, parts: int) -> list[str]:
         """`value` cut along axis 0 into equal parts."""
-        outputs = [self._value(f"{name}{index}") for index in range(parts)]
+        outputs = [self._number() for _ in range(parts)]
         return self._node("Split", [value], name, outputs, {"axis": 0})
 
     def cast(self, value: str, source: DTypeLike, target: DTypeLike, name: str) -> str:
@@ -48,7 +56,7 @@ class Graph:
         return self.node("Cast", [value], name, to=tensor_type)
 
     def output(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> None:
-        """A node that writes the model's output `name`, a name already taken."""
+        """A node that writes the model's output `name`, one of the names taken at the start."""
         self._node(operator, inputs, name, [name], attributes)
 
     def _node(
@@ -59,17 +67,26 @@ class Graph:
         outputs: list[str],
         attributes: dict[str, Any],
     ) -> list[str]:
-        self.nodes.append(helper.make_node(operator, inputs, outputs, name=name, **attributes))
+        unique = _unique(name, self._node_names)
+        self.nodes.append(helper.make_node(operator, inputs, outputs, name=unique, **attributes))
         return outputs
 
-    def _value(self, wanted: str) -> str:
-        name, number = wanted, 1
-        while name in self._taken:
-            name, number = f"{wanted}_{number}", number + 1
-        self._taken.add(name)
-        return name
+    def _number(self) -> str:
+        return _unique(str(len(self._value_names)), self._value_names)
 
 
-def _smallest_type(values: NDArray[Any]) -> np.dtype[Any]:
+def _unique(wanted: str, taken: set[str]) -> str:
+    """`wanted`, with a number behind it if it is in `taken`, which then holds the result too."""
+    name, number = wanted, 2
+    while name in taken:
+        name, number = f"{wanted}_{number}", number + 1
+    taken.add(name)
+    return name
+
+
+def _smallest_type(values: NDArray[Any]) -> type[np.integer[Any]]:
     lowest, highest = int(values.min()), int(values.max())
-    return np.promote_types(np.min_scalar_type(lowest), np.min_scalar_type(highest))
+    for dtype in (np.uint8, np.int8, np.uint16, np.int16, np.int32):
+        if np.iinfo(dtype).min <= lowest and highest <= np.iinfo(dtype).max:
+            return dtype
+    return np.int64

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from qdeploy.integer import (
     Convolution,
-    Integers,
     IntegerNetwork,
+    Integers,
     Linear,
     Plane,
     Threshold,
@@ -74,7 +74,8 @@ class CodeBook:
         places = np.array(self.byte_places)
         padded = np.zeros(self.packed_bytes(codes.size) * len(places), np.int64)
         padded[: digits.size] = digits.ravel()
-        return (padded.reshape(-1, len(places)) @ places).astype(np.uint8)
+        packed: Bytes = (padded.reshape(-1, len(places)) @ places).astype(np.uint8)
+        return packed
 
     def unpack(self, packed: Bytes, shape: tuple[int, ...]) -> Integers:
         """The inverse of `pack`, int64 of shape `shape`."""

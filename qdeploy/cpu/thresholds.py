@@ -8,6 +8,8 @@ thresholds.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,49 +17,95 @@ from qdeploy.cpu.exactness import FloatType, exact_type
 from qdeploy.cpu.graph import Graph
 from qdeploy.integer import InputQuantizer, Integers, Tensor, Threshold
 
-# With more, a search by lookups is about as fast and takes fewer nodes.
+# With more, a search is about as fast and takes fewer nodes.
 MOST_COMPARISONS = 15
-
-Table = NDArray[np.float32] | Integers
 
 
 def threshold(graph: Graph, node: Threshold, value: str, x: Tensor, y: Tensor) -> str:
     """Emit `node` for the input `value`, which stands for tensor `x`; the result stands for `y`."""
-    # Beyond one above the range nothing changes, and all thresholds fit the type of x.
-    table = np.clip(node.thresholds, x.range.low, x.range.high + 1)
-    dtype = exact_type(y.range)
-    count = _count(graph, node.name, value, table, exact_type(x.range), len(x.shape), dtype)
+    never = x.range.high + 1
+    # Clipping changes no comparison and makes all thresholds fit the type of x.
+    table = _padded(np.clip(node.thresholds, x.range.low, never), never)
     per_channel = (-1,) + (1,) * (len(x.shape) - 1)
+    table = table.reshape(*per_channel, table.shape[1])
+    count = _count(graph, node.name, value, table, exact_type(x.range))
     step, base = node.step.reshape(per_channel), node.base.reshape(per_channel)
-    return _affine(graph, node.name, count, step, base, dtype)
+    return _affine(graph, node.name, count, step, base, exact_type(y.range))
 
 
 def input_quantizer(graph: Graph, quantizer: InputQuantizer, value: str, x: Tensor) -> str:
-    """Emit the comparison of the real input `value` with its float32 boundaries."""
-    table = quantizer.boundaries[np.newaxis]
-    dtype = exact_type(x.range)
-    count = _count(graph, "quantize", value, table, np.float32, len(x.shape), dtype)
-    return _affine(
-        graph, "quantize", count, np.array(quantizer.step), np.array(quantizer.low), dtype
-    )
+    """Emit the comparison of the real input `value` with its boundaries; the codes are `x`."""
+    name = "quantize"
+    # No value reaches NaN, not even infinity.
+    table = _padded(quantizer.boundaries[np.newaxis], np.nan)
+    count = _count(graph, name, value, table, np.float32)
+    step, low = np.array(quantizer.step), np.array(quantizer.low)
+    return _affine(graph, name, count, step, low, exact_type(x.range))
 
 
-def _count(
-    graph: Graph,
-    name: str,
-    value: str,
-    table: Table,
-    value_type: FloatType,
-    rank: int,
-    count_type: FloatType,
-) -> str:
-    """Number of thresholds that each element of `value` [N, C, ...] reaches.
+def _padded(table: NDArray[Any], never: float) -> NDArray[Any]:
+    """Thresholds [rows, T] with columns that are never reached, as many as `_count` needs."""
+    rows, count = table.shape
+    wanted = max(1, count) if count <= MOST_COMPARISONS else 2 ** count.bit_length() - 1
+    return np.hstack([table, np.full((rows, wanted - count), never, table.dtype)])
 
-    Args:
-        table: ascending thresholds, [C or 1, T]: float32, or integers that `value_type` holds.
-        rank: number of axes after the batch axis.
-        count_type: type of the result.
+
+def _count(graph: Graph, name: str, value: str, table: NDArray[Any], dtype: FloatType) -> str:
+    """How many thresholds each element of `value`, which has type `dtype`, reaches; in float32.
+
+    `table`, [C or 1, ..., T], ascends along its last axis, as long as `_padded` makes it; the
+    other axes broadcast to those of `value` behind the batch axis.
     """
-    if table.shape[1] <= MOST_COMPARISONS:
-        return _compare(graph, name, value, table, value_type, rank, count_type)
-    return _search(graph, name, value, table, value_type, rank, count_type)
+    if table.shape[-1] <= MOST_COMPARISONS:
+        return _compare(graph, name, value, table, dtype)
+    return _search(graph, name, value, table, dtype)
+
+
+def _compare(graph: Graph, name: str, value: str, table: NDArray[Any], dtype: FloatType) -> str:
+    thresholds = graph.constant(f"{name}/thresholds", np.moveaxis(table, -1, 0), dtype)
+    reached = []
+    for threshold in graph.split(thresholds, f"{name}/each", parts=table.shape[-1]):
+        comparison = graph.node("GreaterOrEqual", [value, threshold], f"{name}/compare")
+        reached.append(graph.cast(comparison, np.bool_, np.float32, f"{name}/reached"))
+    return graph.node("Sum", reached, f"{name}/count")
+
+
+def _search(graph: Graph, name: str, value: str, table: NDArray[Any], dtype: FloatType) -> str:
+    """Halve the candidates log2(T + 1) times; T + 1 is a power of two.
+
+    `position` points into the flat table at the middle of each element's candidates, so a
+    comparison there moves it by a quarter of their number, and the last one to its end.
+    """
+    width = table.shape[-1]
+    rows = table.size // width
+    row_starts = (np.arange(rows, dtype=np.int32) * width).reshape(table.shape[:-1])
+    thresholds = graph.constant(f"{name}/thresholds", table.ravel(), dtype)
+    position = graph.constant(f"{name}/middle", row_starts + np.int32(width // 2))
+    move = (width + 1) // 4
+    while True:
+        threshold = graph.node("Gather", [thresholds, position], f"{name}/lookup")
+        reached = graph.node("GreaterOrEqual", [value, threshold], f"{name}/compare")
+        up = graph.shared(f"move/{max(move, 1)}", np.array(max(move, 1), np.int32))
+        down = graph.shared(f"move/{-move}", np.array(-move, np.int32))
+        step = graph.node("Where", [reached, up, down], f"{name}/halve")
+        position = graph.node("Add", [position, step], f"{name}/move")
+        if move == 0:
+            break
+        move //= 2
+    starts = graph.constant(f"{name}/starts", row_starts)
+    found = graph.node("Sub", [position, starts], f"{name}/found")
+    return graph.cast(found, np.int32, np.float32, f"{name}/count")
+
+
+def _affine(
+    graph: Graph, name: str, count: str, step: Integers, base: Integers, dtype: FloatType
+) -> str:
+    """From a count to base + step · count."""
+    value = graph.cast(count, np.float32, dtype, f"{name}/wide")
+    if (step != 1).any():
+        step_constant = graph.constant(f"{name}/step", step, dtype)
+        value = graph.node("Mul", [value, step_constant], f"{name}/multiply")
+    if base.any():
+        base_constant = graph.constant(f"{name}/base", base, dtype)
+        value = graph.node("Add", [value, base_constant], f"{name}/add")
+    return value

@@ -104,7 +104,8 @@ class Builder:
             _require(node, x, node.weights.shape[1:] == x.shape, f"weights {node.weights.shape}")
             return (node.weights.shape[0],)
         if isinstance(node, MaxPool):
-            _require(node, x, len(x.shape) == 3, f"kernel {node.kernel}")
+            plain = len(x.shape) == 3 and len(node.strides) == 2 and min(*node.strides) > 0
+            _require(node, x, plain, f"kernel {node.kernel} and strides {node.strides}")
             return (x.channels, *_window_counts(node, x, node.kernel, node.strides))
         if isinstance(node, Flatten):
             return (int(np.prod(x.shape)),)
@@ -114,13 +115,18 @@ class Builder:
 
     def _convolution_shape(self, node: Convolution, x: Tensor) -> tuple[int, ...]:
         outputs, channels, *kernel = node.weights.shape
+        sizes = (len(kernel), len(node.strides), len(node.dilations), len(node.pads))
         _require(
             node,
             x,
             len(x.shape) == 3
+            and sizes == (2, 2, 2, 4)
+            and min(*node.strides, *node.dilations, node.groups) > 0
+            and min(node.pads) >= 0
             and channels * node.groups == x.channels
             and not outputs % node.groups,
-            f"weights {node.weights.shape} in {node.groups} groups",
+            f"weights {node.weights.shape}, strides {node.strides}, dilations {node.dilations}, "
+            f"padding {node.pads} and {node.groups} groups",
         )
         extent = tuple((k - 1) * d + 1 for k, d in zip(kernel, node.dilations, strict=True))
         return (outputs, *_window_counts(node, x, extent, node.strides, node.pads))

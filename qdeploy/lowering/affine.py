@@ -50,7 +50,7 @@ def batch_normalization(walk: Walk, node: onnx.NodeProto) -> Activation:
 @handles("Mul", "Div", "Add", "Sub")
 def arithmetic(walk: Walk, node: onnx.NodeProto) -> Value:
     """ONNX Add, Sub, Mul, Div 7..14 with one constant operand."""
-    left, right = walk.values[node.input[0]], walk.values[node.input[1]]
+    left, right = walk.value(node), walk.value(node, 1)
     if isinstance(left, Constant) and isinstance(right, Constant):
         return Constant(_FOLD[node.op_type](left.array, right.array))
     if isinstance(right, Constant):
@@ -67,7 +67,7 @@ def arithmetic(walk: Walk, node: onnx.NodeProto) -> Value:
 @handles("Relu")
 def relu(walk: Walk, node: onnx.NodeProto) -> Activation:
     """ONNX Relu 6..14; the next quantizer absorbs it."""
-    value = walk.values[node.input[0]]
+    value = walk.value(node)
     x = value if isinstance(value, Activation) and value.relu else walk.activation(node)
     return replace(x, relu=True)
 

@@ -78,7 +78,7 @@ def gemm(walk: Walk, node: onnx.NodeProto) -> Activation:
 
 def _operands(walk: Walk, node: onnx.NodeProto) -> tuple[Activation, QuantizedConstant]:
     x = walk.activation(node)
-    weights = walk.values[node.input[1]]
+    weights = walk.value(node, 1)
     if not isinstance(weights, QuantizedConstant):
         raise UserError(
             f"{node.op_type} (node '{node.name}') has float weights",
@@ -122,7 +122,7 @@ def _linear(
 
 
 def _with_bias(walk: Walk, node: onnx.NodeProto, y: Activation) -> Activation:
-    bias = walk.values[node.input[2]]
+    bias = walk.value(node, 2)
     if isinstance(bias, QuantizedConstant):
         real = bias.scale * bias.codes.astype(object)
         offset = tuple(Fraction(value) for value in np.broadcast_to(real, bias.codes.shape).ravel())

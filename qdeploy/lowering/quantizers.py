@@ -37,14 +37,16 @@ def quant(walk: Walk, node: onnx.NodeProto) -> Value:
     bits = _integer(walk, node, 3, "bit width")
     given = attributes(node)
     rounding = str(given.get("rounding_mode", "ROUND")).upper()
-    if not 1 <= bits <= MAXIMUM_BITS or rounding not in ROUNDING:
+    if not 1 <= bits <= MAXIMUM_BITS or abs(zero_point) > 1 << bits or rounding not in ROUNDING:
         raise UserError(
-            f"Quant (node '{node.name}') with {bits} bits and rounding mode {rounding}",
+            f"Quant (node '{node.name}') with {bits} bits, zero point {zero_point} and "
+            f"rounding mode {rounding}",
             layer=layer_name(node),
-            remedy=f"use 1 to {MAXIMUM_BITS} bits and one of {', '.join(ROUNDING)}",
+            remedy=f"use 1 to {MAXIMUM_BITS} bits, a zero point within them, and one of "
+            f"{', '.join(ROUNDING)}",
         )
     signed, narrow = bool(given.get("signed", 1)), bool(given.get("narrow", 0))
-    value = walk.values[node.input[0]]
+    value = walk.value(node)
     if isinstance(value, Constant):
         one = uniform(bits, signed, narrow, Fraction(1), zero_point, rounding)
         return QuantizedConstant(_codes(value.array, scale, one, node), scale)
@@ -56,7 +58,7 @@ def quant(walk: Walk, node: onnx.NodeProto) -> Value:
 def bipolar_quant(walk: Walk, node: onnx.NodeProto) -> Value:
     """QONNX BipolarQuant: inputs x, scale."""
     scale = _scale(walk, node)
-    value = walk.values[node.input[0]]
+    value = walk.value(node)
     if isinstance(value, Constant):
         return QuantizedConstant(_codes(value.array, scale, bipolar(Fraction(1)), node), scale)
     return _quantize(walk, node, value, bipolar(_single(scale, node)))

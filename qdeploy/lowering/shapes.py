@@ -31,13 +31,13 @@ def constant(walk: Walk, node: onnx.NodeProto) -> Constant:
 @handles("Identity", "Dropout")
 def identity(walk: Walk, node: onnx.NodeProto) -> Value:
     """ONNX Identity, and Dropout in inference."""
-    return walk.values[node.input[0]]
+    return walk.value(node)
 
 
 @handles("Shape")
 def shape(walk: Walk, node: onnx.NodeProto) -> Constant:
     """ONNX Shape, for one sample: the batch axis counts as 1."""
-    value = walk.values[node.input[0]]
+    value = walk.value(node)
     if isinstance(value, (Activation, RealInput)):
         return Constant(np.array((1, *value.shape), np.int64))
     return Constant(np.array(_array(value).shape, np.int64))
@@ -67,7 +67,7 @@ def concat(walk: Walk, node: onnx.NodeProto) -> Constant:
 @handles("Transpose")
 def transpose(walk: Walk, node: onnx.NodeProto) -> Value:
     """ONNX Transpose 1..21 of weights."""
-    value = walk.values[node.input[0]]
+    value = walk.value(node)
     if isinstance(value, Constant):
         return Constant(value.array.transpose(attributes(node).get("perm")))
     if isinstance(value, QuantizedConstant):
@@ -86,7 +86,7 @@ def transpose(walk: Walk, node: onnx.NodeProto) -> Value:
 @handles("Flatten", "Reshape")
 def flatten(walk: Walk, node: onnx.NodeProto) -> Value:
     """ONNX Flatten 1..21 and Reshape 5..21 that keep the batch axis and flatten the rest."""
-    value = walk.values[node.input[0]]
+    value = walk.value(node)
     if isinstance(value, Constant) and node.op_type == "Reshape":
         return Constant(value.array.reshape(walk.array(node, 1)))
     if isinstance(value, (Constant, QuantizedConstant)):
@@ -132,7 +132,7 @@ def _per_element(channels: tuple[Any, ...], repeats: int) -> tuple[Any, ...]:
 @handles("MaxPool")
 def max_pool(walk: Walk, node: onnx.NodeProto) -> Activation:
     """ONNX MaxPool 1..22, two spatial axes: commutes with every rising function."""
-    value = walk.values[node.input[0]]
+    value = walk.value(node)
     pending = isinstance(value, Activation) and value.relu
     x = walk.with_positive_scale(
         value if isinstance(value, Activation) and pending else walk.activation(node)

@@ -113,6 +113,8 @@ def _parse(path: Path) -> onnx.ModelProto:
         raise UserError(f"{path.name} is truncated or not an ONNX file", remedy=remedy) from error
     if not model.graph.node or not model.graph.output:
         raise UserError(f"{path.name} holds no ONNX graph", remedy=remedy)
+    if not all(_has_text_names(part) for part in _parts(model.graph)):
+        raise UserError(f"{path.name} has names that are no text", remedy=remedy)
     _add_missing_domains(model)
     try:
         onnx.checker.check_model(model)
@@ -120,6 +122,19 @@ def _parse(path: Path) -> onnx.ModelProto:
         first_line = str(error).strip().splitlines()[0]
         raise UserError(f"{path.name} is not valid ONNX: {first_line}", remedy=remedy) from error
     return model
+
+
+def _parts(graph: onnx.GraphProto) -> list[onnx.NodeProto | onnx.TensorProto | onnx.ValueInfoProto]:
+    return [*graph.node, *graph.initializer, *graph.input, *graph.output]
+
+
+def _has_text_names(part: onnx.NodeProto | onnx.TensorProto | onnx.ValueInfoProto) -> bool:
+    """Protobuf hands out bytes where a damaged file's names are not UTF-8."""
+    names = [part.name]
+    if isinstance(part, onnx.NodeProto):
+        names += [part.op_type, part.domain, *part.input, *part.output]
+        names += [attribute.name for attribute in part.attribute]
+    return all(isinstance(name, str) for name in names)
 
 
 def _add_missing_domains(model: onnx.ModelProto) -> None:
@@ -145,7 +160,7 @@ def _array(tensor: onnx.TensorProto) -> NDArray[np.generic]:
         )
     try:
         array: NDArray[np.generic] = numpy_helper.to_array(tensor)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise UserError(
             f"initializer '{tensor.name}' is damaged: {error}", remedy="export the model again"
         ) from error

@@ -99,13 +99,27 @@ class Walk:
             output_name=self.source.output,
         )
 
+    def value(self, node: onnx.NodeProto, index: int = 0) -> Value:
+        """What input `index` of `node` is.
+
+        Raises:
+            UserError: if the node has no such input.
+        """
+        if index >= len(node.input) or node.input[index] not in self.values:
+            raise UserError(
+                f"{node.op_type} (node '{node.name}') lacks input {index}",
+                layer=layer_name(node),
+                remedy="export the model again",
+            )
+        return self.values[node.input[index]]
+
     def activation(self, node: onnx.NodeProto, index: int = 0) -> Activation:
         """Input `index` as an integer activation without pending Relu.
 
         Raises:
             UserError: if it is real or constant.
         """
-        value = self.values[node.input[index]]
+        value = self.value(node, index)
         if isinstance(value, Activation) and not value.relu:
             return value
         what = {
@@ -126,7 +140,7 @@ class Walk:
         Raises:
             UserError: if it is computed from the network's input.
         """
-        value = self.values[node.input[index]]
+        value = self.value(node, index)
         if not isinstance(value, Constant):
             raise UserError(
                 f"input {index} of {node.op_type} (node '{node.name}') is not a plain constant",

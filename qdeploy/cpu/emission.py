@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The integer network as an ONNX model that only needs standard operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from onnx import ModelProto, TensorProto, helper
+
+import qdeploy
+from qdeploy.cpu.convolution import convolution
+from qdeploy.cpu.exactness import (
+    FLOAT32_LIMIT,
+    exact_type,
+    partial_sum_bounds,
+    weights_fit_float32,
+)
+from qdeploy.cpu.expansion import expand
+from qdeploy.cpu.graph import Graph
+from qdeploy.cpu.thresholds import input_quantizer, threshold
+from qdeploy.errors import InternalError
+from qdeploy.integer import (
+    ArgMax,
+    Convolution,
+    Flatten,
+    IntegerNetwork,
+    Linear,
+    MaxPool,
+    Node,
+    Tensor,
+    Threshold,
+)
+
+PRODUCER = "qdeploy"
+OPSET = 17
+IR_VERSION = 8
+
+
+def to_onnx(network: IntegerNetwork) -> ModelProto:
+    """The model: real input [N, ...], real outputs and integer outputs "<output>_integer" [N, ...].
+
+    Reals are float32, integers int64. In between, float32 and float64 tensors hold the integers of
+    the network exactly. Nodes carry the names of the network's layers.
+
+    Raises:
+        UserError: if a layer's partial sums do not fit float64.
+        InternalError: for a node of unknown type.
+    """
+    integer_name = f"{network.output_name}_integer"
+    graph = Graph(taken=(network.input_name, network.output_name, integer_name))
+    codes = input_quantizer(graph, network.quantizer, network.input_name, network.input_tensor)
+    values = {network.input: codes}
+    for node in network.nodes:
+        if type(node) not in _OPERATORS:
+            raise InternalError(f"{node.name}: no ONNX form for {node.kind}")
+        x, y = network.tensors[node.input], network.tensors[node.output]
+        values[node.output] = _OPERATORS[type(node)](graph, node, values[node.input], x, y)
+    _outputs(graph, network, values[network.output], integer_name)
+
+    batch_input = ["N", *network.input_tensor.shape]
+    batch_output = ["N", *network.output_tensor.shape]
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            network.name,
+            [helper.make_tensor_value_info(network.input_name, TensorProto.FLOAT, batch_input)],
+            [
+                helper.make_tensor_value_info(network.output_name, TensorProto.FLOAT, batch_output),
+                helper.make_tensor_value_info(integer_name, TensorProto.INT64, batch_output),
+            ],
+            graph.initializers,
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name=PRODUCER,
+        producer_version=qdeploy.__version__,
+    )
+    helper.set_model_props(
+        model,
+        {"producer": PRODUCER, "version": qdeploy.__version__, "network": network.name},
+    )
+    return model
+
+
+def _outputs(graph: Graph, network: IntegerNetwork, value: str, integer_name: str) -> None:
+    y = network.output_tensor
+    dtype = exact_type(y.range)
+    per_channel = (-1,) + (1,) * (len(y.shape) - 1)
+    scale = np.array([float(s) for s in y.meaning.scale]).reshape(per_channel)
+    offset = np.array([float(o) for o in y.meaning.offset]).reshape(per_channel)
+    # In float64 as in IntegerNetwork.real_output, to round once.
+    real = graph.cast(value, dtype, np.float64, "real/exact")
+    real = graph.node("Mul", [real, graph.constant("real/scale", scale)], "real/scaled")
+    real = graph.node("Add", [real, graph.constant("real/offset", offset)], "real/shifted")
+    graph.output("Cast", [real], network.output_name, to=TensorProto.FLOAT)
+    graph.output("Cast", [value], integer_name, to=TensorProto.INT64)
+
+
+def _linear(graph: Graph, node: Linear, value: str, x: Tensor, y: Tensor) -> str:
+    narrow = partial_sum_bounds(node, x.range).sum(axis=1).max() < FLOAT32_LIMIT
+    dtype = np.float32 if narrow and weights_fit_float32(node.weights) else np.float64
+    value = graph.cast(value, exact_type(x.range), dtype, f"{node.name}/input")
+    weights = expand(graph, node.name, node.weights, dtype)
+    value = graph.node("Gemm", [value, weights], node.name, transB=1)
+    return graph.cast(value, dtype, exact_type(y.range), f"{node.name}/output")
+
+
+def _max_pool(graph: Graph, node: MaxPool, value: str, x: Tensor, y: Tensor) -> str:
+    return graph.node("MaxPool", [value], node.name, kernel_shape=node.kernel, strides=node.strides)
+
+
+def _flatten(graph: Graph, node: Flatten, value: str, x: Tensor, y: Tensor) -> str:
+    return graph.node("Flatten", [value], node.name, axis=1)
+
+
+def _arg_max(graph: Graph, node: ArgMax, value: str, x: Tensor, y: Tensor) -> str:
+    index = graph.node("ArgMax", [value], node.name, axis=1, keepdims=1)
+    return graph.cast(index, np.int64, exact_type(y.range), f"{node.name}/output")
+
+
+_OPERATORS: dict[type[Node], Callable[..., str]] = {
+    Convolution: convolution,
+    Linear: _linear,
+    Threshold: threshold,
+    MaxPool: _max_pool,
+    Flatten: _flatten,
+    ArgMax: _arg_max,
+}

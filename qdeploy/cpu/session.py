@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running a packed model with ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import ArrayLike, NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
+
+from qdeploy.cpu.emission import PRODUCER
+from qdeploy.errors import UserError
+from qdeploy.integer import Integers
+
+# Bounds the memory for intermediate tensors; larger batches are not faster.
+IMAGES_PER_CALL = 64
+# ONNX Runtime's exceptions have no common base but Exception.
+_LOAD_ERRORS = (
+    onnxruntime_errors.Fail,
+    onnxruntime_errors.InvalidArgument,
+    onnxruntime_errors.InvalidGraph,
+    onnxruntime_errors.InvalidProtobuf,
+    onnxruntime_errors.NotImplemented,
+    onnxruntime_errors.RuntimeException,
+)
+
+
+class Session:
+    """A packed model, loaded.
+
+    Args:
+        path: a file written by `pack`.
+        threads: threads within an operator; 0 takes one per core.
+
+    Raises:
+        UserError: if the file is missing, damaged or not written by `pack`.
+    """
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        again = "write it again with 'qdeploy compile'"
+        if not path.is_file():
+            raise UserError(f"there is no file {path}", remedy=again)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 4
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except _LOAD_ERRORS as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"{path} is damaged or no ONNX model: {reason}", remedy=again
+            ) from error
+        if self._session.get_modelmeta().producer_name != PRODUCER:
+            raise UserError(f"{path} was not written by qdeploy", remedy=again)
+
+    def run(self, x: ArrayLike) -> NDArray[np.float32]:
+        """Real inputs [N, ...] in the model's own units and layout to its real outputs [N, ...].
+
+        A missing batch axis is added. `x` is taken as float32.
+
+        Raises:
+            UserError: if the shape does not fit or an input is not a number.
+        """
+        return self._outputs(x, 0)
+
+    def run_integers(self, x: ArrayLike) -> Integers:
+        """Like `run`, but to the exact integer outputs, int64."""
+        return self._outputs(x, 1)
+
+    def _outputs(self, x: ArrayLike, index: int) -> NDArray[Any]:
+        values, name = self._input(x), self._session.get_outputs()[index].name
+        input_name = self._session.get_inputs()[0].name
+        parts = [
+            self._session.run([name], {input_name: values[start : start + IMAGES_PER_CALL]})[0]
+            for start in range(0, max(1, len(values)), IMAGES_PER_CALL)
+        ]
+        return np.concatenate(parts)
+
+    def _input(self, x: ArrayLike) -> NDArray[np.float32]:
+        values = np.asarray(x, np.float32)
+        expected = tuple(self._session.get_inputs()[0].shape[1:])
+        if values.shape == expected:
+            values = values[np.newaxis]
+        if values.shape[1:] != expected:
+            raise UserError(
+                f"the input has shape {values.shape}, the model takes {('N', *expected)}",
+                remedy=f"reshape the array to [N, {', '.join(map(str, expected))}]",
+            )
+        if np.isnan(values).any():
+            raise UserError("the input holds NaN", remedy="feed finite numbers")
+        return values

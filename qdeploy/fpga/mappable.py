@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What our hardware operators cannot do, said by layer before FINN sees the network."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from qdeploy.errors import UserError
+from qdeploy.integer import (
+    ArgMax,
+    Convolution,
+    Flatten,
+    IntegerNetwork,
+    Linear,
+    MaxPool,
+    Node,
+    Threshold,
+)
+
+# FINN's Python execution carries integers in float32, which is exact up to here.
+LARGEST_EXACT_FLOAT = 1 << 24
+
+
+def obstacles(network: IntegerNetwork) -> list[UserError]:
+    """Every reason why `network` has no hardware, each naming its layer; empty if there is none."""
+    return [*_forks(network), *(e for node in network.nodes for e in _node(network, node))]
+
+
+def _forks(network: IntegerNetwork) -> Iterator[UserError]:
+    readers = Counter(node.input for node in network.nodes)
+    readers[network.output] += 1
+    for node in network.nodes:
+        if readers[node.output] != 1:
+            yield UserError(
+                f"{readers[node.output]} layers read its output; a stream has one reader",
+                layer=node.name,
+                remedy="remove the branch",
+            )
+
+
+def _node(network: IntegerNetwork, node: Node) -> Iterator[UserError]:
+    x, y = network.tensors[node.input], network.tensors[node.output]
+    if max(-y.range.low, y.range.high) >= LARGEST_EXACT_FLOAT:
+        yield UserError(
+            f"its sums reach {y.range}, beyond the ±2^24 that FINN computes exactly",
+            layer=node.name,
+            remedy="use fewer bits for weights, scales or activations",
+        )
+    if isinstance(node, Convolution):
+        yield from _convolution(node)
+    elif isinstance(node, Threshold) and len({*node.base.tolist()}) > 1:
+        yield UserError(
+            f"its channels start from different codes {sorted(set(node.base.tolist()))}",
+            layer=node.name,
+            remedy="use one quantizer for the whole layer",
+        )
+    elif isinstance(node, MaxPool) and any(
+        k < s for k, s in zip(node.kernel, node.strides, strict=True)
+    ):
+        yield UserError(
+            f"its stride {node.strides} skips pixels beyond its window {node.kernel}",
+            layer=node.name,
+            remedy="use a stride no larger than the kernel",
+        )
+    elif isinstance(node, Flatten) and len(x.shape) == 3 and not _order_is_free(network, node):
+        yield UserError(
+            "what follows depends on the order of the flattened elements, which is (height, width, "
+            "channel) in hardware",
+            layer=node.name,
+            remedy="let a linear layer follow the flattening",
+        )
+    elif isinstance(node, ArgMax) and len(x.shape) != 1:
+        yield UserError(
+            f"arg-max over an input of shape {x.shape}",
+            layer=node.name,
+            remedy="flatten and classify with a linear layer first",
+        )
+
+
+def _convolution(node: Convolution) -> Iterator[UserError]:
+    if node.groups != 1:
+        yield UserError(
+            f"it has {node.groups} groups; the matrix-vector unit takes one",
+            layer=node.name,
+            remedy="use an ordinary convolution (groups=1)",
+        )
+    if any(node.pads) and node.pad_code != 0:
+        yield UserError(
+            f"its padding has code {node.pad_code}; FINN pads with code 0",
+            layer=node.name,
+            remedy="use an activation quantizer with zero point 0, or no padding",
+        )
+
+
+def _order_is_free(network: IntegerNetwork, node: Flatten) -> bool:
+    channels, height, width = network.tensors[node.input].shape
+    readers = [other for other in network.nodes if other.input == node.output]
+    return (
+        channels == 1
+        or height * width == 1
+        or (bool(readers) and all(isinstance(reader, Linear) for reader in readers))
+    )
