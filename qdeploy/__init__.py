@@ -1,4 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """qdeploy: very-low-bit neural networks from training to an FPGA board, bit for bit."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+__all__ = ["Build", "Report", "Runner", "TrainingResult", "compile", "export", "load", "train"]
+
+if TYPE_CHECKING:
+    from qdeploy.api import compile, export, train  # noqa: A004
+    from qdeploy.build import Build, Runner, load
+    from qdeploy.report.contents import Report
+    from qdeploy.training import TrainingResult
+
+_HOME = {
+    "Build": "qdeploy.build",
+    "Report": "qdeploy.report.contents",
+    "Runner": "qdeploy.build",
+    "TrainingResult": "qdeploy.training",
+    "compile": "qdeploy.api",
+    "export": "qdeploy.api",
+    "load": "qdeploy.build",
+    "train": "qdeploy.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so that `import qdeploy` stays light."""
+    from importlib import import_module
+
+    if name not in _HOME:
+        raise AttributeError(f"module 'qdeploy' has no attribute '{name}'")
+    return getattr(import_module(_HOME[name]), name)

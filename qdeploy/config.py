@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from qdeploy.errors import UserError
-from qdeploy.lowering import OutputKind
+from qdeploy.lowering import ResultKind
 from qdeploy.training.config import DataConfig, NetworkConfig, TrainingConfig
 
 ScaleForm = Literal["post", "recode"]
@@ -31,7 +31,7 @@ class CompileConfig(BaseModel):
     Attributes:
         board: name of a file in hw/boards.
         fps: frames per second the folding aims for at the board's clock.
-        output: stream out "logits", or the "class" with the largest.
+        result: stream out "logits", or the "class" with the largest.
         scale_form: how scales inside the sum become hardware; by default "post" where it applies.
         folding: PE and SIMD by layer name; overrides what `fps` would choose.
     """
@@ -40,7 +40,7 @@ class CompileConfig(BaseModel):
 
     board: str = "pynq-z2"
     fps: PositiveFloat = 10_000.0
-    output: OutputKind = "logits"
+    result: ResultKind = "logits"
     scale_form: ScaleForm | None = None
     folding: dict[str, Folding] = Field(default_factory=dict)
 

@@ -15,6 +15,7 @@
 // With OH = (HEIGHT - DILATION_HEIGHT * (KERNEL_HEIGHT - 1) - 1) / STRIDE_HEIGHT + 1 rows and OW
 // columns of windows, frames that follow each other overlap so that
 // II = max(HEIGHT * IMAGE_WIDTH, OH * OW * KERNEL_HEIGHT * KERNEL_WIDTH) * FOLD cycles per frame.
+// (Some per cent more is possible if STRIDE_WIDTH < STRIDE_HEIGHT >= rows of the dilated kernel.)
 module sliding_window #(
     parameter WIDTH = 8,
     parameter FOLD = 1,
@@ -37,4 +38,109 @@ module sliding_window #(
     output reg m_tvalid,
     input m_tready
 );
+  localparam KERNEL_ROWS = DILATION_HEIGHT * (KERNEL_HEIGHT - 1) + 1;
+  localparam KERNEL_COLUMNS = DILATION_WIDTH * (KERNEL_WIDTH - 1) + 1;
+  localparam OH = (HEIGHT - KERNEL_ROWS) / STRIDE_HEIGHT + 1;
+  localparam OW = (IMAGE_WIDTH - KERNEL_COLUMNS) / STRIDE_WIDTH + 1;
+
+  // Only pixels that some window covers are stored, in a ring of words. A window reaches over SPAN
+  // words. The ring holds a window and the farthest one that can follow it, the first of the next
+  // row or of the next frame: so windows never wait for pixels that could have come earlier.
+  localparam ROWS = (OH - 1) * STRIDE_HEIGHT + KERNEL_ROWS;
+  localparam COLUMNS = (OW - 1) * STRIDE_WIDTH + KERNEL_COLUMNS;
+  localparam SPAN = ((KERNEL_ROWS - 1) * COLUMNS + KERNEL_COLUMNS) * FOLD;
+  localparam NEXT_ROW = (STRIDE_HEIGHT * COLUMNS - (OW - 1) * STRIDE_WIDTH) * FOLD;
+  localparam NEXT_COLUMN = STRIDE_WIDTH * FOLD;
+  localparam CAPACITY = SPAN + (NEXT_ROW > SPAN ? NEXT_ROW : SPAN);
+  localparam ADDRESS_BITS = $clog2(CAPACITY);
+  localparam LEVEL_BITS = $clog2(CAPACITY + NEXT_COLUMN) + 1;
+
+  // The words of a window are visited by three nested counters.
+  localparam ROW_STEP = DILATION_HEIGHT * COLUMNS * FOLD;
+  localparam COLUMN_STEP = DILATION_WIDTH * FOLD;
+  localparam INNER = DEPTHWISE ? KERNEL_WIDTH : FOLD;
+  localparam MIDDLE = DEPTHWISE ? KERNEL_HEIGHT : KERNEL_WIDTH;
+  localparam OUTER = DEPTHWISE ? FOLD : KERNEL_HEIGHT;
+  localparam INNER_STEP = DEPTHWISE ? COLUMN_STEP : 1;
+  localparam MIDDLE_STEP = (DEPTHWISE ? ROW_STEP : COLUMN_STEP) - (INNER - 1) * INNER_STEP;
+  localparam OUTER_STEP = (DEPTHWISE ? 1 : ROW_STEP) - (DEPTHWISE ? ROW_STEP : COLUMN_STEP) * (MIDDLE - 1)
+      - (INNER - 1) * INNER_STEP;
+
+  reg [WIDTH-1:0] words[0:CAPACITY-1];
+  reg signed [LEVEL_BITS-1:0] level;  // words stored from the start of the window on
+
+  // writing
+  reg [$clog2(HEIGHT+1)-1:0] in_row;
+  reg [$clog2(IMAGE_WIDTH*FOLD+1)-1:0] in_word;
+  reg [ADDRESS_BITS-1:0] write_address;
+  wire covered = in_row < ROWS && in_word < COLUMNS * FOLD;
+  assign s_tready = !covered || level < CAPACITY;
+  wire take = s_tvalid && s_tready;
+  wire store = take && covered;
+  wire in_row_end = in_word == IMAGE_WIDTH * FOLD - 1;
+
+  // reading
+  reg [$clog2(INNER+1)-1:0] inner;
+  reg [$clog2(MIDDLE+1)-1:0] middle;
+  reg [$clog2(OUTER+1)-1:0] outer;
+  reg [$clog2(OH+1)-1:0] row;
+  reg [$clog2(OW+1)-1:0] column;
+  wire inner_end = inner == INNER - 1;
+  wire middle_end = inner_end && middle == MIDDLE - 1;
+  wire window_end = middle_end && outer == OUTER - 1;
+  wire row_end = column == OW - 1;
+  wire frame_end = row_end && row == OH - 1;
+
+  reg [ADDRESS_BITS-1:0] offset;  // of the word to read, from the start of the window
+  reg [ADDRESS_BITS-1:0] window_address, read_address;
+  wire read = (!m_tvalid || m_tready) && level > $signed({1'b0, offset});
+
+  wire [LEVEL_BITS-1:0] advance = frame_end ? SPAN : row_end ? NEXT_ROW : NEXT_COLUMN;
+  wire [ADDRESS_BITS-1:0] step = !inner_end ? INNER_STEP : !middle_end ? MIDDLE_STEP : OUTER_STEP;
+  wire [ADDRESS_BITS-1:0] ring_step =
+      window_end ? (frame_end ? SPAN : row_end ? NEXT_ROW % CAPACITY : NEXT_COLUMN % CAPACITY)
+      : !inner_end ? INNER_STEP : !middle_end ? MIDDLE_STEP
+      : (OUTER_STEP + CAPACITY) % CAPACITY;
+  wire [ADDRESS_BITS:0] sum = (window_end ? window_address : read_address) + ring_step;
+  wire [ADDRESS_BITS-1:0] next_address = sum >= CAPACITY ? sum - CAPACITY : sum;
+
+  always @(posedge clk) begin
+    if (store) words[write_address] <= s_tdata;
+    if (read) m_tdata <= words[read_address];
+    if (!rst_n) begin
+      level <= 0;
+      in_row <= 0;
+      in_word <= 0;
+      write_address <= 0;
+      inner <= 0;
+      middle <= 0;
+      outer <= 0;
+      row <= 0;
+      column <= 0;
+      offset <= 0;
+      window_address <= 0;
+      read_address <= 0;
+      m_tvalid <= 1'b0;
+    end else begin
+      level <= level + store - (read && window_end ? advance : 0);
+      if (take) begin
+        in_word <= in_row_end ? 0 : in_word + 1'b1;
+        if (in_row_end) in_row <= (in_row == HEIGHT - 1) ? 0 : in_row + 1'b1;
+      end
+      if (store) write_address <= (write_address == CAPACITY - 1) ? 0 : write_address + 1'b1;
+      if (!m_tvalid || m_tready) m_tvalid <= read;
+      if (read) begin
+        inner <= inner_end ? 0 : inner + 1'b1;
+        if (inner_end) middle <= middle_end ? 0 : middle + 1'b1;
+        if (middle_end) outer <= window_end ? 0 : outer + 1'b1;
+        if (window_end) begin
+          column <= row_end ? 0 : column + 1'b1;
+          if (row_end) row <= frame_end ? 0 : row + 1'b1;
+          window_address <= next_address;
+        end
+        read_address <= next_address;
+        offset <= window_end ? 0 : offset + step;
+      end
+    end
+  end
 endmodule

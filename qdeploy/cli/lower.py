@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
+from qdeploy.config import compile_config
 from qdeploy.files import atomic_file
-from qdeploy.integer import save
-from qdeploy.lowering import OutputKind
+from qdeploy.integer import Convolution, Linear, save
 from qdeploy.lowering import lower as lower_file
 
 
@@ -17,23 +19,24 @@ def lower(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Integer network to write.")
     ] = Path("integer.npz"),
-    kind: Annotated[str, typer.Option("--kind", help="'logits' or 'class'.")] = "logits",
+    result: Annotated[str, typer.Option(help="'logits' or 'class'.")] = "logits",
 ) -> None:
     """Lower a QONNX file to the integer network."""
-    network = lower_file(model, _kind(kind))
+    network = lower_file(model, compile_config(result=result).result)
     with atomic_file(output) as partial:
         save(network, partial)
+    table = Table(box=None, pad_edge=False)
+    for title in ("layer", "operator", "shape", "bits", "range", "weights"):
+        table.add_column(title)
     for node in network.nodes:
         tensor = network.tensors[node.output]
-        weights = getattr(node, "weights", None)
-        print(
-            f"{node.name:24} {node.kind:12} {'x'.join(map(str, tensor.shape)):12} "
-            f"{tensor.range.bits:3} bits  {tensor.range!s:16} {weights.describe() if weights else ''}"
+        table.add_row(
+            node.name,
+            node.kind,
+            "x".join(map(str, tensor.shape)),
+            str(tensor.range.bits),
+            str(tensor.range),
+            node.weights.describe() if isinstance(node, (Convolution, Linear)) else "",
         )
+    Console().print(table)
     print(f"wrote {output}")
-
-
-def _kind(text: str) -> OutputKind:
-    if text not in ("logits", "class"):
-        raise typer.BadParameter("choose 'logits' or 'class'", param_hint="--kind")
-    return "class" if text == "class" else "logits"

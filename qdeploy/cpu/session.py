@@ -15,8 +15,8 @@ from qdeploy.cpu.emission import PRODUCER
 from qdeploy.errors import UserError
 from qdeploy.integer import Integers
 
-# Bounds the memory for intermediate tensors; larger batches are not faster.
-IMAGES_PER_CALL = 64
+# Larger batches are slower per image, since intermediate tensors leave the caches.
+IMAGES_PER_CALL = 16
 # ONNX Runtime's exceptions have no common base but Exception.
 _LOAD_ERRORS = (
     onnxruntime_errors.Fail,

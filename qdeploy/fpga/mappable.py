@@ -17,6 +17,7 @@ from qdeploy.integer import (
     Node,
     Threshold,
 )
+from qdeploy.fpga.unit_steps import unit_steps
 
 # FINN's Python execution carries integers in float32, which is exact up to here.
 LARGEST_EXACT_FLOAT = 1 << 24
@@ -24,7 +25,14 @@ LARGEST_EXACT_FLOAT = 1 << 24
 
 def obstacles(network: IntegerNetwork) -> list[UserError]:
     """Every reason why `network` has no hardware, each naming its layer; empty if there is none."""
-    return [*_forks(network), *(e for node in network.nodes for e in _node(network, node))]
+    forks = list(_forks(network))
+    if forks:
+        return forks
+    try:
+        network = unit_steps(network)
+    except UserError as error:
+        return [error]
+    return [error for node in network.nodes for error in _node(network, node)]
 
 
 def _forks(network: IntegerNetwork) -> Iterator[UserError]:
@@ -94,10 +102,6 @@ def _convolution(node: Convolution) -> Iterator[UserError]:
 
 
 def _order_is_free(network: IntegerNetwork, node: Flatten) -> bool:
-    channels, height, width = network.tensors[node.input].shape
+    _, height, width = network.tensors[node.input].shape
     readers = [other for other in network.nodes if other.input == node.output]
-    return (
-        channels == 1
-        or height * width == 1
-        or (bool(readers) and all(isinstance(reader, Linear) for reader in readers))
-    )
+    return bool(readers) and (height * width == 1 or isinstance(readers[0], Linear))

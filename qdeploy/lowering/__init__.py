@@ -8,15 +8,15 @@ from typing import Literal
 
 from qdeploy.integer import IntegerNetwork
 
-OutputKind = Literal["logits", "class"]
+ResultKind = Literal["logits", "class"]
 
 
-def lower(path: Path, output: OutputKind = "logits") -> IntegerNetwork:
+def lower(path: Path, result: ResultKind = "logits") -> IntegerNetwork:
     """Lower a QONNX file.
 
     Args:
         path: ONNX file with Quant / BipolarQuant nodes.
-        output: "logits" as the file gives them, or "class": the index of the largest.
+        result: "logits" as the file gives them, or "class": the index of the largest.
 
     Returns:
         The integer network, whose numpy reference is the meaning every back end must reproduce.
@@ -29,7 +29,7 @@ def lower(path: Path, output: OutputKind = "logits") -> IntegerNetwork:
     from qdeploy.lowering.walk import Walk
 
     walk = Walk(read(Path(path)))
-    result = walk.run()
-    if output == "class":
-        result = shapes.choose_class(walk, result, walk.unique("class"))
-    return walk.network(result)
+    output = walk.run()
+    if result == "class":
+        output = shapes.choose_class(walk, output, walk.unique("class"))
+    return walk.network(output)

@@ -1,1 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The report of a build: its data, the terminal's closing table, and one HTML page.
+
+The page needs Jinja2 and Matplotlib; only `qdeploy.report.render` imports them.
+"""
+
+from qdeploy.report.contents import (
+    Layer,
+    Performance,
+    Report,
+    Resources,
+    Sizes,
+    StageSummary,
+    Tensor,
+    Version,
+)
+from qdeploy.report.summary import closing_table
+
+__all__ = [
+    "Layer",
+    "Performance",
+    "Report",
+    "Resources",
+    "Sizes",
+    "StageSummary",
+    "Tensor",
+    "Version",
+    "closing_table",
+]

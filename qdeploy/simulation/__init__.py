@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Cycle-accurate simulation of the generated design with Verilator."""

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Python calls behind `qdeploy.train`, `qdeploy.export` and `qdeploy.compile`."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qdeploy.build import Build
+from qdeploy.config import compile_config, load_config
+from qdeploy.errors import UserError
+from qdeploy.files import atomic_directory
+from qdeploy.stages import Outcome
+
+if TYPE_CHECKING:
+    import torch
+
+    from qdeploy.training import TrainingResult
+
+
+def train(recipe: Path | str, output: Path | str = "run") -> TrainingResult:
+    """Train the float network of a build file and its quantized twin.
+
+    Args:
+        recipe: build file (TOML) with the tables [data], [network] and [training].
+        output: folder to write: network.safetensors, float.safetensors, training.json.
+
+    Raises:
+        UserError: if the build file is wrong.
+    """
+    from qdeploy.training import train as train_network
+
+    config = load_config(Path(recipe))
+    with atomic_directory(Path(output)) as partial:
+        train_network(config.data, config.network, config.training, partial)
+    return load_training_result(Path(output))
+
+
+def export(
+    model: torch.nn.Module | Path | str,
+    output: Path | str = "net.onnx",
+    example_input: torch.Tensor | None = None,
+) -> Path:
+    """Export a Brevitas module, or a checkpoint of `train`, to a standard QONNX file.
+
+    Args:
+        model: the module in eval mode, or the path of a checkpoint.
+        output: file to write.
+        example_input: one input [1, ...], needed for a module.
+
+    Raises:
+        UserError: if a module comes without an example input.
+    """
+    from qdeploy import exporter
+
+    if isinstance(model, (str, Path)):
+        exporter.export(Path(model), Path(output))
+    elif example_input is None:
+        raise UserError("a module needs an example input", remedy="pass example_input=torch.Tensor")
+    else:
+        exporter.export_qonnx(model, example_input, Path(output))
+    return Path(output)
+
+
+def compile(  # noqa: A001 (the field's word)
+    model: torch.nn.Module | Path | str,
+    output: Path | str = "build",
+    *,
+    example_input: torch.Tensor | None = None,
+    data: Path | str | None = None,
+    **options: Any,
+) -> Build:
+    """Compile to a packed CPU model and a simulated accelerator, compared with the reference.
+
+    Args:
+        model: a QONNX file, or a Brevitas module together with `example_input`.
+        output: build folder; finished stages in it are reused.
+        example_input: one input [1, ...], needed for a module.
+        data: test data, .npz with x and optionally y; random inputs without it.
+        options: keys of `qdeploy.config.CompileConfig`: board, fps, output kind...
+
+    Raises:
+        UserError: if a layer cannot be compiled; names it, the reason and the remedy.
+    """
+    from qdeploy import pipeline
+
+    config = compile_config(**options)
+    data = Path(data) if data is not None else None
+    if isinstance(model, (str, Path)):
+        return pipeline.compile_model(Path(model), config, Path(output), _silent, data)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = export(model, Path(scratch) / "net.onnx", example_input)
+        return pipeline.compile_model(path, config, Path(output), _silent, data)
+
+
+def _silent(name: str, outcome: Outcome | None) -> None:
+    """No progress output from Python calls."""

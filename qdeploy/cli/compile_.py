@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""qdeploy compile."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from qdeploy.cli.progress import ConsoleProgress
+from qdeploy.config import compile_config
+from qdeploy.report.summary import closing_table
+
+
+def compile_(
+    model: Annotated[Path, typer.Argument(help="QONNX file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Build folder.")] = Path("build"),
+    board: Annotated[str, typer.Option(help="A board of hw/boards.")] = "pynq-z2",
+    fps: Annotated[float, typer.Option(help="Frames per second to aim for.")] = 10_000.0,
+    result: Annotated[str, typer.Option(help="'logits' or 'class'.")] = "logits",
+    data: Annotated[
+        Path | None, typer.Option(help="Test data: .npz with x [N, ...] and optionally y [N].")
+    ] = None,
+) -> None:
+    """Compile a QONNX file to a packed CPU model and a simulated accelerator."""
+    from qdeploy import pipeline
+
+    config = compile_config(board=board, fps=fps, result=result)
+    console = Console()
+    with closing(ConsoleProgress(console)) as progress:
+        finished = pipeline.compile_model(model, config, output, progress, data)
+    console.print(closing_table(finished.report))
+    console.print(f"report: {output / 'report.html'}")

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the terminal shows while a build runs."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.status import Status
+
+from qdeploy.stages import Outcome
+
+# These draw their own progress bars.
+_DRAWS_ITSELF = {"train"}
+
+
+class ConsoleProgress:
+    """A spinner for the running stage, a line for each finished one."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._status: Status | None = None
+
+    def __call__(self, name: str, outcome: Outcome | None) -> None:
+        """See `qdeploy.pipeline.Progress`."""
+        if outcome is None:
+            if name not in _DRAWS_ITSELF:
+                self._status = self.console.status(f"{name} ...")
+                self._status.start()
+            return
+        self.close()
+        done = "[dim]reused[/]" if outcome.reused else f"{outcome.seconds:.1f} s"
+        self.console.print(f"[green]✓[/] {name:10} {done}")
+
+    def close(self) -> None:
+        """Remove the spinner, also after an error."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""qdeploy run."""
+
+from pathlib import Path
+from typing import Annotated, get_args
+
+import numpy as np
+import typer
+
+from qdeploy.build import Device, load
+from qdeploy.errors import UserError
+from qdeploy.files import atomic_file
+
+
+def run(
+    model: Annotated[Path, typer.Argument(help="Build folder, or a packed cpu.onnx.")],
+    x: Annotated[Path, typer.Option("--input", help="Inputs (.npy), [N, ...].")],
+    device: Annotated[str, typer.Option(help=f"One of {', '.join(get_args(Device))}.")] = "cpu",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write the outputs (.npy).")
+    ] = None,
+) -> None:
+    """Run a built network on inputs in the model's own units and layout."""
+    try:
+        inputs = np.load(x, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {x}: {error}", remedy="save it with numpy.save") from error
+    y = load(model, device).run(inputs)  # type: ignore[arg-type]
+    if output is None:
+        print(np.array2string(y, threshold=200, precision=4, suppress_small=True))
+        return
+    with atomic_file(output) as partial, partial.open("wb") as file:
+        np.save(file, y)
+    print(f"wrote {output}: {y.shape}")

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Brevitas networks to standard QONNX files: Quant and BipolarQuant nodes, opset 13."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from qdeploy.errors import UserError
+from qdeploy.files import atomic_file
+from qdeploy.quantizers.syq import SyqWeightQuantizer
+from qdeploy.training import checkpoint
+
+OPSET = 13
+
+
+def export(path: Path, output: Path) -> None:
+    """Export the network in a checkpoint.
+
+    Args:
+        path: network.safetensors, as `qdeploy.training.train` writes it.
+        output: ONNX file to write.
+
+    Raises:
+        UserError: if the checkpoint cannot be read.
+    """
+    network = checkpoint.load(path)
+    export_qonnx(network, torch.zeros(1, *network.input_shape), output)
+
+
+def export_qonnx(module: nn.Module, example_input: Tensor, output: Path) -> None:
+    """Export any torch module built of Brevitas layers, as it computes in evaluation mode.
+
+    The file has one input, "input", of the fixed shape of `example_input` (QONNX tools need one;
+    use a batch of 1), and one output, "output". Nodes are named after the module's layers
+    ("/conv1/Conv"), batch normalization stays a node of its own, and the weights in the file lie
+    on the quantizer's grid. `module` itself is not changed.
+
+    Raises:
+        UserError: if the module cannot run on `example_input` or has an operator without ONNX
+            counterpart.
+    """
+    module = copy.deepcopy(module).cpu().eval()
+    try:
+        with torch.no_grad():
+            module(example_input)
+    except RuntimeError as error:
+        raise UserError(
+            f"the network cannot run on an input of shape {tuple(example_input.shape)}: {error}",
+            remedy="give an example input of the network's shape, with the batch axis",
+        ) from error
+    _put_weights_on_grid(module)
+    with atomic_file(output) as partial:
+        onnx.save(_traced(module, example_input), partial)
+
+
+def _put_weights_on_grid(module: nn.Module) -> None:
+    """Replace float weights by quantized ones, whose codes the standard nodes reproduce.
+
+    Brevitas exports the float weights, and Quant would round them at half a scale, where SYQ has
+    its threshold elsewhere. From alpha · q, Quant and BipolarQuant both return exactly alpha · q.
+    """
+    for layer in module.modules():
+        quantizer = getattr(getattr(layer, "weight_quant", None), "tensor_quant", None)
+        if isinstance(quantizer, SyqWeightQuantizer):
+            with torch.no_grad():
+                layer.weight.copy_(quantizer(layer.weight)[0])  # type: ignore[operator]
+
+
+def _traced(module: nn.Module, example_input: Tensor) -> onnx.ModelProto:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from brevitas.export import export_qonnx as brevitas_export
+
+        try:
+            model: onnx.ModelProto = brevitas_export(
+                module,
+                args=example_input,
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=["input"],
+                output_names=["output"],
+                keep_initializers_as_inputs=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            raise UserError(
+                f"the network cannot be exported: {error}",
+                remedy="replace the operator by one that ONNX has",
+            ) from error
+    return model

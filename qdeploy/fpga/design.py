@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`design.json`: everything about a generated design that its users must know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from qdeploy.errors import UserError
+
+FILE_NAME = "design.json"
+
+
+class Stream(BaseModel):
+    """An AXI4-Stream of the top module. Element 0 is in the lowest bits, unused bits are zero.
+
+    Attributes:
+        shape: of a frame, channels last ([H, W, C] or [C]); elements follow in this order.
+        bits: bits of an element, two's complement if `signed`.
+        signed: see `bits`.
+        elements_per_word: elements of a word.
+        words_per_frame: words of a frame.
+        width: bits of the TDATA port, whole bytes.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    shape: tuple[int, ...]
+    bits: int
+    signed: bool
+    elements_per_word: int
+    words_per_frame: int
+    width: int
+
+
+class DesignNode(BaseModel):
+    """One hardware node.
+
+    Attributes:
+        name: unique in the design.
+        layer: the layer it belongs to, as in the PyTorch model.
+        operator: the module of hw/rtl.
+        module: its own module.
+        pe: outputs per cycle, if it has that folding.
+        simd: inputs per cycle, if it has that folding.
+        depth: words of a FIFO.
+        weight_bits: bits of a stored weight code.
+        scale_form: "none", "post" or "recode" (`qdeploy.fpga.scales`).
+        cycles: predicted cycles per frame.
+        input_bits: bits of its input words.
+        output_bits: bits of its output words.
+        finn_luts: LUTs that FINN's formula expects.
+        finn_bram18: 18 kbit block RAMs that FINN's formula expects.
+        finn_dsps: DSP slices that FINN's formula expects.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    layer: str
+    operator: str
+    module: str
+    pe: int | None = None
+    simd: int | None = None
+    depth: int | None = None
+    weight_bits: int | None = None
+    scale_form: str | None = None
+    cycles: int
+    input_bits: int
+    output_bits: int
+    finn_luts: int
+    finn_bram18: int
+    finn_dsps: int
+
+
+class Design(BaseModel):
+    """A design directory.
+
+    Attributes:
+        name: of the network.
+        top: the top module.
+        files: Verilog files in compile order, relative to the directory.
+        part: the part the estimates of FINN are for.
+        clock_mhz: clock of the accelerator on its board.
+        input: ports in0_V_*.
+        output: ports out0_V_*.
+        cycles_per_frame: predicted initiation interval.
+        critical_node: the node that needs that many cycles.
+        nodes: in the order of the data.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    top: str
+    files: tuple[str, ...]
+    part: str
+    clock_mhz: float
+    input: Stream
+    output: Stream
+    cycles_per_frame: int
+    critical_node: str
+    nodes: tuple[DesignNode, ...]
+
+    def save(self, directory: Path) -> None:
+        """Write design.json."""
+        (directory / FILE_NAME).write_text(self.model_dump_json(indent=2) + "\n")
+
+
+def load_design(directory: Path) -> Design:
+    """Read the design.json of a directory.
+
+    Raises:
+        UserError: if it is missing or damaged, or names files outside the directory.
+    """
+    again = "generate the design again"
+    try:
+        design = Design.model_validate_json((directory / FILE_NAME).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise UserError(f"{directory} is no design: {error}", remedy=again) from error
+    if any(Path(name).name != name for name in design.files):
+        raise UserError(f"{directory} names files outside itself", remedy=again)
+    return design

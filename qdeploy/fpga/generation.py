@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A folded graph as a folder of Verilog that any tool can read, with its description."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from functools import partial
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from onnx import NodeProto
+from qonnx.core.datatype import DataType
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.registry import getCustomOp
+
+from qdeploy.fpga.board import Board
+from qdeploy.fpga.design import Design, DesignNode, Stream
+from qdeploy.fpga.finn_import import dataflow_performance, res_estimation
+from qdeploy.fpga.mapping import verilog_name
+from qdeploy.fpga.stitching import stitch
+from qdeploy.integer import IntegerNetwork, Tensor
+
+
+def generate(model: ModelWrapper, network: IntegerNetwork, board: Board, directory: Path) -> Design:
+    """Write the operators used, one module per node, its constants, the top module and design.json.
+
+    Nothing in the folder names a place outside it.
+
+    Args:
+        model: the `model` of what `fold` returned; stays as it is.
+        network: the network it was made from.
+        board: part and clock.
+        directory: where the files go; it exists.
+    """
+    model = copy.deepcopy(model)
+    top = f"{verilog_name(network.name)}_top"
+    files: dict[str, None] = {}
+    for node in model.graph.node:
+        operator = getCustomOp(node)
+        operator.set_nodeattr("code_gen_dir_ipgen", str(directory.resolve()))
+        operator.code_generation_ipgen(model, board.part, 1e3 / board.clock_mhz)
+        for path in map(Path, operator.get_rtl_file_list(abspath=True)):
+            if path.name not in files and path.parent != directory.resolve():
+                shutil.copyfile(path, directory / path.name)
+            files[path.name] = None
+    (directory / f"{top}.v").write_text(stitch(model, network.name, top))
+    performance: dict[str, Any] = model.analysis(dataflow_performance)
+    estimates = model.analysis(partial(res_estimation, fpgapart=board.part))
+    first, last = getCustomOp(model.graph.node[0]), getCustomOp(model.graph.node[-1])
+    design = Design(
+        name=network.name,
+        top=top,
+        files=(*files, f"{top}.v"),
+        part=board.part,
+        clock_mhz=board.clock_mhz,
+        input=_stream(network.input_tensor, first.get_folded_input_shape(), first, "in"),
+        output=_stream(network.output_tensor, last.get_folded_output_shape(), last, "out"),
+        cycles_per_frame=performance["max_cycles"],
+        critical_node=performance["max_cycles_node_name"],
+        nodes=tuple(_describe(node, estimates[node.name]) for node in model.graph.node),
+    )
+    design.save(directory)
+    return design
+
+
+def _stream(tensor: Tensor, folded_shape: tuple[int, ...], operator: Any, side: str) -> Stream:
+    kind = getattr(operator, f"get_{side}put_datatype")()
+    return Stream(
+        shape=(*tensor.shape[1:], tensor.shape[0]),
+        bits=kind.bitwidth(),
+        signed=kind.signed(),
+        elements_per_word=folded_shape[-1],
+        words_per_frame=prod(folded_shape[:-1]),
+        width=getattr(operator, f"get_{side}stream_width_padded")(),
+    )
+
+
+def _describe(node: NodeProto, estimate: dict[str, int | float]) -> DesignNode:
+    operator = getCustomOp(node)
+    declared = operator.get_nodeattr_types()
+
+    def attribute(name: str) -> Any:
+        return operator.get_nodeattr(name) if name in declared else None
+
+    code_type = attribute("codeDataType")
+    return DesignNode(
+        name=node.name,
+        layer=attribute("layer"),
+        operator=operator.operator,
+        module=operator.get_verilog_top_module_name(),
+        pe=attribute("PE"),
+        simd=attribute("SIMD"),
+        depth=attribute("depth"),
+        weight_bits=DataType[code_type].bitwidth() if code_type else None,
+        scale_form=attribute("scale_form"),
+        cycles=operator.get_exp_cycles(),
+        input_bits=operator.get_instream_width(),
+        output_bits=operator.get_outstream_width(),
+        finn_luts=int(estimate["LUT"]),
+        finn_bram18=int(estimate["BRAM_18K"]),
+        finn_dsps=int(estimate["DSP"]),
+    )

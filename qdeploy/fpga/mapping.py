@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The integer network as a FINN graph of hardware operators, converted by FINN itself.
+
+Hardware nodes are named after the layer they belong to: "conv1_padding", "conv1_window", "conv1",
+"pool_window", "pool". The layer's own name is in their attribute `layer`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from onnx import NodeProto, helper
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.transformation.infer_datatypes import InferDataTypes
+
+from qdeploy.errors import UserError
+from qdeploy.fpga.finn_import import (
+    InferConvInpGen,
+    InferLabelSelectLayer,
+    InferPool,
+    InferQuantizedMatrixVectorActivation,
+    InferThresholdingLayer,
+    rtl_operators,
+)
+from qdeploy.fpga.graph import accumulator_type, streamlined_graph, weight_type
+from qdeploy.fpga.mappable import obstacles
+from qdeploy.fpga.operators import OPERATORS
+from qdeploy.fpga.scales import ScaledColumns, scaled_columns
+from qdeploy.fpga.unit_steps import unit_steps
+from qdeploy.integer import Convolution, IntegerNetwork, Linear
+
+HARDWARE = "finn.custom_op.fpgadataflow"
+# What FINN puts in front of the name of the node it converts, and what we put behind instead.
+_FINN_NAMES = (
+    ("FMPadding_Batch_Im2Col_", "_padding"),
+    ("ConvolutionInputGenerator_Im2Col_", "_window"),
+    ("MVAU_", ""),
+    ("Thresholding_", ""),
+    ("Pool_", ""),
+    ("LabelSelect_", ""),
+)
+
+
+def map_network(
+    network: IntegerNetwork, *, scale_form: Literal["post", "recode"] | None = None
+) -> ModelWrapper:
+    """Map every layer to hardware operators that have RTL of ours; no folding yet (PE = SIMD = 1).
+
+    Args:
+        network: what to map.
+        scale_form: how scales inside a sum become hardware; by default "post" where it applies,
+            else "recode" (see `qdeploy.fpga.scales`).
+
+    Raises:
+        UserError: if a layer has no hardware, naming it and the remedy.
+        ToolError: if finn-plus is missing.
+    """
+    for error in obstacles(network):
+        raise error
+    network = unit_steps(network)
+    forms = {
+        node.name: scaled_columns(node, scale_form)
+        for node in network.nodes
+        if isinstance(node, (Convolution, Linear))
+    }
+    model = streamlined_graph(network)
+    for conversion in (
+        InferPool,
+        InferConvInpGen,
+        InferThresholdingLayer,
+        InferQuantizedMatrixVectorActivation,
+        InferLabelSelectLayer,
+    ):
+        model = model.transform(conversion())
+    _remove_flattening(model)
+    _name(model)
+    for layer in network.nodes:
+        if isinstance(layer, (Convolution, Linear)):
+            sums = accumulator_type(network.tensors[layer.output].range)
+            for node in model.graph.node:
+                if node.op_type == "MVAU" and node_attribute(node, "layer") == layer.name:
+                    set_attributes(node, accDataType=sums, outputDataType=sums)
+                    _keep_structure(node, layer, forms[layer.name])
+    # FINN's conversions forgot the exact types of accumulators; they follow from the attributes.
+    model = model.transform(InferDataTypes())
+    specialize(model)
+    return model
+
+
+def specialize(model: ModelWrapper) -> None:
+    """Turn generic hardware nodes into the RTL variants of `qdeploy.fpga.operators`, in place.
+
+    Raises:
+        UserError: if one has no such variant.
+    """
+    for node in model.graph.node:
+        if node.domain == f"{HARDWARE}.rtl":
+            continue
+        if node.domain != HARDWARE or f"{node.op_type}_rtl" not in OPERATORS:
+            raise UserError(
+                f"no RTL operator does '{node.op_type}'",
+                layer=node_attribute(node, "layer") or node.name,
+                remedy="replace the layer by one that docs/fpga.md lists",
+            )
+        assert rtl_operators[f"{node.op_type}_rtl"] is OPERATORS[f"{node.op_type}_rtl"]
+        node.op_type += "_rtl"
+        node.domain += ".rtl"
+
+
+def set_attributes(node: NodeProto, **values: object) -> None:
+    """Set attributes of a node, whether its class declares them yet or not."""
+    for name, value in values.items():
+        for old in [a for a in node.attribute if a.name == name]:
+            node.attribute.remove(old)
+        if value != []:
+            node.attribute.append(helper.make_attribute(name, value))
+
+
+def node_attribute(node: NodeProto, name: str) -> str:
+    """A text attribute of a node, "" where it is missing."""
+    return next((a.s.decode() for a in node.attribute if a.name == name), "")
+
+
+def verilog_name(name: str) -> str:
+    """A layer name as the stem of a Verilog identifier."""
+    stem = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return stem if stem[:1].isalpha() else f"layer_{stem}"
+
+
+def _keep_structure(node: NodeProto, layer: Convolution | Linear, columns: ScaledColumns) -> None:
+    """What the matrix-vector unit must know beyond the expanded weights."""
+    recoded = columns.form == "recode"
+    stored = layer.weights.integers() if recoded else layer.weights.planes[0].codes
+    set_attributes(
+        node,
+        mem_mode="internal_embedded",
+        resType="lut",
+        scale_form=columns.form,
+        multipliers=list(columns.multipliers),
+        codeDataType=weight_type(stored),
+    )
+
+
+def _remove_flattening(model: ModelWrapper) -> None:
+    """Streams carry no shape, and the weights have been reordered: drop the Flatten nodes."""
+    for node in [n for n in model.graph.node if n.op_type == "Flatten"]:
+        for reader in model.find_consumers(node.output[0]):
+            reader.input[0] = node.input[0]
+        for info in [v for v in model.graph.value_info if v.name == node.output[0]]:
+            model.graph.value_info.remove(info)
+        model.graph.node.remove(node)
+
+
+def _name(model: ModelWrapper) -> None:
+    """Names and attribute `layer`; tensors that FINN named at random are named after their node."""
+    taken: set[str] = set()
+    for node in model.graph.node:
+        prefix, suffix = next(
+            ((p, s) for p, s in _FINN_NAMES if node.name.startswith(p)), ("", "")
+        )
+        layer = node.name.removeprefix(prefix)
+        set_attributes(node, layer=layer)
+        node.name = unique_name(verilog_name(layer) + suffix, taken)
+        if suffix and not node.output[0].startswith(layer):
+            model.rename_tensor(node.output[0], node.name)
+
+
+def unique_name(name: str, taken: set[str]) -> str:
+    """`name`, with a number behind if it is taken; adds it to `taken`."""
+    candidate, number = name, 1
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    taken.add(candidate)
+    return candidate

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RTL variants of FINN's hardware operators, under FINN's names. Import through `finn_import`.
+
+Each is FINN's generic operator (shapes, folding, execution in Python) with Verilog of ours.
+"""
+
+from qdeploy.fpga.operators.arg_max import ArgMax
+from qdeploy.fpga.operators.fifo import Fifo
+from qdeploy.fpga.operators.matrix_vector_unit import MatrixVectorUnit
+from qdeploy.fpga.operators.max_pool import MaxPool
+from qdeploy.fpga.operators.padding import Padding
+from qdeploy.fpga.operators.sliding_window import SlidingWindow
+from qdeploy.fpga.operators.threshold import Threshold
+from qdeploy.fpga.operators.width_converter import WidthConverter
+
+OPERATORS = {
+    "ConvolutionInputGenerator_rtl": SlidingWindow,
+    "FMPadding_rtl": Padding,
+    "LabelSelect_rtl": ArgMax,
+    "MVAU_rtl": MatrixVectorUnit,
+    "Pool_rtl": MaxPool,
+    "StreamingDataWidthConverter_rtl": WidthConverter,
+    "StreamingFIFO_rtl": Fifo,
+    "Thresholding_rtl": Threshold,
+}
+
+__all__ = ["OPERATORS"]

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What our RTL variants of FINN's operators share: one Verilog module per node of the graph.
+
+The module has FINN's interface (`ap_clk`, `ap_rst_n`, `in0_V_*`, `out0_V_*`, data padded to whole
+bytes) and instantiates one operator of hw/rtl and, if it has constants, one memory.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from finn.custom_op.fpgadataflow.hwcustomop import HWCustomOp
+from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
+
+from qdeploy.fpga.board import hardware_directory
+from qdeploy.fpga.memory import write_memory
+from qdeploy.integer import Integers
+from qdeploy.simulation.packing import pack_words
+
+if TYPE_CHECKING:
+    from qonnx.core.modelwrapper import ModelWrapper
+
+_TEMPLATE = """\
+// SPDX-License-Identifier: Apache-2.0
+// Node '{node}' of layer {layer!r}.
+module {module} (
+    input ap_clk,
+    input ap_rst_n,
+    input [{input_bits}-1:0] in0_V_TDATA,
+    input in0_V_TVALID,
+    output in0_V_TREADY,
+    output [{output_bits}-1:0] out0_V_TDATA,
+    output out0_V_TVALID,
+    input out0_V_TREADY
+);
+{declarations}\
+  {operator} #(
+      {parameters}
+  ) operator (
+      .clk(ap_clk),
+      .rst_n(ap_rst_n),
+      .s_tdata(in0_V_TDATA[{input_width}-1:0]),
+      .s_tvalid(in0_V_TVALID),
+      .s_tready(in0_V_TREADY),
+      .m_tdata(out0_V_TDATA[{output_width}-1:0]),
+      .m_tvalid(out0_V_TVALID),
+      .m_tready(out0_V_TREADY){ports}
+  );
+endmodule
+"""
+_MEMORY = """\
+  wire enable;
+  wire [{address_bits}-1:0] address;
+  wire [{width}-1:0] data;
+  {module} memory (
+      .clk(ap_clk),
+      .enable(enable),
+      .address(address),
+      .data(data)
+  );
+"""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Constants of a node: integers [words, elements] and the bits that each element takes."""
+
+    elements: Integers
+    bits: int
+
+    @property
+    def width(self) -> int:
+        """Bits of a word."""
+        return self.elements.shape[1] * self.bits
+
+    def words(self) -> list[int]:
+        """Contents by address; element 0 in the lowest bits, two's complement."""
+        packed = pack_words(self.elements, self.bits)
+        return [int.from_bytes(row.tobytes(), "little") for row in packed]
+
+
+class VerilogOperator(RTLBackend):  # type: ignore[misc]
+    """Mixin in front of a generic operator of FINN; see the module.
+
+    Attributes:
+        operator: the module of hw/rtl.
+        memory_role: what its memory ports are called after ("weight"), "" if it has none.
+        open_ports: outputs of the operator that the node does not use.
+        finn_implementation: the class of FINN whose formulas the estimates quote: what FINN
+            expects its own implementation of the node to take.
+    """
+
+    operator: ClassVar[str]
+    memory_role: ClassVar[str] = ""
+    open_ports: ClassVar[tuple[str, ...]] = ()
+    finn_implementation: ClassVar[type[HWCustomOp]]
+
+    @abstractmethod
+    def parameters(self) -> dict[str, int | str]:
+        """Verilog values of the operator's parameters."""
+
+    def memory(self, model: ModelWrapper) -> Memory:
+        """Constants of the node, in the order of the operator's contract."""
+        raise AssertionError(f"{self.onnx_node.name} has no memory")
+
+    def get_nodeattr_types(self) -> dict[str, tuple[Any, ...]]:
+        """FINN's attributes and `layer`, the layer as in the PyTorch model."""
+        return {**super().get_nodeattr_types(), "layer": ("s", False, "")}
+
+    def get_verilog_top_module_name(self) -> str:
+        """The module of this node; the suffix keeps it apart from the operators of hw/rtl."""
+        return f"{self.onnx_node.name}_node"
+
+    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
+        """FINN's Python execution of the generic operator, in every mode."""
+        super(RTLBackend, self).execute_node(context, graph)
+
+    def generate_hdl(self, model: ModelWrapper, fpgapart: str, clk: float) -> None:
+        """Write the node's module and memory into the folder of attribute code_gen_dir_ipgen."""
+        directory = Path(self.get_nodeattr("code_gen_dir_ipgen"))
+        module = self.get_verilog_top_module_name()
+        declarations = ""
+        ports = [(port, "") for port in self.open_ports]
+        if self.memory_role:
+            memory = self.memory(model)
+            words, name = memory.words(), self._memory_module()
+            write_memory(directory / f"{name}.v", name, words, memory.width)
+            declarations += _MEMORY.format(
+                address_bits=max(1, (len(words) - 1).bit_length()), width=memory.width, module=name
+            )
+            ports += [(f"{self.memory_role}_{net}", net) for net in ("enable", "address", "data")]
+        padding = self.get_outstream_width_padded() - self.get_outstream_width()
+        if padding:
+            high, low = self.get_outstream_width_padded() - 1, self.get_outstream_width()
+            declarations += f"  assign out0_V_TDATA[{high}:{low}] = 0;\n"
+        text = _TEMPLATE.format(
+            node=self.onnx_node.name,
+            layer=self.get_nodeattr("layer"),
+            module=module,
+            input_bits=self.get_instream_width_padded(),
+            output_bits=self.get_outstream_width_padded(),
+            input_width=self.get_instream_width(),
+            output_width=self.get_outstream_width(),
+            declarations=declarations,
+            operator=self.operator,
+            parameters=",\n      ".join(f".{k}({v})" for k, v in self.parameters().items()),
+            ports="".join(f",\n      .{port}({net})" for port, net in ports),
+        )
+        (directory / f"{module}.v").write_text(text)
+        self.set_nodeattr("gen_top_module", module)
+        self.set_nodeattr("ipgen_path", str(directory))
+        self.set_nodeattr("ip_path", str(directory))
+
+    def get_rtl_file_list(self, abspath: bool = False) -> list[str]:
+        """The operator, the memory if there is one, and the node's module: names or full paths."""
+        generated = [f"{self.get_verilog_top_module_name()}.v"]
+        if self.memory_role:
+            generated.insert(0, f"{self._memory_module()}.v")
+        if not abspath:
+            return [f"{self.operator}.v", *generated]
+        directory = Path(self.get_nodeattr("code_gen_dir_ipgen"))
+        operator = hardware_directory() / "rtl" / f"{self.operator}.v"
+        return [str(operator), *(str(directory / name) for name in generated)]
+
+    def code_generation_ipi(self) -> list[str]:
+        """Tcl for Vivado's IP Integrator, as FINN's stitching expects it."""
+        files = [f"add_files -norecurse {path}" for path in self.get_rtl_file_list(abspath=True)]
+        module = self.get_verilog_top_module_name()
+        return [*files, f"create_bd_cell -type module -reference {module} {self.onnx_node.name}"]
+
+    def lut_estimation(self, fpgapart: str) -> int:
+        """LUTs by the formula of `finn_implementation`."""
+        return int(self.finn_implementation(self.onnx_node).lut_estimation(fpgapart))
+
+    def bram_estimation(self, fpgapart: str) -> int:
+        """18 kbit block RAMs by the formula of `finn_implementation`."""
+        return int(self.finn_implementation(self.onnx_node).bram_estimation(fpgapart))
+
+    def dsp_estimation(self, fpgapart: str) -> int:
+        """DSP slices by the formula of `finn_implementation`."""
+        return int(self.finn_implementation(self.onnx_node).dsp_estimation(fpgapart))
+
+    def _memory_module(self) -> str:
+        return f"{self.get_verilog_top_module_name()}_{self.memory_role}s"

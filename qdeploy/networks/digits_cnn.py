@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small CNN for 8x8 grey images: conv - conv - max pool - fully connected."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from qdeploy.networks.config import NetworkConfig
+from qdeploy.networks.network import Network
+
+CLASSES = 10
+SIZE = 8
+# 17 grey levels 0/16 .. 16/16 are exact in 5 bits with 4 after the binary point.
+INPUT_BITS = 5
+
+
+class DigitsCnn(Network):
+    """Images [N, 1, 8, 8] in 0 .. 1 to logits [N, 10], float32.
+
+    Two 3x3 convolutions with padding 1, each with batch normalization and a quantized ReLU, then
+    max pooling 2x2 and a fully connected layer with one scale. Nothing has a bias, so that logits
+    are one scale times integers.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__(config, (1, SIZE, SIZE))
+        first, second = config.channels
+        self.input = self._input(INPUT_BITS)
+        self.conv1 = self._convolution(1, first, kernel=3, padding=1)
+        self.bn1 = nn.BatchNorm2d(first)
+        self.act1 = self._relu()
+        self.conv2 = self._convolution(first, second, kernel=3, padding=1)
+        self.bn2 = nn.BatchNorm2d(second)
+        self.act2 = self._relu()
+        self.pool = nn.MaxPool2d(2)
+        self.flatten = nn.Flatten()
+        self.fc = self._linear(second * (SIZE // 2) ** 2, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of a batch."""
+        x = self.act1(self.bn1(self.conv1(self.input(x))))
+        x = self.act2(self.bn2(self.conv2(x)))
+        logits: Tensor = self.fc(self.flatten(self.pool(x)))
+        return logits

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plots as inline SVG: text stays text, colours follow the page, the same data gives the same bytes.
+
+Matplotlib draws in marker colours that become the page's CSS variables, so that a plot is readable
+on a light and on a dark background.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+import warnings
+from collections.abc import Callable, Mapping
+
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from qdeploy.report.contents import Layer
+from qdeploy.report.wording import number, percent, signed
+
+INK, MUTED, ACCENT = "#010203", "#010204", "#010205"
+PAGE_COLOURS = {
+    INK: "var(--ink, #1b1f24)",
+    MUTED: "var(--line, #c4cad1)",
+    ACCENT: "var(--accent, #2563a8)",
+}
+# Light to dark blue: the lightest cell takes black numbers, the darkest white ones.
+SEQUENTIAL = LinearSegmentedColormap.from_list("sequential", ["#e3eefa", "#8fbce6", "#1d5a9b"])
+MOST_LABELLED_BARS = 8
+MOST_LABELLED_COLUMNS = 9
+MOST_LABELLED_ROWS = 12
+LONGEST_NAME = 22
+POINTS_PER_INCH = 72
+
+
+def code_histogram(layer: Layer) -> str:
+    """How often each weight code occurs, with counts and shares where there is room for them."""
+    codes = sorted(layer.code_counts)
+    counts = [layer.code_counts[code] for code in codes]
+    total = sum(counts)
+
+    def paint(axes: Axes) -> None:
+        axes.spines["left"].set_visible(False)
+        if len(codes) > MOST_LABELLED_BARS:
+            axes.bar(codes, counts, width=0.9, color=ACCENT)
+            axes.tick_params(labelleft=True)
+            return
+        bars = axes.bar(range(len(codes)), counts, width=0.7, color=ACCENT)
+        labels = [f"{number(count)}\n{percent(count, total)}" for count in counts]
+        axes.bar_label(bars, labels, padding=2, linespacing=1.15)
+        axes.set_xticks(range(len(codes)), [signed(code) for code in codes])
+        axes.set_xlim(-0.7, len(codes) - 0.3)
+        axes.margins(y=0.3)
+
+    counted = ", ".join(
+        f"{signed(code)}: {number(count)}" for code, count in zip(codes, counts, strict=True)
+    )
+    return _draw(f"Weight codes of {layer.name}: {counted}", (210, 150), paint)
+
+
+def multiplier_map(layer: Layer) -> str:
+    """The integer multipliers as a heat map, with the numbers in the cells where they fit."""
+    values = np.array(layer.multipliers)
+    rows, columns = values.shape
+    lowest, highest = int(values.min()), int(values.max())
+
+    def paint(axes: Axes) -> None:
+        axes.set_axis_off()
+        # One value everywhere gets the middle colour instead of an arbitrary end.
+        margin = 0 if highest > lowest else 1
+        axes.pcolormesh(
+            values,
+            cmap=SEQUENTIAL,
+            vmin=lowest - margin,
+            vmax=highest + margin,
+            edgecolors=MUTED,
+            linewidth=0.5,
+        )
+        axes.invert_yaxis()
+        if columns > MOST_LABELLED_COLUMNS or rows > MOST_LABELLED_ROWS:
+            return
+        dark = lowest + 0.6 * (highest - lowest)
+        for (row, column), value in np.ndenumerate(values):
+            colour = "white" if value > dark else "black"
+            axes.text(column + 0.5, row + 0.5, signed(value), color=colour, ha="center", va="center")
+
+    listed = "; ".join(" ".join(signed(value) for value in row) for row in layer.multipliers)
+    return _draw(f"Multipliers of {layer.name}, row by row: {listed}", (210, 150), paint)
+
+
+def layer_bars(values: Mapping[str, float], unit: str) -> str:
+    """One horizontal bar per layer with its number; the first layer on top."""
+    positions = range(len(values))
+
+    def paint(axes: Axes) -> None:
+        axes.spines["bottom"].set_visible(False)
+        bars = axes.barh(positions, list(values.values()), height=0.68, color=ACCENT)
+        axes.bar_label(bars, [number(value) for value in values.values()], padding=3)
+        axes.set_yticks(positions, [_shortened(name) for name in values])
+        axes.tick_params(labelleft=True, labelbottom=False)
+        axes.invert_yaxis()
+        axes.set_ylim(len(values) - 0.4, -0.6)
+        axes.margins(x=0.18)
+
+    listed = ", ".join(f"{name} {number(value)}" for name, value in values.items())
+    return _draw(f"{unit} per layer: {listed}", (360, 22 * len(values) + 8), paint)
+
+
+def _shortened(name: str) -> str:
+    """A long dotted name without its middle, so that the bars keep their room."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    half = (LONGEST_NAME - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"
+
+
+def _draw(description: str, size: tuple[int, int], paint: Callable[[Axes], None]) -> str:
+    """Run `paint` on axes of `size` points; `description` is what a screen reader says."""
+    style = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": description,  # makes the ids in a page of many plots differ
+        "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+        "font.size": 10.5,
+        "text.color": INK,
+        "axes.edgecolor": MUTED,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "xtick.labelcolor": INK,
+        "ytick.labelcolor": INK,
+        "xtick.bottom": False,
+        "ytick.left": False,
+        "ytick.labelleft": False,
+    }
+    buffer = io.StringIO()
+    with matplotlib.style.context(["default", style]), warnings.catch_warnings():
+        # The browser has the letters that Matplotlib's font lacks.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        inches = (size[0] / POINTS_PER_INCH, size[1] / POINTS_PER_INCH)
+        figure = Figure(figsize=inches, layout="constrained")
+        paint(figure.add_subplot())
+        no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
+    return _inline(buffer.getvalue(), description)
+
+
+def _inline(document: str, description: str) -> str:
+    """An SVG document as an element of a page: no prologue, no group ids, the page's colours."""
+    svg = document[document.index("<svg") :]
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    for marker, colour in PAGE_COLOURS.items():
+        svg = svg.replace(marker, colour)
+    label = html.escape(description)
+    # A function, because a replacement string would interpret backslashes in the name.
+    return re.sub(
+        r'<svg .*?(viewBox="[^"]*").*?>',
+        lambda match: f'<svg {match[1]} role="img" aria-label="{label}">',
+        svg,
+        count=1,
+        flags=re.DOTALL,
+    )

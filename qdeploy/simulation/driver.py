@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a verilated design: words in, words out, and the cycles at which they moved."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from qdeploy.errors import InternalError
+
+CHUNK_CYCLES = 1_000_000  # between two looks at the progress (and at Ctrl-C)
+DRAIN_CYCLES = 100  # after the last expected word, to catch surplus ones
+
+
+@dataclass(frozen=True)
+class SimulationResult:
+    """What came out of a run, and when; cycles count from the start of the run.
+
+    Attributes:
+        words: uint8 [outputs, output_bytes].
+        input_cycles: int64 [inputs], the cycle in which each word was accepted.
+        output_cycles: int64 [outputs], the cycle in which each word was taken.
+        cycles: cycles until the last word went in or out.
+    """
+
+    words: npt.NDArray[np.uint8]
+    input_cycles: npt.NDArray[np.int64]
+    output_cycles: npt.NDArray[np.int64]
+    cycles: int
+
+
+class _Run(ctypes.Structure):
+    """Mirrors `Run` in harness.cpp."""
+
+    _fields_ = (
+        ("input", ctypes.c_void_p),
+        ("output", ctypes.c_void_p),
+        ("input_cycles", ctypes.c_void_p),
+        ("output_cycles", ctypes.c_void_p),
+        ("inputs", ctypes.c_int64),
+        ("outputs", ctypes.c_int64),
+        ("taken", ctypes.c_int64),
+        ("given", ctypes.c_int64),
+        ("cycle", ctypes.c_int64),
+        ("gap", ctypes.c_uint64),
+        ("stall", ctypes.c_uint64),
+        ("random", ctypes.c_uint64),
+        ("offered", ctypes.c_int32),
+        ("stalled", ctypes.c_int32),
+        ("violation", ctypes.c_int32),
+    )
+
+
+class StreamSimulator:
+    """A design built by `build_model`, in reset state at first; later runs continue.
+
+    Attributes:
+        input_bytes: bytes of an input word (the port's width, rounded up by Verilator to 1, 2, or
+            a multiple of 4).
+        output_bytes: the same of an output word.
+    """
+
+    def __init__(self, shared_object: Path) -> None:
+        library = ctypes.CDLL(str(Path(shared_object).resolve()))  # symbols stay local to it
+        library.simulation_new.restype = ctypes.c_void_p
+        library.simulation_delete.argtypes = [ctypes.c_void_p]
+        library.simulation_delete.restype = None
+        library.simulation_input_size.restype = ctypes.c_int64
+        library.simulation_output_size.restype = ctypes.c_int64
+        library.simulation_run.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Run), ctypes.c_int64]
+        library.simulation_run.restype = None
+        self._library = library
+        self._simulation: int | None = library.simulation_new()
+        self.input_bytes: int = library.simulation_input_size()
+        self.output_bytes: int = library.simulation_output_size()
+
+    def run(
+        self,
+        words: npt.NDArray[np.uint8],
+        outputs: int,
+        *,
+        input_gap: float = 0.0,
+        output_stall: float = 0.0,
+        seed: int = 0,
+        max_idle_cycles: int = CHUNK_CYCLES,
+    ) -> SimulationResult:
+        """Offer `words` in order and take `outputs` words.
+
+        Args:
+            words: uint8 [words, bytes], little-endian; missing high bytes are zero.
+            outputs: words that shall come out.
+            input_gap: probability that no new word is offered in a cycle.
+            output_stall: probability that no word is taken in a cycle.
+            seed: of the gaps and stalls.
+            max_idle_cycles: give up after about this many cycles without any transfer.
+
+        Raises:
+            InternalError: if the design stands still, gives more words than `outputs`, or withdraws
+                or changes a word it has offered.
+        """
+        if words.shape[1] > self.input_bytes:
+            raise InternalError(
+                f"the design takes words of {self.input_bytes} bytes, not {words.shape[1]}"
+            )
+        padded = np.zeros((len(words), self.input_bytes), np.uint8)
+        padded[:, : words.shape[1]] = words
+        result = np.zeros((outputs, self.output_bytes), np.uint8)
+        input_cycles = np.zeros(len(words), np.int64)
+        output_cycles = np.zeros(outputs, np.int64)
+        run = _Run(
+            input=padded.ctypes.data,
+            output=result.ctypes.data,
+            input_cycles=input_cycles.ctypes.data,
+            output_cycles=output_cycles.ctypes.data,
+            inputs=len(words),
+            outputs=outputs,
+            gap=round(input_gap * 2**32),
+            stall=round(output_stall * 2**32),
+            random=np.random.SeedSequence(seed).generate_state(1, np.uint64)[0],
+        )
+        self._finish(run, max_idle_cycles)
+        cycles = int(run.cycle)
+        run.outputs = run.given + 1  # one more than there may be
+        run.stall = 0
+        self._advance(run, DRAIN_CYCLES)
+        if run.given != outputs:
+            raise InternalError(f"the design gave more than the expected {outputs} words")
+        return SimulationResult(result, input_cycles, output_cycles, cycles)
+
+    def _finish(self, run: _Run, max_idle_cycles: int) -> None:
+        while run.taken < run.inputs or run.given < run.outputs:
+            before = run.taken + run.given
+            self._advance(run, max_idle_cycles)
+            if run.taken + run.given == before:
+                raise InternalError(
+                    f"the design stands still: it took {run.taken} of {run.inputs} words "
+                    f"and gave {run.given} of {run.outputs}"
+                )
+
+    def _advance(self, run: _Run, cycles: int) -> None:
+        self._library.simulation_run(self._simulation, ctypes.byref(run), cycles)
+        if run.violation:
+            raise InternalError(
+                "the design withdrew or changed an output word before it was taken, "
+                f"or offered it depending on TREADY, before cycle {run.cycle}"
+            )
+
+    def close(self) -> None:
+        """Free the simulation; the object must not be used afterwards."""
+        if self._simulation is not None:
+            self._library.simulation_delete(self._simulation)
+            self._simulation = None
+
+    def __del__(self) -> None:
+        self.close()

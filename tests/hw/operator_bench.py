@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several instances of an operator in one simulation, each checked against integers from numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from qdeploy.fpga.memory import write_memory
+from qdeploy.simulation.driver import SimulationResult, StreamSimulator
+from qdeploy.simulation.packing import pack_words, unpack_words
+from qdeploy.simulation.verilator import build_model
+
+RTL = Path(__file__).parents[2] / "hw" / "rtl"
+
+# Probability of an input gap and of an output stall per cycle.
+GAPS = [(0.0, 0.0), (0.5, 0.5), (0.9, 0.0), (0.0, 0.9)]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An operator with its parameters.
+
+    Attributes:
+        module: name of the Verilog module.
+        parameters: Verilog expressions by name.
+        inputs: elements of an input word and bits of an element.
+        outputs: the same of an output word.
+        signed: output elements are signed.
+        memory: port prefix, contents [words, elements] and bits per element of its memory.
+        rate: input words and output words per frame, and the II the header promises.
+    """
+
+    module: str
+    parameters: dict[str, int | str]
+    inputs: tuple[int, int]
+    outputs: tuple[int, int]
+    signed: bool = False
+    memory: tuple[str, np.ndarray, int] | None = None
+    extra_ports: str = ""
+    rate: tuple[int, int, int] = field(default=(1, 1, 1))
+
+    def __str__(self) -> str:
+        return "-".join(f"{name}{value}" for name, value in self.parameters.items())[:80]
+
+
+class Bench:
+    """All variants behind one stream: the lowest byte of an input word selects one."""
+
+    def __init__(self, directory: Path, variants: Sequence[Variant]) -> None:
+        self.variants = variants
+        sources = [RTL / f"{module}.v" for module in {variant.module for variant in variants}]
+        instances = []
+        for number, variant in enumerate(variants):
+            memory = ""
+            if variant.memory is not None:
+                prefix, contents, bits = variant.memory
+                packed = [int.from_bytes(row.tobytes(), "little") for row in pack_words(contents, bits)]
+                name = f"memory_{number}"
+                width = contents.shape[1] * bits
+                sources.append(directory / f"{name}.v")
+                write_memory(sources[-1], name, packed, width)
+                memory = _MEMORY.format(
+                    name=name,
+                    prefix=prefix,
+                    width=width,
+                    address_bits=max(1, (len(packed) - 1).bit_length()),
+                )
+            instances.append(_instance(number, variant, memory))
+        top = directory / "bench.v"
+        top.write_text(
+            _TOP.format(
+                input_bits=8 + max(elements * bits for elements, bits in (v.inputs for v in variants)),
+                output_bits=max(elements * bits for elements, bits in (v.outputs for v in variants)),
+                count=len(variants),
+                last=len(variants) - 1,
+                instances="".join(instances),
+            )
+        )
+        self.simulator = StreamSimulator(build_model([top, *sources], "bench", directory))
+
+    def run(
+        self,
+        variant: Variant,
+        elements: np.ndarray,
+        outputs: int,
+        gaps: tuple[float, float] = (0.0, 0.0),
+    ) -> tuple[np.ndarray, SimulationResult]:
+        """Feed `elements` [words, elements per word]; elements [outputs, elements] and the cycles."""
+        data = pack_words(elements, variant.inputs[1])
+        select = np.full((len(data), 1), self.variants.index(variant), np.uint8)
+        result = self.simulator.run(
+            np.concatenate([select, data], axis=1),
+            outputs,
+            input_gap=gaps[0],
+            output_stall=gaps[1],
+            seed=len(elements),
+            max_idle_cycles=20_000,
+        )
+        count, bits = variant.outputs
+        return unpack_words(result.words, bits, count, signed=variant.signed), result
+
+    def check(
+        self, variant: Variant, elements: np.ndarray, expected: np.ndarray, gaps: tuple[float, float]
+    ) -> None:
+        """Bit-exact output for whole frames; without gaps also the initiation interval.
+
+        Args:
+            elements: [input words, elements].
+            expected: [output words, elements].
+        """
+        out, result = self.run(variant, elements, len(expected), gaps)
+        assert np.array_equal(out, expected)
+        if gaps == (0.0, 0.0):
+            inputs_per_frame, outputs_per_frame, interval = variant.rate
+            outputs = np.diff(result.output_cycles[outputs_per_frame - 1 :: outputs_per_frame])
+            inputs = np.diff(result.input_cycles[inputs_per_frame - 1 :: inputs_per_frame])
+            steady = slice(len(outputs) // 2, None)
+            assert set(outputs[steady]) == {interval}
+            assert inputs.max() <= interval + inputs[:1].max(initial=0) or set(inputs[1:]) == {interval}
+
+
+def random_elements(
+    generator: np.random.Generator, words: int, elements: int, bits: int, *, signed: bool
+) -> np.ndarray:
+    """Elements over the whole range, extreme values included often."""
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    values = generator.integers(low, high, (words, elements), endpoint=True)
+    extreme = generator.random((words, elements)) < 0.1
+    return np.where(extreme, generator.choice([low, high], (words, elements)), values)
+
+
+def _instance(number: int, variant: Variant, memory: str) -> str:
+    parameters = ", ".join(f".{name}({value})" for name, value in variant.parameters.items())
+    return _INSTANCE.format(
+        number=number,
+        module=variant.module,
+        parameters=parameters,
+        input_bits=variant.inputs[0] * variant.inputs[1],
+        output_bits=variant.outputs[0] * variant.outputs[1],
+        memory=memory,
+        memory_ports=_MEMORY_PORTS.format(prefix=variant.memory[0]) if variant.memory else "",
+        extra_ports=variant.extra_ports,
+    )
+
+
+_TOP = """\
+module bench (
+    input ap_clk,
+    input ap_rst_n,
+    input [{input_bits}-1:0] in0_V_TDATA,
+    input in0_V_TVALID,
+    output in0_V_TREADY,
+    output [{output_bits}-1:0] out0_V_TDATA,
+    output out0_V_TVALID,
+    input out0_V_TREADY
+);
+  wire [7:0] select = in0_V_TDATA[7:0];
+  wire [{last}:0] ready, valid;
+  wire [{output_bits}-1:0] data[0:{last}];
+  assign in0_V_TREADY = ready[select];
+  assign out0_V_TVALID = |valid;
+  reg [{output_bits}-1:0] chosen;
+  assign out0_V_TDATA = chosen;
+  integer i;
+  always @* begin
+    chosen = 0;
+    for (i = 0; i < {count}; i = i + 1) if (valid[i]) chosen = data[i];
+  end
+{instances}
+endmodule
+"""
+
+_INSTANCE = """
+  generate
+    if (1) begin : variant_{number}
+      wire [{output_bits}-1:0] word;
+      assign data[{number}] = word;
+{memory}
+      {module} #({parameters}) operator (
+          .clk(ap_clk),
+          .rst_n(ap_rst_n),
+          .s_tdata(in0_V_TDATA[8+:{input_bits}]),
+          .s_tvalid(in0_V_TVALID && select == {number}),
+          .s_tready(ready[{number}]),
+          .m_tdata(word),
+          .m_tvalid(valid[{number}]),
+          .m_tready(out0_V_TREADY){memory_ports}{extra_ports}
+      );
+    end
+  endgenerate
+"""
+
+_MEMORY_PORTS = """,
+          .{prefix}_enable(enable),
+          .{prefix}_address(address),
+          .{prefix}_data(contents)"""
+
+_MEMORY = """
+      wire enable;
+      wire [{address_bits}-1:0] address;
+      wire [{width}-1:0] contents;
+      {name} {prefix}_memory (
+          .clk(ap_clk),
+          .enable(enable),
+          .address(address),
+          .data(contents)
+      );
+"""
