@@ -29,6 +29,7 @@ def train(recipe: Path | str, output: Path | str = "run") -> TrainingResult:
     Raises:
         UserError: if the build file is wrong.
     """
+    from qdeploy.training import load_training_result
     from qdeploy.training import train as train_network
 
     config = load_config(Path(recipe))

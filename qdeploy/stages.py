@@ -19,6 +19,8 @@ from typing import Any
 from qdeploy.files import atomic_directory, atomic_file, content_hash
 
 PACKAGE = Path(__file__).parent
+# In each stage's folder: how long it took. Not among the inputs of other stages.
+RECORD = "stage.json"
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where a stage's results are, and whether they were there before."""
+    """Where a stage's results are, how long they took, and whether they were there before."""
 
     directory: Path
     seconds: float
@@ -72,13 +74,16 @@ class StageStore:
     def run(self, stage: Stage) -> Outcome:
         """Run `stage` unless its results are there; interruption leaves nothing half-finished."""
         target = self.directory / "stages" / f"{stage.name}-{stage.key}"
-        started = time.monotonic()
         reused = target.is_dir()
         if not reused:
+            started = time.monotonic()
             with atomic_directory(target) as partial:
                 stage.run(partial)
+                record = {"stage": stage.name, "seconds": time.monotonic() - started}
+                (partial / RECORD).write_text(json.dumps(record) + "\n")
         self._record(stage.name, target)
-        return Outcome(target, time.monotonic() - started, reused)
+        seconds = json.loads((target / RECORD).read_text())["seconds"]
+        return Outcome(target, seconds, reused)
 
     def latest(self) -> dict[str, Path]:
         """Folder of the latest finished run of each stage, by stage name."""

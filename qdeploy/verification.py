@@ -8,11 +8,43 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
+from qdeploy import integer
 from qdeploy.errors import InternalError, UserError
 from qdeploy.integer import IntegerNetwork, Integers
 
 RANDOM_FRAMES = 64
+
+
+# Chances per cycle that the simulated source pauses and the sink stalls, in the second run.
+INPUT_GAP = 0.3
+OUTPUT_STALL = 0.3
+
+
+class Verification(BaseModel):
+    """What `verify` found; every back end listed equals the reference.
+
+    Attributes:
+        frames: samples compared.
+        labelled: whether their classes are known; `correct` is empty otherwise.
+        correct: right predictions by version: float, trained, integer, cpu, rtl.
+        compared: back ends whose integers equal the reference's on every sample.
+        trained_differences: predictions in which the trained torch network (evaluated in float32)
+            differs from the integers; None without one.
+        interval_cycles: measured initiation interval of the simulated accelerator.
+        latency_cycles: from the first input word to the last output word of the first frame.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    frames: int
+    labelled: bool
+    correct: dict[str, int]
+    compared: list[str]
+    trained_differences: int | None = None
+    interval_cycles: float | None = None
+    latency_cycles: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +81,64 @@ def random_data(network: IntegerNetwork, frames: int = RANDOM_FRAMES) -> Samples
     shape = (frames, *network.input_tensor.shape)
     x = rng.uniform(boundaries.min() - margin, boundaries.max() + margin, shape)
     return Samples(x.astype(np.float32), None)
+
+
+def verify(
+    network: IntegerNetwork,
+    samples: Samples,
+    packed: Path,
+    simulator: tuple[Path, Path] | None = None,
+    real: Path | None = None,
+) -> Verification:
+    """Run every version on the samples and compare.
+
+    Args:
+        network: the integer network; its numpy reference decides.
+        samples: inputs, and classes if known.
+        packed: cpu.onnx.
+        simulator: design folder and shared object of the accelerator; it runs once at full speed
+            and once with random gaps at its input and stalls at its output.
+        real: predictions.npz of the torch networks: logits `float` and `trained` [N, C].
+
+    Raises:
+        InternalError: at the first integer that differs from the reference.
+    """
+    from qdeploy.cpu import Session
+
+    reference = integer.run(network, samples.x)
+    classes = {"integer": predictions(reference)}
+    on_cpu = Session(packed).run_integers(samples.x)
+    require_equal(reference, on_cpu, "cpu.onnx")
+    classes["cpu"] = predictions(on_cpu)
+    differences, interval, latency = None, None, None
+    if real is not None:
+        with np.load(real, allow_pickle=False) as archive:
+            logits = {name: archive[name] for name in ("float", "trained")}
+        classes |= {name: predictions(values) for name, values in logits.items()}
+        differences = int((classes["trained"] != classes["integer"]).sum())
+    if simulator is not None:
+        from qdeploy.fpga.simulated import SimulatedAccelerator
+
+        accelerator = SimulatedAccelerator(*simulator, network)
+        codes = network.quantizer.quantize(samples.x)
+        run = accelerator.run_codes(codes)
+        require_equal(reference, run.outputs, "the simulated accelerator")
+        stalled = accelerator.run_codes(codes, input_gap=INPUT_GAP, output_stall=OUTPUT_STALL)
+        require_equal(reference, stalled.outputs, "the simulated accelerator with random stalls")
+        classes["rtl"] = predictions(run.outputs)
+        interval, latency = run.initiation_interval, run.latency
+    labels = samples.y
+    return Verification(
+        frames=len(samples.x),
+        labelled=labels is not None,
+        correct={n: int((c == labels).sum()) for n, c in classes.items()}
+        if labels is not None
+        else {},
+        compared=[name for name in ("cpu", "rtl") if name in classes],
+        trained_differences=differences,
+        interval_cycles=interval,
+        latency_cycles=latency,
+    )
 
 
 def predictions(outputs: NDArray[np.generic]) -> Integers:

@@ -4,8 +4,8 @@
 //   MW, MH            columns (length of an input vector) and rows (length of an output vector)
 //   SIMD, PE          columns and rows taken per cycle; SIMD divides MW, PE divides MH
 //   INPUT_BITS        bits of an input element, two's complement if INPUT_SIGNED
-//   WEIGHT_BITS       bits of a weight code: 1 is binary (0 means -1, 1 means +1), otherwise two's
-//                     complement
+//   WEIGHT_BITS       bits of a weight code: 1 is binary (0 means -1, 1 means +1), 2 is ternary (two's
+//                     complement -1, 0, +1, never -2), 3 and more any two's complement
 //   ACCUMULATOR_BITS  bits of an output element, two's complement: enough for every sum
 //   SCALED            1: the columns are split into groups of GROUP_WORDS input words; the sum of
 //                     group g is multiplied by the unsigned number in bits
@@ -43,4 +43,200 @@ module matrix_vector_unit #(
     output [(MW/SIMD*(MH/PE)>1?$clog2(MW/SIMD*(MH/PE)):1)-1:0] weight_address,
     input [PE*SIMD*WEIGHT_BITS-1:0] weight_data
 );
+  localparam SF = MW / SIMD;  // words of an input vector
+  localparam NF = MH / PE;  // words of an output vector
+  localparam GROUP = SCALED ? GROUP_WORDS : SF;
+  localparam CHUNK = 8;  // columns added up in one cycle
+  localparam CHUNKS = (SIMD + CHUNK - 1) / CHUNK;
+  localparam DOT_BITS = INPUT_BITS + (WEIGHT_BITS == 2 ? 1 : WEIGHT_BITS) + $clog2(SIMD);
+
+  // Binary and ternary weights enter as (w + 1) * a, which is 0, a or 2 * a; the sum of all a,
+  // the same for every row, is taken off afterwards.
+  localparam SHIFTED = WEIGHT_BITS <= 2;
+
+  function signed [INPUT_BITS:0] element(input [INPUT_BITS-1:0] bits);
+    element = {INPUT_SIGNED ? bits[INPUT_BITS-1] : 1'b0, bits};
+  endfunction
+
+  function signed [DOT_BITS-1:0] product(input [INPUT_BITS-1:0] bits, input [WEIGHT_BITS-1:0] code);
+    reg signed [INPUT_BITS:0] a;
+    reg negative;
+    begin
+      a = element(bits);
+      negative = WEIGHT_BITS == 1 ? !code[0] : code[WEIGHT_BITS-1];
+      if (SHIFTED) product = negative ? 0 : code[0] ? a <<< 1 : a;
+      else product = $signed(code) * a;
+    end
+  endfunction
+
+  // Everything stands still while a finished word finds the output register occupied.
+  wire finished;
+  wire go = !(finished && m_tvalid && !m_tready);
+
+  // Stage 1: the input word and its weights.
+  reg [SIMD*INPUT_BITS-1:0] word;
+  reg [$clog2(SF+1)-1:0] sf;
+  reg [$clog2(NF+1)-1:0] nf;
+  reg [(SF*NF>1?$clog2(SF*NF):1)-1:0] address;
+  wire sf_end = sf == SF - 1;
+  wire nf_end = nf == NF - 1;
+  wire available;
+  wire issue = go && available;
+  assign weight_enable  = go;
+  assign weight_address = address;
+  always @(posedge clk) begin
+    if (!rst_n) begin
+      sf <= 0;
+      nf <= 0;
+      address <= 0;
+    end else if (issue) begin
+      sf <= sf_end ? 0 : sf + 1'b1;
+      if (sf_end) nf <= nf_end ? 0 : nf + 1'b1;
+      address <= sf_end && nf_end ? 0 : address + 1'b1;
+    end
+  end
+
+  generate
+    if (NF == 1) begin : pass
+      assign available = s_tvalid;
+      assign s_tready  = go;
+      always @(posedge clk) if (go) word <= s_tdata;
+    end else begin : replay
+      // A ring with room for the vector that is read NF times and the one after it.
+      localparam ADDRESS_BITS = $clog2(2 * SF);
+      reg [SIMD*INPUT_BITS-1:0] words[0:(1<<ADDRESS_BITS)-1];
+      reg [ADDRESS_BITS:0] write_position, read_position, start;
+      wire [ADDRESS_BITS:0] held = write_position - start;
+      assign available = read_position != write_position;
+      assign s_tready  = !held[ADDRESS_BITS];
+      wire write = s_tvalid && s_tready;
+      always @(posedge clk) begin
+        if (write) words[write_position[ADDRESS_BITS-1:0]] <= s_tdata;
+        if (go) word <= words[read_position[ADDRESS_BITS-1:0]];
+        if (!rst_n) begin
+          write_position <= 0;
+          read_position <= 0;
+          start <= 0;
+        end else begin
+          if (write) write_position <= write_position + 1'b1;
+          if (issue) read_position <= sf_end && !nf_end ? start : read_position + 1'b1;
+          if (issue && sf_end && nf_end) start <= read_position + 1'b1;
+        end
+      end
+    end
+  endgenerate
+
+  // Stage 2: sums over chunks of the word. Stage 3: its dot product with each row.
+  wire signed [DOT_BITS-1:0] element_sum;
+  genvar p, c;
+  generate
+    if (SHIFTED) begin : shift
+      integer i;
+      reg signed [DOT_BITS-1:0] sum, sum_register;
+      assign element_sum = sum_register;
+      always @* begin
+        sum = 0;
+        for (i = 0; i < SIMD; i = i + 1) sum = sum + element(word[i*INPUT_BITS+:INPUT_BITS]);
+      end
+      always @(posedge clk) if (go) sum_register <= sum;
+    end else begin : no_shift
+      assign element_sum = 0;
+    end
+  endgenerate
+
+  // Stage 4: sum over the words of a group (without scales all words of the vector are one group).
+  reg [3:1] valid, group_start, group_end;
+  reg [$clog2(GROUP+1)-1:0] group_word;
+  wire last_of_group = group_word == GROUP - 1;
+  always @(posedge clk) begin
+    if (!rst_n) begin
+      valid <= 0;
+      group_word <= 0;
+    end else if (go) begin
+      valid <= {valid[2:1], issue};
+      if (issue) group_word <= last_of_group ? 0 : group_word + 1'b1;
+    end
+    if (go) group_start <= {group_start[2:1], group_word == 0};
+    if (go) group_end <= {group_end[2:1], last_of_group};
+  end
+  wire group_done = valid[3] && group_end[3];
+
+  // Stage 5: that sum times the group's multiplier. Stage 6: sum over the groups.
+  localparam GROUPS = SF / GROUP;
+  localparam PARTIAL_BITS = SCALED ? DOT_BITS + $clog2(GROUP) : ACCUMULATOR_BITS;
+  reg [MULTIPLIER_BITS-1:0] multiplier;
+  reg [$clog2(GROUPS+1)-1:0] group;
+  reg [5:4] scaled_valid, first_group, last_group;
+  always @(posedge clk) begin
+    if (!rst_n) begin
+      scaled_valid <= 0;
+      group <= 0;
+    end else if (go) begin
+      scaled_valid <= {scaled_valid[4], group_done};
+      if (group_done) group <= (group == GROUPS - 1) ? 0 : group + 1'b1;
+    end
+    if (go) begin
+      multiplier  <= MULTIPLIERS[group*MULTIPLIER_BITS+:MULTIPLIER_BITS];
+      first_group <= {first_group[4], group == 0};
+      last_group  <= {last_group[4], group == GROUPS - 1};
+    end
+  end
+  assign finished = SCALED ? scaled_valid[5] && last_group[5] : group_done;
+
+  reg output_valid;
+  assign m_tvalid = output_valid;
+  always @(posedge clk) begin
+    if (!rst_n) output_valid <= 1'b0;
+    else if (go && finished) output_valid <= 1'b1;
+    else if (m_tready) output_valid <= 1'b0;
+  end
+
+  generate
+    for (p = 0; p < PE; p = p + 1) begin : row
+      wire [SIMD*WEIGHT_BITS-1:0] codes = weight_data[p*SIMD*WEIGHT_BITS+:SIMD*WEIGHT_BITS];
+      wire [CHUNKS*DOT_BITS-1:0] chunk_sums;
+      for (c = 0; c < CHUNKS; c = c + 1) begin : chunk
+        integer i;
+        reg signed [DOT_BITS-1:0] sum, sum_register;
+        assign chunk_sums[c*DOT_BITS+:DOT_BITS] = sum_register;
+        always @* begin
+          sum = 0;
+          for (i = c * CHUNK; i < SIMD && i < (c + 1) * CHUNK; i = i + 1)
+            sum = sum + product(word[i*INPUT_BITS+:INPUT_BITS], codes[i*WEIGHT_BITS+:WEIGHT_BITS]);
+        end
+        always @(posedge clk) if (go) sum_register <= sum;
+      end
+
+      integer j;
+      reg signed [DOT_BITS-1:0] total, dot;
+      always @* begin
+        total = -element_sum;
+        for (j = 0; j < CHUNKS; j = j + 1) total = total + chunk_sums[j*DOT_BITS+:DOT_BITS];
+      end
+
+      reg signed [PARTIAL_BITS-1:0] partial;
+      wire signed [PARTIAL_BITS-1:0] next_partial = group_start[3] ? dot : partial + dot;
+      always @(posedge clk) begin
+        if (go) dot <= total;
+        if (go && valid[3]) partial <= next_partial;
+      end
+
+      wire signed [ACCUMULATOR_BITS-1:0] sum;
+      if (SCALED) begin : scale
+        reg signed [PARTIAL_BITS+MULTIPLIER_BITS-1:0] scaled;
+        reg signed [ACCUMULATOR_BITS-1:0] accumulator;
+        assign sum = first_group[5] ? scaled : accumulator + scaled;
+        always @(posedge clk) begin
+          if (go) scaled <= partial * $signed({1'b0, multiplier});
+          if (go && scaled_valid[5]) accumulator <= sum;
+        end
+      end else begin : no_scale
+        assign sum = next_partial;
+      end
+
+      reg [ACCUMULATOR_BITS-1:0] result;
+      assign m_tdata[p*ACCUMULATOR_BITS+:ACCUMULATOR_BITS] = result;
+      always @(posedge clk) if (go && finished) result <= sum;
+    end
+  endgenerate
 endmodule

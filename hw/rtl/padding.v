@@ -37,7 +37,8 @@ module padding #(
   reg [$clog2(ROW_WORDS+1)-1:0] word;
   wire interior = row >= TOP && row < TOP + HEIGHT && word >= FIRST_WORD && word < END_WORD;
   wire free = !m_tvalid || m_tready;
-  wire produce = free && (!interior || s_tvalid);
+  wire start = row == 0 && word == 0;  // the border waits for its frame
+  wire produce = free && (s_tvalid || !(interior || start));
   assign s_tready = free && interior;
 
   always @(posedge clk) begin

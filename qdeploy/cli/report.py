@@ -18,7 +18,7 @@ def report(
 ) -> None:
     """Print a build's closing table and say where its page is."""
     finished = open_build(directory)
-    page = finished.file("report", "report.html")
+    page = directory / "report.html"
     console = Console()
     console.print(closing_table(finished.report))
     console.print(f"report: {page}")

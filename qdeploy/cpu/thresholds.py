@@ -24,7 +24,7 @@ MOST_COMPARISONS = 15
 def threshold(graph: Graph, node: Threshold, value: str, x: Tensor, y: Tensor) -> str:
     """Emit `node` for the input `value`, which stands for tensor `x`; the result stands for `y`."""
     never = x.range.high + 1
-    # Clipping changes no comparison and makes all thresholds fit the type of x.
+    # What lies beyond the range of x changes no comparison and need not be stored.
     table = _padded(np.clip(node.thresholds, x.range.low, never), never)
     per_channel = (-1,) + (1,) * (len(x.shape) - 1)
     table = table.reshape(*per_channel, table.shape[1])

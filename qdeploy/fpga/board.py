@@ -60,10 +60,8 @@ def load_board(name: str) -> Board:
     """
     files = {path.stem: path for path in (hardware_directory() / "boards").glob("*.toml")}
     if name not in files:
-        raise UserError(
-            f"unknown board '{name}'", remedy=f"use one of: {', '.join(sorted(files))}"
-        )
+        raise UserError(f"unknown board '{name}'", remedy=f"use one of: {', '.join(sorted(files))}")
     try:
         return Board.model_validate(tomllib.loads(files[name].read_text()))
     except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise UserError(f"{files[name].name}: {error}", remedy="correct the board's file") from error
+        raise UserError(f"{files[name]}: {error}", remedy="correct the file") from error

@@ -68,11 +68,11 @@ def fold(
     chosen = folding or {}
     check_folding(model, chosen)
     folded = _fold_for(model, target, chosen)
-    slowest = _performance(folded)["max_cycles"]
-    if slowest > target:
+    cycles = _performance(folded)["max_cycles"]
+    if cycles > target:
         # The slowest node sets the pace; the others need not be faster.
-        folded = _fold_for(model, slowest, chosen)
-    folded = insert_streams(folded).transform(AnnotateCycles())
+        folded = _fold_for(model, cycles, chosen)
+    folded = insert_streams(folded, cycles).transform(AnnotateCycles())
     performance = _performance(folded)
     return FoldedModel(folded, performance["max_cycles"], performance["max_cycles_node_name"])
 

@@ -21,8 +21,8 @@ from qdeploy.integer import (
     ArgMax,
     Convolution,
     Flatten,
-    Integers,
     IntegerNetwork,
+    Integers,
     Linear,
     MaxPool,
     Node,
@@ -30,7 +30,7 @@ from qdeploy.integer import (
     Threshold,
     ValueRange,
 )
-from qdeploy.integer.weights import signed_bits
+from qdeploy.integer.weights import Codes, signed_bits
 
 QONNX_OPERATORS = "qonnx.custom_op.general"
 
@@ -49,8 +49,10 @@ def channels_last(values: Integers) -> Integers:
 
 
 def flattened_order(shape: tuple[int, ...]) -> Integers:
-    """For each position of a flattened [C, H, W] in hardware order (h, w, c), where the network
-    has it (order c, h, w)."""
+    """Where the network (order c, h, w) has each element of a [C, H, W] that hardware flattens.
+
+    Hardware order is h, w, c.
+    """
     return np.arange(int(np.prod(shape))).reshape(shape).transpose(1, 2, 0).ravel()
 
 
@@ -215,7 +217,7 @@ def _pointwise(node: Convolution) -> bool:
     return node.weights.shape[2:] == (1, 1) and node.strides == (1, 1) and not any(node.pads)
 
 
-def weight_type(weights: Integers) -> str:
+def weight_type(weights: Integers | Codes) -> str:
     """FINN's name of the smallest type for expanded weights; two's complement beyond one bit."""
     if (np.abs(weights) == 1).all():
         return "BIPOLAR"

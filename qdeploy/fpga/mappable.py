@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from qdeploy.errors import UserError
+from qdeploy.fpga.unit_steps import unit_steps
 from qdeploy.integer import (
     ArgMax,
     Convolution,
@@ -17,7 +18,6 @@ from qdeploy.integer import (
     Node,
     Threshold,
 )
-from qdeploy.fpga.unit_steps import unit_steps
 
 # FINN's Python execution carries integers in float32, which is exact up to here.
 LARGEST_EXACT_FLOAT = 1 << 24

@@ -156,9 +156,7 @@ def _name(model: ModelWrapper) -> None:
     """Names and attribute `layer`; tensors that FINN named at random are named after their node."""
     taken: set[str] = set()
     for node in model.graph.node:
-        prefix, suffix = next(
-            ((p, s) for p, s in _FINN_NAMES if node.name.startswith(p)), ("", "")
-        )
+        prefix, suffix = next(((p, s) for p, s in _FINN_NAMES if node.name.startswith(p)), ("", ""))
         layer = node.name.removeprefix(prefix)
         set_attributes(node, layer=layer)
         node.name = unique_name(verilog_name(layer) + suffix, taken)

@@ -74,7 +74,7 @@ def _shared_by_channels(node: Convolution | Linear) -> Integers | None:
     multipliers = node.weights.planes[0].multipliers
     if multipliers.ndim == 2:
         multipliers = multipliers[:, :, np.newaxis, np.newaxis]
-    kernel = (node.weights.shape + (1, 1))[2:4]
+    kernel = (*node.weights.shape, 1, 1)[2:4]
     shared = multipliers[:1, :1]
     if (multipliers != shared).any():
         return None

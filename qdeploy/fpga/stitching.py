@@ -55,7 +55,8 @@ def stitch(model: ModelWrapper, network: str, top: str) -> str:
         if node is nodes[-1]:
             downstream = ("out0_V_TDATA", "out0_V_TVALID", "out0_V_TREADY")
         else:
-            downstream = tuple(f"{node.name}_out_{wire}" for wire in ("tdata", "tvalid", "tready"))
+            stem = f"{node.name}_out"
+            downstream = (f"{stem}_tdata", f"{stem}_tvalid", f"{stem}_tready")
             bits = operator.get_outstream_width_padded()
             streams.append(_STREAM.format(node=node.name, bits=bits))
         instances.append(

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Streams between hardware nodes: width converters where words differ, a FIFO on every stream."""
+"""Streams between hardware nodes: width converters where words differ, and FIFOs."""
 
 from __future__ import annotations
 
-from math import lcm
+from math import ceil, lcm, prod
 
 from onnx import NodeProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
@@ -13,21 +13,45 @@ from qdeploy.fpga.finn_import import InsertDWC, InsertFIFO
 from qdeploy.fpga.mapping import node_attribute, set_attributes, specialize, unique_name
 
 CONVERTER = "StreamingDataWidthConverter"
-FIFO_DEPTH = 2
+SHALLOW = 2  # cuts the combinational ready path between two operators
 
 
-def insert_streams(model: ModelWrapper) -> ModelWrapper:
-    """The model with converters and FIFOs in front of its nodes and a FIFO at its output."""
+def insert_streams(model: ModelWrapper, cycles_per_frame: int) -> ModelWrapper:
+    """The model with converters between streams of unequal words and FIFOs.
+
+    A FIFO stands in front of every operator but the converters, and at the output.
+    """
     model = model.transform(InsertDWC())
     _split_converters(model)
     _name(model, CONVERTER, "_width")
     specialize(model)
     for node in model.graph.node:
-        set_attributes(node, inFIFODepths=[FIFO_DEPTH], outFIFODepths=[FIFO_DEPTH])
+        depth = _padding_depth(node, cycles_per_frame) if node.op_type == "FMPadding_rtl" else SHALLOW
+        set_attributes(node, inFIFODepths=[depth], outFIFODepths=[SHALLOW])
     model = model.transform(InsertFIFO(create_shallow_fifos=True))
+    for node in list(model.graph.node):
+        reader = model.find_consumer(node.output[0])
+        if node.op_type == "StreamingFIFO" and reader and reader.op_type == f"{CONVERTER}_rtl":
+            reader.input[0] = node.input[0]
+            model.graph.node.remove(node)
     _name(model, "StreamingFIFO", "_fifo")
     specialize(model)
     return model
+
+
+def _padding_depth(node: NodeProto, cycles_per_frame: int) -> int:
+    """Words that arrive while the padding is busy with the border between two frames.
+
+    Every other operator takes words as fast as they come on average, however its neighbours stall.
+    """
+    padding = getCustomOp(node)
+    top, left, bottom, right = padding.get_nodeattr("Padding")
+    _, width = padding.get_padded_odim()
+    words_per_pixel = padding.get_nodeattr("NumChannels") // padding.get_nodeattr("SIMD")
+    busy = ((top + bottom) * width + left + right) * words_per_pixel
+    words = prod(map(int, padding.get_folded_input_shape()[:-1]))
+    # One pixel more, since all words of a pixel may arrive at once.
+    return ceil(busy * words / cycles_per_frame) + words_per_pixel + SHALLOW
 
 
 def _split_converters(model: ModelWrapper) -> None:

@@ -16,8 +16,8 @@ from qdeploy.errors import UserError
 from qdeploy.integer import (
     Builder,
     Convolution,
-    Integers,
     IntegerNetwork,
+    Integers,
     Linear,
     Meaning,
     Plane,

@@ -10,7 +10,7 @@ from qdeploy.errors import InternalError
 from qdeploy.fpga.finn_import import execute_onnx
 from qdeploy.fpga.graph import channels_last
 from qdeploy.fpga.unit_steps import unit_steps
-from qdeploy.integer import Integers, IntegerNetwork, run_codes
+from qdeploy.integer import IntegerNetwork, Integers, run_codes
 
 
 def verify_nodes(model: ModelWrapper, network: IntegerNetwork, codes: Integers) -> None:
@@ -26,7 +26,8 @@ def verify_nodes(model: ModelWrapper, network: IntegerNetwork, codes: Integers) 
     """
     rewritten = unit_steps(network)
     reference = run_codes(rewritten, codes)
-    _compare(network.name, network.output, reference[network.output], run_codes(network, codes)[network.output])
+    original = run_codes(network, codes)[network.output]
+    _compare(network.name, network.output, original, reference[network.output])
     for index in range(len(codes)):
         stimulus = channels_last(codes[index : index + 1]).astype(np.float32)
         found = execute_onnx(model, {network.input: stimulus}, return_full_exec_context=True)
@@ -42,5 +43,5 @@ def _compare(layer: str, tensor: str, expected: Integers, found: np.ndarray) -> 
         position = tuple(int(i) for i in np.argwhere(expected != found)[0])
         raise InternalError(
             f"layer '{layer}': tensor {tensor} at {position} (channels last): expected "
-            f"{expected[position]}, FINN computed {found[position]}"
+            f"{expected[position]}, found {found[position]}"
         )

@@ -40,7 +40,7 @@ def binary_codes(weights: Tensor) -> Tensor:
 def ternary_codes(weights: Tensor) -> Tensor:
     """Sign of each weight beyond 0.05 · max|w| of the layer, else 0; same shape and dtype."""
     magnitudes = weights.abs()
-    return weights.sign() * (magnitudes > TERNARY_THRESHOLD * magnitudes.max())
+    return torch.where(magnitudes > TERNARY_THRESHOLD * magnitudes.max(), weights.sign(), 0.0)
 
 
 def scale_shape(weight_shape: torch.Size, granularity: Granularity) -> tuple[int, ...]:

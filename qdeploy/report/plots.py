@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plots as inline SVG: text stays text, colours follow the page, the same data gives the same bytes.
+"""Plots as inline SVG: text stays text, colours follow the page, the bytes repeat.
 
 Matplotlib draws in marker colours that become the page's CSS variables, so that a plot is readable
 on a light and on a dark background.
@@ -22,10 +22,10 @@ from matplotlib.figure import Figure
 from qdeploy.report.contents import Layer
 from qdeploy.report.wording import number, percent, signed
 
-INK, MUTED, ACCENT = "#010203", "#010204", "#010205"
+INK, LINE, ACCENT = "#010203", "#010204", "#010205"
 PAGE_COLOURS = {
     INK: "var(--ink, #1b1f24)",
-    MUTED: "var(--line, #c4cad1)",
+    LINE: "var(--line, #c4cad1)",
     ACCENT: "var(--accent, #2563a8)",
 }
 # Light to dark blue: the lightest cell takes black numbers, the darkest white ones.
@@ -46,8 +46,12 @@ def code_histogram(layer: Layer) -> str:
     def paint(axes: Axes) -> None:
         axes.spines["left"].set_visible(False)
         if len(codes) > MOST_LABELLED_BARS:
-            axes.bar(codes, counts, width=0.9, color=ACCENT)
+            every = range(codes[0], codes[-1] + 1)
+            edges = [code - 0.5 for code in (*every, codes[-1] + 1)]
+            heights = [layer.code_counts.get(code, 0) for code in every]
+            axes.stairs(heights, edges, fill=True, color=ACCENT)
             axes.tick_params(labelleft=True)
+            axes.yaxis.set_major_formatter(lambda value, _: number(value))
             return
         bars = axes.bar(range(len(codes)), counts, width=0.7, color=ACCENT)
         labels = [f"{number(count)}\n{percent(count, total)}" for count in counts]
@@ -77,7 +81,7 @@ def multiplier_map(layer: Layer) -> str:
             cmap=SEQUENTIAL,
             vmin=lowest - margin,
             vmax=highest + margin,
-            edgecolors=MUTED,
+            edgecolors=LINE,
             linewidth=0.5,
         )
         axes.invert_yaxis()
@@ -86,7 +90,9 @@ def multiplier_map(layer: Layer) -> str:
         dark = lowest + 0.6 * (highest - lowest)
         for (row, column), value in np.ndenumerate(values):
             colour = "white" if value > dark else "black"
-            axes.text(column + 0.5, row + 0.5, signed(value), color=colour, ha="center", va="center")
+            axes.text(
+                column + 0.5, row + 0.5, signed(value), color=colour, ha="center", va="center"
+            )
 
     listed = "; ".join(" ".join(signed(value) for value in row) for row in layer.multipliers)
     return _draw(f"Multipliers of {layer.name}, row by row: {listed}", (210, 150), paint)
@@ -107,7 +113,7 @@ def layer_bars(values: Mapping[str, float], unit: str) -> str:
         axes.margins(x=0.18)
 
     listed = ", ".join(f"{name} {number(value)}" for name, value in values.items())
-    return _draw(f"{unit} per layer: {listed}", (360, 22 * len(values) + 8), paint)
+    return _draw(f"{unit} per layer: {listed}", (300, 21 * len(values) + 8), paint)
 
 
 def _shortened(name: str) -> str:
@@ -125,8 +131,9 @@ def _draw(description: str, size: tuple[int, int], paint: Callable[[Axes], None]
         "svg.hashsalt": description,  # makes the ids in a page of many plots differ
         "text.parse_math": False,  # a dollar sign in a name is a dollar sign
         "font.size": 10.5,
+        "font.sans-serif": ["DejaVu Sans"],
         "text.color": INK,
-        "axes.edgecolor": MUTED,
+        "axes.edgecolor": LINE,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "xtick.labelcolor": INK,
@@ -148,8 +155,9 @@ def _draw(description: str, size: tuple[int, int], paint: Callable[[Axes], None]
 
 
 def _inline(document: str, description: str) -> str:
-    """An SVG document as an element of a page: no prologue, no group ids, the page's colours."""
+    """An SVG document as an element of a page: no prologue, style sheet or group ids."""
     svg = document[document.index("<svg") :]
+    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     for marker, colour in PAGE_COLOURS.items():
         svg = svg.replace(marker, colour)

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from qdeploy.errors import ToolError
 from qdeploy.report import wording
-from qdeploy.report.contents import Report, StageSummary
+from qdeploy.report.contents import Layer, Report, StageSummary
 
 try:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
 
     from qdeploy.report import plots
 except ImportError as error:
@@ -23,6 +22,7 @@ except ImportError as error:
 
 CPU_STAGES = ("pack",)
 FPGA_STAGES = ("map", "fold", "generate", "simulate", "estimate")
+MOST_CELLS = 1024
 
 
 def render(report: Report) -> str:
@@ -54,21 +54,33 @@ def render(report: Report) -> str:
         weighted=[layer for layer in report.layers if layer.weights is not None],
         luts=luts,
         mapped=bool(luts or cycles),
-        code_histogram=lambda layer: Markup(plots.code_histogram(layer)),
-        multiplier_map=lambda layer: Markup(plots.multiplier_map(layer)),
-        lut_plot=Markup(plots.layer_bars(luts, "LUT")) if luts else "",
-        cycle_plot=Markup(plots.layer_bars(cycles, "Cycles")) if cycles else "",
+        multiplier_span=_multiplier_span,
+        code_histogram=plots.code_histogram,
+        multiplier_map=_multiplier_map,
+        lut_plot=plots.layer_bars(luts, "LUT") if luts else "",
+        cycle_plot=plots.layer_bars(cycles, "Cycles") if cycles else "",
     )
+
+
+def _multiplier_map(layer: Layer) -> str:
+    """The heat map; none of a matrix too large to look at, whose range the caption tells."""
+    cells = sum(len(row) for row in layer.multipliers)
+    return plots.multiplier_map(layer) if 0 < cells <= MOST_CELLS else ""
+
+
+def _multiplier_span(layer: Layer) -> str:
+    values = [value for row in layer.multipliers for value in row]
+    return wording.span(min(values), max(values))
 
 
 def _branches(stages: list[StageSummary]) -> list[tuple[str, list[StageSummary]]]:
     """The stages in the rows of the picture: the model's, then the two back ends it forks into."""
-    rows: dict[str, list[StageSummary]] = {"Model": [], "CPU": [], "FPGA": [], "Together": []}
+    rows: dict[str, list[StageSummary]] = {"Model": [], "CPU": [], "FPGA": [], "Both": []}
     for stage in stages:
         if stage.name in CPU_STAGES:
             rows["CPU"].append(stage)
         elif stage.name in FPGA_STAGES:
             rows["FPGA"].append(stage)
         else:
-            rows["Together" if rows["CPU"] or rows["FPGA"] else "Model"].append(stage)
+            rows["Both" if rows["CPU"] or rows["FPGA"] else "Model"].append(stage)
     return [(row, members) for row, members in rows.items() if members]

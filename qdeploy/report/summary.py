@@ -67,7 +67,9 @@ def _add_sizes(table: Table, sizes: Sizes) -> None:
 def _add_performance(table: Table, speed: Performance) -> None:
     predicted, measured = speed.predicted_cycles, speed.measured_cycles
     same = Text("equal", style="green") if measured == predicted else Text("")
-    table.add_row("Cycles/frame, measured", number(measured), f"predicted {number(predicted)}", same)
+    table.add_row(
+        "Cycles/frame, measured", number(measured), f"predicted {number(predicted)}", same
+    )
     microseconds = f"{speed.latency_cycles / speed.clock_mhz:.2f} µs"
     table.add_row("Latency, cycles", number(speed.latency_cycles), microseconds, "")
     table.add_row(

@@ -50,7 +50,7 @@ def shape(sizes: tuple[int, ...]) -> str:
 
 def span(low: int, high: int) -> str:
     """A range of integers, ends included."""
-    return f"{signed(low)} … {signed(high)}"
+    return signed(low) if low == high else f"{signed(low)} … {signed(high)}"
 
 
 def version_title(version: Version) -> str:

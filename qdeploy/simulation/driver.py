@@ -52,6 +52,7 @@ class _Run(ctypes.Structure):
         ("offered", ctypes.c_int32),
         ("stalled", ctypes.c_int32),
         ("violation", ctypes.c_int32),
+        ("drain", ctypes.c_int32),
     )
 
 
@@ -124,7 +125,7 @@ class StreamSimulator:
         )
         self._finish(run, max_idle_cycles)
         cycles = int(run.cycle)
-        run.outputs = run.given + 1  # one more than there may be
+        run.drain = 1
         run.stall = 0
         self._advance(run, DRAIN_CYCLES)
         if run.given != outputs:

@@ -38,6 +38,7 @@ struct Run {
     std::int32_t offered;    // the next input word is on the bus
     std::int32_t stalled;    // the last output word was offered and not taken: `held`
     std::int32_t violation;  // the output broke the protocol
+    std::int32_t drain;      // go on when all words went in and out
 };
 
 std::uint64_t draw(std::uint64_t& state) {
@@ -73,15 +74,16 @@ EXPORT void simulation_delete(Simulation* simulation) {
 EXPORT std::int64_t simulation_input_size() { return input_size; }
 EXPORT std::int64_t simulation_output_size() { return output_size; }
 
-// Goes on with `run` for at most `cycles` cycles, or until all words went in and out. An offered
-// word stays until it is taken; output words beyond `run->outputs` are counted, not stored.
+// Goes on with `run` for at most `cycles` cycles. An offered input word stays until it is taken;
+// output words beyond `run->outputs` are counted, not stored.
 EXPORT void simulation_run(Simulation* simulation, Run* run, std::int64_t cycles) {
     Vmodel& design = simulation->design;
     std::uint8_t held[output_size];
     std::memcpy(held, &design.out0_V_TDATA, output_size);
     const std::int64_t end = run->cycle + cycles;
-    for (; run->cycle < end && (run->taken < run->inputs || run->given < run->outputs);
-         ++run->cycle) {
+    for (; run->cycle < end; ++run->cycle) {
+        const bool complete = run->taken == run->inputs && run->given >= run->outputs;
+        if (complete && !run->drain) return;
         design.ap_clk = 0;
         if (!run->offered && run->taken < run->inputs && draw(run->random) >= run->gap) {
             run->offered = 1;

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qdeploy.training.evaluation import predict
-    from qdeploy.training.loop import TrainingResult, train
+    from qdeploy.training.loop import TrainingResult, load_training_result, train
 
-__all__ = ["TrainingResult", "predict", "train"]
+__all__ = ["TrainingResult", "load_training_result", "predict", "train"]
 
 
 def __getattr__(name: str) -> Any:

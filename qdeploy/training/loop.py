@@ -27,6 +27,9 @@ from qdeploy.training.evaluation import accuracy
 
 # Scales are a tenth of a typical parameter (a mean |w|); Adam's steps do not know that.
 SCALE_LEARNING_RATE = 0.1
+_CHECKPOINT = "network.safetensors"
+_FLOAT_CHECKPOINT = "float.safetensors"
+_RECORD = "training.json"
 
 
 @dataclass(frozen=True)
@@ -85,26 +88,41 @@ def train(
         assert not unexpected, unexpected
         assert all("tensor_quant" in name for name in missing), missing
         epochs = _fit(quantized, dataset, training, training.epochs, progress, "quantized")
-    result = TrainingResult(
-        checkpoint=directory / "network.safetensors",
-        float_checkpoint=directory / "float.safetensors",
-        accuracy=epochs[-1].accuracy,
-        float_accuracy=float_epochs[-1].accuracy,
-        seconds=time.monotonic() - started,
-    )
-    checkpoint.save(quantized, result.checkpoint)
-    checkpoint.save(float_network, result.float_checkpoint)
+    checkpoint.save(quantized, directory / _CHECKPOINT)
+    checkpoint.save(float_network, directory / _FLOAT_CHECKPOINT)
     record = {
         "data": data.model_dump(),
         "network": network.model_dump(),
         "training": training.model_dump(),
-        "seconds": result.seconds,
+        "seconds": round(time.monotonic() - started, 3),
         "float": _record(float_epochs),
         "quantized": _record(epochs),
     }
-    with atomic_file(directory / "training.json") as partial:
+    with atomic_file(directory / _RECORD) as partial:
         partial.write_text(json.dumps(record, indent=2) + "\n")
-    return result
+    return load_training_result(directory)
+
+
+def load_training_result(directory: Path) -> TrainingResult:
+    """What `train` wrote into `directory`.
+
+    Raises:
+        UserError: if there is no training.json, or not one of ours.
+    """
+    path = Path(directory) / _RECORD
+    try:
+        record = json.loads(path.read_text())
+        return TrainingResult(
+            checkpoint=path.with_name(_CHECKPOINT),
+            float_checkpoint=path.with_name(_FLOAT_CHECKPOINT),
+            accuracy=float(record["quantized"]["accuracy"]),
+            float_accuracy=float(record["float"]["accuracy"]),
+            seconds=float(record["seconds"]),
+        )
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"cannot read {path}: {error}", remedy="write it with 'qdeploy train'"
+        ) from error
 
 
 def _fit(

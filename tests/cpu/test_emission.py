@@ -7,11 +7,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from random_networks import inputs, networks, one_node_network, plane, threshold
 from sample_networks import input_quantizer, small_cnn, small_mlp
 
 from qdeploy import integer
 from qdeploy.cpu import Session, pack, to_onnx
+from qdeploy.cpu.convolution import channel_pieces
+from qdeploy.cpu.exactness import FLOAT32_LIMIT
 from qdeploy.errors import InternalError, UserError
 from qdeploy.integer import (
     ArgMax,
@@ -99,25 +102,13 @@ def test_input_boundaries_at_the_ends_of_float32() -> None:
         assert_exact(network, np.array([values], np.float32))
 
 
-def extreme_inputs(node: Convolution | Linear, shape: tuple[int, ...], high: int) -> np.ndarray:
-    """Inputs whose sums are the largest and the smallest, and odd."""
-    weights = node.weights.integers()
-    at_centre = np.zeros((2, *shape), np.float32)
-    for image, sign in enumerate((1, -1)):
-        part = (sign * weights[0] > 0) * high
-        if part.ndim == 1:
-            at_centre[image] = part
-        else:
-            at_centre[image, : len(part), : part.shape[1], : part.shape[2]] = part
-    rng = np.random.default_rng(1)
-    return np.concatenate([at_centre, rng.integers(0, high + 1, (6, *shape)).astype(np.float32)])
-
-
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("pad_code", [0, 5])
 def test_convolution_in_pieces(groups: int, pad_code: int) -> None:
     rng = np.random.default_rng(groups)
     planes = [plane(rng, (6, 96, 3, 3), "ternary", "pixel") for _ in range(2)]
+    for part in planes:
+        part.codes[::2] = 1  # sums beyond 2^24 occur
     node = Convolution(
         name="conv",
         input="x",
@@ -130,7 +121,7 @@ def test_convolution_in_pieces(groups: int, pad_code: int) -> None:
     )
     network = one_node_network(node, (96 * groups, 5, 6), ValueRange(0, 255))
     assert operators(network)["Conv"] > 1
-    assert_exact(network, extreme_inputs(node, (96 * groups, 5, 6), 255))
+    assert_exact(network, rng.integers(100, 256, (4, 96 * groups, 5, 6)))
 
 
 @pytest.mark.parametrize("groups", [1, 2])
@@ -151,18 +142,57 @@ def test_convolution_too_wide_for_float32(groups: int, pad_code: int) -> None:
     )
     network = one_node_network(node, (6, 7, 6), ValueRange(0, 2**13))
     assert not operators(network)["Conv"]
-    assert_exact(network, extreme_inputs(node, (6, 7, 6), 2**13))
+    assert_exact(network, rng.integers(0, 2**13, (4, 6, 7, 6)))
 
 
-def test_large_weights_that_cancel() -> None:
-    """The planes sum to ±1, but not each of them fits float32."""
-    multiplier = np.full((1, 1), 2**25 + 1)
-    ones = np.ones((2, 4), np.int8)
-    weights = Weights((Plane(ones, multiplier), Plane(-ones, multiplier - 1)))
-    node = Linear(name="fc", input="x", output="fc", weights=weights)
-    assert_exact(
-        one_node_network(node, (4,), ValueRange(0, 3)), np.float32([[0, 1, 2, 3], [3, 3, 3, 3]])
+def test_wide_padding() -> None:
+    """The padding alone makes sums that float32 cannot hold."""
+    weights = Weights((plane(np.random.default_rng(0), (2, 1, 3, 3), "ternary", "pixel"),))
+    node = Convolution(
+        name="conv",
+        input="x",
+        output="conv",
+        weights=weights,
+        pads=(2, 2, 2, 2),
+        pad_code=2**20 + 1,
     )
+    network = one_node_network(node, (1, 3, 3), ValueRange(0, 3))
+    assert_exact(network, np.arange(9).reshape(1, 1, 3, 3) % 4)
+
+
+@given(st.integers(1, 3), st.lists(st.integers(0, FLOAT32_LIMIT - 1), min_size=1, max_size=20))
+def test_pieces_fit_float32(outputs: int, bounds: list[int]) -> None:
+    table = np.array([np.roll(bounds, shift) for shift in range(outputs)], np.float64)
+    pieces = channel_pieces(table)
+    assert np.array_equal(np.concatenate(pieces), np.arange(len(bounds)))
+    assert all(table[:, piece].sum(axis=1).max() < FLOAT32_LIMIT for piece in pieces)
+
+
+def one_layer_network(weights: Weights) -> IntegerNetwork:
+    """Linear or 1x1 convolution."""
+    names = {"name": "layer", "input": "x", "output": "layer"}
+    kind = Linear if len(weights.shape) == 2 else Convolution
+    shape = (weights.shape[1], *weights.shape[2:])
+    return one_node_network(kind(weights=weights, **names), shape, ValueRange(0, 1))
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (2, 4, 1, 1)])
+def test_large_weights_that_cancel(shape: tuple[int, ...]) -> None:
+    """The planes sum to 1, but not each of them fits float32."""
+    multiplier = np.full((1,) * len(shape), 2**25 + 1)
+    ones = np.ones(shape, np.int8)
+    weights = Weights((Plane(ones, multiplier), Plane(-ones, multiplier - 1)))
+    network = one_layer_network(weights)
+    assert_exact(network, inputs(network, 4))
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (2, 2, 1, 1)])
+def test_wide_codes(shape: tuple[int, ...]) -> None:
+    """Codes of 25 bits fit float32, but not the numbers they are stored as."""
+    codes = np.array([2**23 + 1, -5, 3, -(2**23) - 3], np.int32).reshape(shape)
+    weights = Weights((Plane(codes, np.ones((1,) * len(shape), np.int64)),))
+    network = one_layer_network(weights)
+    assert_exact(network, inputs(network, 20))
 
 
 def test_every_operator_on_wide_integers() -> None:
@@ -280,6 +310,12 @@ def test_what_the_file_says() -> None:
     assert properties["network"] == "small_cnn"
     assert [value.name for value in model.graph.input] == ["image"]
     assert [value.name for value in model.graph.output] == ["logits", "logits_integer"]
+    for value, shape in zip(
+        (*model.graph.input, *model.graph.output), ((1, 8, 8), (10,), (10,)), strict=True
+    ):
+        batch, *sizes = value.type.tensor_type.shape.dim
+        assert batch.dim_param == "N"
+        assert tuple(size.dim_value for size in sizes) == shape
     names = {node.name for node in model.graph.node}
     assert {"conv1", "conv2", "pool", "flatten", "fc"} <= names
     assert "conv1/expand/packed" in {tensor.name for tensor in model.graph.initializer}

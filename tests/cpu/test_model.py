@@ -10,7 +10,7 @@ from sample_networks import small_cnn, small_mlp
 
 from qdeploy.cpu import information_bits, pack
 from qdeploy.errors import UserError
-from qdeploy.integer import Convolution, IntegerNetwork, Linear, ValueRange, Weights
+from qdeploy.integer import Convolution, IntegerNetwork, Linear, Threshold, ValueRange, Weights
 
 
 def optimised(path: Path, directory: Path) -> onnx.ModelProto:
@@ -73,6 +73,22 @@ def test_small_network_is_smaller_than_its_floats(tmp_path: Path) -> None:
     assert packed.float_bytes == 4 * (9 * 16 + 9 * 16 * 32 + 512 * 10)
     assert packed.file_bytes < packed.float_bytes / 4
     assert packed.file_bytes < information_bits(network) / 8 + 6144
+
+
+def test_unreachable_thresholds_take_no_wider_integers(tmp_path: Path) -> None:
+    def size(thresholds: list[int]) -> int:
+        node = Threshold(
+            name="t",
+            input="x",
+            output="t",
+            thresholds=np.array([thresholds]),
+            base=np.zeros(1, np.int64),
+            step=np.ones(1, np.int64),
+        )
+        network = one_node_network(node, (4,), ValueRange(0, 3))
+        return pack(network, tmp_path / "cpu.onnx").file_bytes
+
+    assert size([-(2**40), 1, 2, 2**40]) == size([0, 1, 2, 3])
 
 
 def test_equal_networks_give_equal_files(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def variant(
         },
         (1, WIDTH),
         (1, WIDTH),
-        rate=(inputs, outputs, max(inputs, outputs)),
+        rate=(outputs, max(inputs, outputs)),
     )
 
 

@@ -11,6 +11,7 @@ from qdeploy.report import (
     Tensor,
     Version,
 )
+from qdeploy.report.render import render
 
 STAGES = [
     ("train", 41.3, False, "SYQ ternary, pixel-wise scales; 99.2 % on 360 test images"),
@@ -25,7 +26,7 @@ STAGES = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def full_report() -> Report:
     """A digits network with everything measured; conv1 and conv2 keep their pixel scales."""
     act = {"kind": "Threshold", "bits": 2, "low": 0, "high": 3}
@@ -54,7 +55,7 @@ def full_report() -> Report:
                 scale_form="post",
                 pe=4,
                 simd=1,
-                cycles=2304 // 4,
+                cycles=576,
                 luts=611.5,
             ),
             Layer(name="act1", shape=(16, 8, 8), cycles=256, luts=214, **act),
@@ -126,14 +127,19 @@ def full_report() -> Report:
             Resources(name="DSP", used=4, finn=20, available=220),
         ],
         notes=[
-            "LUT, FF, BRAM and DSP are what Yosys maps for the xc7 family; nothing was placed and "
-            "routed, so that Vivado's numbers will differ and the clock is an assumption.",
+            "LUT, FF, BRAM and DSP are Yosys' synthesis for xc7 without placing and routing.",
             "Cycles are measured in simulation with the input always valid and the output ready.",
         ],
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def full_page(full_report) -> str:
+    """The full report as HTML, rendered once."""
+    return render(full_report)
+
+
+@pytest.fixture(scope="session")
 def minimal_report() -> Report:
     """Nothing but a name: no FPGA, no data, no layers."""
     return Report(

@@ -20,7 +20,7 @@ class Fifo(VerilogOperator, StreamingFIFO):  # type: ignore[misc]
 
     def get_exp_cycles(self) -> int:
         """Cycles per frame: its words."""
-        return prod(self.get_folded_input_shape()[:-1])
+        return prod(map(int, self.get_folded_input_shape()[:-1]))
 
     def parameters(self) -> dict[str, int | str]:
         """Parameters of fifo.v."""

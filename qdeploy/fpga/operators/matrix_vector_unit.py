@@ -43,8 +43,11 @@ class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
         }
 
     def get_exp_cycles(self) -> int:
-        """Cycles per frame. FINN's folding tries any SIMD; a group of "post" must be whole words,
-        so that only the part of SIMD that fits into it counts (and is taken in the end)."""
+        """Cycles per frame.
+
+        FINN's folding tries any SIMD; a group of "post" must be whole words, so that only the part
+        of SIMD that fits into it counts (and is taken in the end).
+        """
         rows = self.get_nodeattr("MH") // self.get_nodeattr("PE")
         words = self.get_nodeattr("MW") // self.usable_simd()
         return int(rows * words * prod(self.get_nodeattr("numInputVectors")))
@@ -59,7 +62,7 @@ class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
 
     def parameters(self) -> dict[str, int | str]:
         """Parameters of matrix_vector_unit.v."""
-        simd, words = self.get_nodeattr("SIMD"), self.get_nodeattr("MW") // self.get_nodeattr("SIMD")
+        simd = self.get_nodeattr("SIMD")
         values: dict[str, int | str] = {
             "MW": self.get_nodeattr("MW"),
             "MH": self.get_nodeattr("MH"),
@@ -76,7 +79,7 @@ class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
             packed = sum(m << (bits * i) for i, m in enumerate(multipliers))
             values |= {
                 "SCALED": 1,
-                "GROUP_WORDS": words // len(multipliers),
+                "GROUP_WORDS": self.group_columns() // simd,
                 "MULTIPLIER_BITS": bits,
                 "MULTIPLIERS": f"{bits * len(multipliers)}'h{packed:x}",
             }

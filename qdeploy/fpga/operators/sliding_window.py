@@ -25,9 +25,11 @@ class SlidingWindow(VerilogOperator, ConvolutionInputGenerator):  # type: ignore
 
     def get_exp_cycles(self) -> int:
         """Cycles per frame of sliding_window.v: words in or words out, whichever are more."""
-        pixels = prod(self.get_nodeattr("IFMDim"))
-        window_pixels = prod(self.get_nodeattr("OFMDim")) * prod(self.get_nodeattr("ConvKernelDim"))
-        return max(pixels, window_pixels) * self._fold()
+        pixels, windows, window = (
+            prod(map(int, self.get_nodeattr(name)))
+            for name in ("IFMDim", "OFMDim", "ConvKernelDim")
+        )
+        return max(pixels, windows * window) * self._fold()
 
     def parameters(self) -> dict[str, int | str]:
         """Parameters of sliding_window.v."""

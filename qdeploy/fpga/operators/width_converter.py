@@ -21,9 +21,8 @@ class WidthConverter(VerilogOperator, StreamingDataWidthConverter):  # type: ign
 
     def get_exp_cycles(self) -> int:
         """Cycles per frame: the words of the narrower stream."""
-        return max(
-            prod(self.get_folded_input_shape()[:-1]), prod(self.get_folded_output_shape()[:-1])
-        )
+        shapes = self.get_folded_input_shape(), self.get_folded_output_shape()
+        return max(prod(map(int, shape[:-1])) for shape in shapes)
 
     def parameters(self) -> dict[str, int | str]:
         """Parameters of width_converter.v."""

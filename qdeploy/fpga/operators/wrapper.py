@@ -74,7 +74,7 @@ class Memory:
     @property
     def width(self) -> int:
         """Bits of a word."""
-        return self.elements.shape[1] * self.bits
+        return int(self.elements.shape[1]) * self.bits
 
     def words(self) -> list[int]:
         """Contents by address; element 0 in the lowest bits, two's complement."""

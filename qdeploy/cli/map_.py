@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""qdeploy map."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qdeploy import integer
+from qdeploy.files import atomic_file
+from qdeploy.fpga.board import load_board
+
+
+def map_(
+    network: Annotated[Path, typer.Argument(help="Integer network (integer.npz).")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="FINN model to write.")] = Path(
+        "folded.onnx"
+    ),
+    board: Annotated[str, typer.Option(help="A board of hw/boards.")] = "pynq-z2",
+    fps: Annotated[float, typer.Option(help="Frames per second to aim for.")] = 10_000.0,
+) -> None:
+    """Map an integer network to FINN's hardware operators and fold it for a frame rate."""
+    from qdeploy.fpga.folding import fold
+    from qdeploy.fpga.mapping import map_network
+
+    target = load_board(board)
+    folded = fold(map_network(integer.load(network)), target, fps)
+    with atomic_file(output) as partial:
+        folded.model.save(str(partial))
+    rate = target.clock_mhz * 1e6 / folded.cycles_per_frame
+    print(
+        f"wrote {output}: {folded.cycles_per_frame:,} cycles per frame ({folded.critical_node}), "
+        f"{rate:,.0f} frames/s at {target.clock_mhz:g} MHz"
+    )

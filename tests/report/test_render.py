@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page is parsed as a browser would: nothing outside it, everything of the report in it."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from qdeploy.report import Report
+from qdeploy.report.render import render
+
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+SECTIONS = [
+    "Pipeline",
+    "Accuracy and size",
+    "Performance",
+    "Resources",
+    "Network",
+    "Layers",
+    "Weights and scales",
+    "LUTs and cycles per layer",
+    "Notes",
+]
+
+
+class Page(HTMLParser):
+    """Text, tags, attributes and ids of a page; checks that every tag is closed."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str]] = []
+        self.words: list[str] = []
+        self.headings: list[str] = []
+        self.feed(source)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        self.attributes += [(name, value or "") for name, value in attributes]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.add(tag)
+        self.attributes += [(name, value or "") for name, value in attributes]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" in self.open:
+            return
+        self.words.append(data)
+        if self.open and self.open[-1] == "h2":
+            self.headings.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def values(self, attribute: str) -> list[str]:
+        return [value for name, value in self.attributes if name == attribute]
+
+
+def test_the_sentence_under_the_title_is_the_whole_result(full_page):
+    assert (
+        "98.9 % on 360 images, integer = CPU = RTL bit for bit, "
+        "173,611 frames/s at 100 MHz on PYNQ-Z2, 4,321 LUT" in Page(full_page).text
+    )
+
+
+def test_sections_are_there_in_order(full_page, minimal_report):
+    assert Page(full_page).headings == SECTIONS
+    assert Page(render(minimal_report)).headings == SECTIONS
+
+
+def test_page_refers_to_nothing_outside_itself(full_page):
+    page = Page(full_page)
+    assert page.tags.isdisjoint({"script", "link", "img", "iframe", "object", "image"})
+    ids = page.values("id")
+    assert len(ids) == len(set(ids))
+    for attribute in ("href", "xlink:href"):
+        assert all(value.removeprefix("#") in ids for value in page.values(attribute))
+    assert set(re.findall(r"url\(#(.*?)\)", full_page)) <= set(ids)
+    assert not re.search(r"url\((?!#)|@import|https?:|//cdn", full_page)
+    assert page.values("src") == []
+
+
+def test_page_holds_every_name_and_number(full_report, full_page):
+    text = Page(full_page).text
+    for layer in full_report.layers:
+        assert layer.name in text
+        assert layer.kind in text
+        for integer in (layer.low, layer.high, layer.codes, *layer.code_counts.values()):
+            assert f"{integer:,}".replace("-", "−") in text
+        for multiplier in (value for row in layer.multipliers for value in row):
+            assert f" {multiplier} " in text
+    for stage in full_report.stages:
+        assert f"{stage.name} " in text
+        assert stage.summary in text
+    for expected in (
+        *(
+            "1 × 8 × 8 · 4 bit · 0 … 15",
+            "16 × 8 × 8 · 14 bit · −7,305 … 7,140",
+            "512 · 2 bit · 0 … 3",
+        ),
+        *("41.3 s", "2 min 8 s", "reused"),
+        *("Float 99.4 % 358 of 360 –", "RTL 98.9 % 356 of 360 ✓ yes"),
+        *("39,488", "2,512 15.7×", "11,402 3.5×"),
+        *("1,893 cycles", "18.93 µs", "173,611 frames/s"),
+        *("LUT 4,321 53,200 8.1 % 5,210", "FF 3,876 106,400 3.6 % –", "BRAM36 2.5 140 1.8 % 3"),
+        "conv2 Convolution 32 × 8 × 8 17 −40,128 … 41,295 ternary, 3 × 3 multipliers of 8 bits",
+        *("post 4 1 576 611.5", "post 16 32 576 2,148"),
+        *full_report.notes,
+        "qdeploy 0.1.0",
+    ):
+        assert expected in text
+
+
+def test_pictures_speak_to_screen_readers(full_page):
+    labels = Page(full_page).values("aria-label")
+    assert "Weight codes of conv2: −1: 1,711, 0: 1,102, 1: 1,795" in labels
+    assert ("Multipliers of conv1, row by row: 71 122 64; 103 187 98; 59 131 77") in labels
+    assert (
+        "LUT per layer: conv1 611.5, act1 214, conv2 2,148, act2 402, pool 187, fc 341"
+    ) in labels
+    assert "8.1 % of the board’s LUT" in labels
+
+
+def test_back_ends_fork_after_the_model(full_page):
+    rows = re.findall(r"<h3>(.*?)</h3>(.*?)</ol>", full_page, re.DOTALL)
+    stages = {row: re.findall(r"<strong>(.*?)</strong>", body) for row, body in rows}
+    assert stages == {
+        "Model": ["train", "export", "lower"],
+        "CPU": ["pack"],
+        "FPGA": ["map", "fold", "generate", "simulate", "estimate"],
+    }
+
+
+def test_same_report_gives_the_same_bytes(full_report, full_page):
+    command = (
+        "import sys; from qdeploy.report import Report; from qdeploy.report.render import render;"
+        "sys.stdout.buffer.write(render(Report.model_validate_json(sys.stdin.read())).encode())"
+    )
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", command],
+        input=full_report.model_dump_json().encode(),
+        capture_output=True,
+        check=True,
+    )
+    assert elsewhere.stderr == b""
+    assert elsewhere.stdout == full_page.encode()
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "$\\frac{", "a\"b'c&d", "层.<b>"])
+def test_hostile_names_stay_text(full_report, full_page, name, recwarn):
+    layers = [
+        layer.model_copy(update={"name": f"{name}{layer.name}"}) for layer in full_report.layers
+    ]
+    layers[0] = layers[0].model_copy(update={"weights": name, "kind": name, "scale_form": name})
+    stage = full_report.stages[0].model_copy(update={"name": name, "summary": name})
+    version = full_report.versions[0].model_copy(update={"name": name, "what": name})
+    part = full_report.resources[0].model_copy(update={"name": name})
+    hostile = full_report.model_copy(
+        update={
+            "name": name,
+            "version": name,
+            "board": name,
+            "layers": layers,
+            "stages": [stage],
+            "versions": [version],
+            "resources": [part],
+            "notes": [name],
+            "performance": full_report.performance.model_copy(update={"slowest": name}),
+        }
+    )
+    source = render(hostile)
+    page = Page(source)
+    assert page.tags == Page(full_page).tags
+    assert page.text.count(" ".join(name.split())) > 20
+    assert any(f"{name}conv1" in label for label in page.values("aria-label"))
+    assert not recwarn.list
+
+
+def test_missing_parts_say_why(minimal_report):
+    text = Page(render(minimal_report)).text
+    assert "Nothing was measured in this build." in text
+    assert "No stages were recorded." in text
+    assert "No version of the network was run on data." in text
+    assert "no board was asked for" in text
+    assert "The network was not lowered" in text
+
+
+def without_fpga(report: Report) -> Report:
+    nothing = dict.fromkeys(("scale_form", "pe", "simd", "cycles", "luts"))
+    return report.model_copy(
+        update={
+            "board": None,
+            "performance": None,
+            "resources": [],
+            "layers": [layer.model_copy(update=nothing) for layer in report.layers],
+            "versions": report.versions[:4],
+            "stages": report.stages[:4],
+        }
+    )
+
+
+def test_cpu_build_has_no_hardware_columns(full_report):
+    page = Page(render(without_fpga(full_report)))
+    assert "98.9 % on 360 images, integer = CPU bit for bit Pipeline" in page.text
+    assert "SIMD" not in page.text
+    assert page.text.count("no board was asked for") == 4
+    assert "1,711" in page.text
+
+
+def test_design_that_was_not_simulated(full_report):
+    report = full_report.model_copy(update={"performance": None})
+    assert "The design was not simulated" in Page(render(report)).text
+
+
+def test_data_without_labels(full_report):
+    versions = [v.model_copy(update={"correct": None}) for v in full_report.versions]
+    text = Page(render(full_report.model_copy(update={"versions": versions}))).text
+    assert "no labels" in text
+    assert "RTL – – ✓ yes" in text
+    assert "% on 360" not in text.split("Pipeline")[0]
+
+
+def test_difference_and_overflow_are_not_hidden(full_report):
+    versions = [
+        *full_report.versions[:4],
+        full_report.versions[4].model_copy(update={"equal": False}),
+    ]
+    lut = full_report.resources[0].model_copy(update={"used": 61234})
+    report = full_report.model_copy(update={"versions": versions, "resources": [lut]})
+    text = Page(render(report)).text
+    assert "integer = CPU bit for bit, RTL DIFFERS from the integer reference" in text
+    assert "✗ no" in text
+    assert "115.1 % 5,210 does not fit" in text
+
+
+def test_prediction_that_was_missed_is_stated(full_report):
+    speed = full_report.performance.model_copy(update={"measured_cycles": 604.5})
+    text = Page(render(full_report.model_copy(update={"performance": speed}))).text
+    assert "604.5 cycles" in text
+    assert "is 104.9 % of the predicted one" in text
+
+
+def test_large_multiplier_matrices_are_told_not_drawn(full_report):
+    layer = full_report.layers[0].model_copy(update={"multipliers": [[1, 77]] * 600})
+    source = render(full_report.model_copy(update={"layers": [layer]}))
+    assert "multipliers 1 … 77" in Page(source).text
+    assert "Multipliers of conv1" not in source
+
+
+def test_report_survives_json(full_report):
+    assert Report.model_validate_json(full_report.model_dump_json()) == full_report
+
+
+def test_data_and_table_need_no_page_tools():
+    command = (
+        "import sys; import qdeploy.report; "
+        "sys.exit(bool({'matplotlib', 'jinja2', 'numpy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
