@@ -35,8 +35,12 @@ echo "[setup] creating .venv with $("$PYTHON" --version)"
 "$PYTHON" -m venv .venv
 echo "[setup] installing PyTorch (CPU)"
 pip install --no-deps "$TORCH" 2>/dev/null || pip install --no-deps "$TORCH" --index-url "$TORCH_INDEX"
-echo "[setup] installing $(grep -vc '^#' requirements.lock) pinned packages"
-pip install --no-deps -r requirements.lock
+packages="$(grep -vc '^#' requirements.lock)"
+.venv/bin/python -m pip --disable-pip-version-check install --no-deps -r requirements.lock |
+  awk -v total="$packages" '
+    /^Collecting/ { printf "[setup] fetching package %d of %d: %s\n", ++n, total, $2 }
+    /^Installing collected/ { print "[setup] installing " total " packages" }
+    { fflush() }'
 pip install --no-deps --no-build-isolation --editable .
 touch .venv/complete
 echo "[setup] done"

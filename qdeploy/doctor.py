@@ -97,6 +97,7 @@ _TOOLS = (
     _Tool("brevitas", "training and export", _SETUP, _package("brevitas")),
     _Tool("scikit-learn", "the built-in digits data", _SETUP, _package("scikit-learn")),
     _Tool("finn-plus", "mapping to hardware operators", _SETUP, _package("finn-plus")),
+    _Tool("jinja2", "page of the report", _SETUP, _package("jinja2")),
     _Tool("matplotlib", "plots of the report", _SETUP, _package("matplotlib")),
     _Tool("g++", "building the simulator", "apt-get install g++", _program("g++", "--version")),
     _Tool(

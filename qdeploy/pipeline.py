@@ -149,7 +149,7 @@ def export_stage(checkpoint: Path) -> Stage:
     """A checkpoint to net.onnx."""
 
     def run(directory: Path) -> None:
-        from qdeploy.export import export
+        from qdeploy.exporter import export
 
         export(checkpoint, directory / "net.onnx")
 
@@ -157,7 +157,7 @@ def export_stage(checkpoint: Path) -> Stage:
         "export",
         run,
         inputs=(checkpoint,),
-        code=("export", "quantizers", "networks"),
+        code=("exporter", "quantizers", "networks"),
         packages=("torch", "brevitas", "onnx"),
     )
 
@@ -311,7 +311,7 @@ def _report(run: _Runner, board: Board) -> Build:
         path = build.stages.get(stage, Path()) / name
         if stage in run.outcomes and path.exists():
             link(path, directory / name)
-    page = not run.lacks("matplotlib")
+    page = not run.lacks("jinja2", "matplotlib")
     report = collect(build, board, run.outcomes, run.notes)
     with atomic_file(directory / "report.json") as partial:
         partial.write_text(report.model_dump_json(indent=2) + "\n")
@@ -319,7 +319,7 @@ def _report(run: _Runner, board: Board) -> Build:
         from qdeploy.report.render import render
 
         with atomic_file(directory / "report.html") as partial:
-            partial.write_text(render(report))
+            partial.write_text(render(report), encoding="utf-8")
     return build
 
 

@@ -46,28 +46,7 @@ module matrix_vector_unit #(
   localparam SF = MW / SIMD;  // words of an input vector
   localparam NF = MH / PE;  // words of an output vector
   localparam GROUP = SCALED ? GROUP_WORDS : SF;
-  localparam CHUNK = 8;  // columns added up in one cycle
-  localparam CHUNKS = (SIMD + CHUNK - 1) / CHUNK;
   localparam DOT_BITS = INPUT_BITS + (WEIGHT_BITS == 2 ? 1 : WEIGHT_BITS) + $clog2(SIMD);
-
-  // Binary and ternary weights enter as (w + 1) * a, which is 0, a or 2 * a; the sum of all a,
-  // the same for every row, is taken off afterwards.
-  localparam SHIFTED = WEIGHT_BITS <= 2;
-
-  function signed [INPUT_BITS:0] element(input [INPUT_BITS-1:0] bits);
-    element = {INPUT_SIGNED ? bits[INPUT_BITS-1] : 1'b0, bits};
-  endfunction
-
-  function signed [DOT_BITS-1:0] product(input [INPUT_BITS-1:0] bits, input [WEIGHT_BITS-1:0] code);
-    reg signed [INPUT_BITS:0] a;
-    reg negative;
-    begin
-      a = element(bits);
-      negative = WEIGHT_BITS == 1 ? !code[0] : code[WEIGHT_BITS-1];
-      if (SHIFTED) product = negative ? 0 : code[0] ? a <<< 1 : a;
-      else product = $signed(code) * a;
-    end
-  endfunction
 
   // Everything stands still while a finished word finds the output register occupied.
   wire finished;
@@ -126,23 +105,40 @@ module matrix_vector_unit #(
     end
   endgenerate
 
-  // Stage 2: sums over chunks of the word. Stage 3: its dot product with each row.
-  wire signed [DOT_BITS-1:0] element_sum;
-  genvar p, c;
-  generate
-    if (SHIFTED) begin : shift
-      integer i;
-      reg signed [DOT_BITS-1:0] sum, sum_register;
-      assign element_sum = sum_register;
-      always @* begin
-        sum = 0;
-        for (i = 0; i < SIMD; i = i + 1) sum = sum + element(word[i*INPUT_BITS+:INPUT_BITS]);
-      end
-      always @(posedge clk) if (go) sum_register <= sum;
-    end else begin : no_shift
-      assign element_sum = 0;
+  // Stage 2: sums of products over chunks of the word. Stage 3: its dot product with each row.
+  //
+  // Binary and ternary weights enter as w + 1, written as WEIGHT_BITS bits that are counted (binary:
+  // counted twice), so that sums of products are counts of ones, bit by bit of the elements. The sum
+  // of the elements, the same for every row, is taken off afterwards.
+  localparam COUNTED = WEIGHT_BITS <= 2;
+  localparam CHUNK = SIMD < 8 ? SIMD : 8;
+  localparam CHUNK_BITS = CHUNK * WEIGHT_BITS;
+  localparam CHUNKS = (SIMD + CHUNK - 1) / CHUNK;
+  localparam WORD_BITS = CHUNKS * CHUNK_BITS;
+
+  function [7:0] ones(input [CHUNK_BITS-1:0] bits);
+    integer k;
+    begin
+`ifdef VERILATOR
+      ones = $countones(bits);  // means the same and is much faster
+`else
+      ones = 0;
+      for (k = 0; k < CHUNK_BITS; k = k + 1) ones = ones + bits[k];
+`endif
     end
-  endgenerate
+  endfunction
+
+  integer b, i;
+  reg [INPUT_BITS*WORD_BITS-1:0] planes;  // bit b of every element, WEIGHT_BITS times
+  reg signed [DOT_BITS-1:0] sum;
+  reg [DOT_BITS-1:0] element_sum;
+  genvar p, c;
+  always @* begin
+    planes = 0;
+    for (b = 0; b < INPUT_BITS; b = b + 1)
+      for (i = 0; i < SIMD; i = i + 1)
+        planes[b*WORD_BITS+i*WEIGHT_BITS+:WEIGHT_BITS] = {WEIGHT_BITS{word[i*INPUT_BITS+b]}};
+  end
 
   // Stage 4: sum over the words of a group (without scales all words of the vector are one group).
   reg [3:1] valid, group_start, group_end;

@@ -26,7 +26,8 @@ def estimate(
         result = estimate_design(design, target)
     with atomic_file(output) as partial:
         partial.write_text(result.model_dump_json(indent=2) + "\n")
+    total = result.total
     print(
-        f"wrote {output}: {result.luts:,} of {target.resources.lut:,} LUT, {result.ffs:,} FF, "
-        f"{result.bram36:g} BRAM36, {result.dsps} DSP on {target.name}"
+        f"wrote {output}: {total.lut:,} of {target.resources.lut:,} LUT, {total.ff:,} FF, "
+        f"{total.bram36:g} BRAM36, {total.dsp} DSP on {target.name}"
     )

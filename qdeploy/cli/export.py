@@ -14,7 +14,7 @@ def export(
     ),
 ) -> None:
     """Export a trained network to a standard QONNX file."""
-    from qdeploy.export import export as export_checkpoint
+    from qdeploy.exporter import export as export_checkpoint
 
     export_checkpoint(checkpoint, output)
     print(f"wrote {output}")

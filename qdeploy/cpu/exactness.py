@@ -57,5 +57,4 @@ def weights_fit_float32(weights: Weights) -> bool:
     total: Integers = np.zeros(weights.shape, np.int64)
     for plane in weights.planes:
         total += np.abs(plane.codes.astype(np.int64)) * plane.multipliers
-    widest = max(2**plane.code_bits for plane in weights.planes)
-    return int(total.max()) < FLOAT32_LIMIT and widest < FLOAT32_LIMIT
+    return int(total.max()) < FLOAT32_LIMIT

@@ -29,25 +29,38 @@ def expand(graph: Graph, layer: str, weights: Weights, dtype: FloatType) -> str:
 
 def _expand_plane(graph: Graph, name: str, plane: Plane, dtype: FloatType) -> str:
     book = CodeBook.of(plane)
-    count, shape = plane.codes.size * book.digits, (*plane.codes.shape, book.digits)
-    byte_places = graph.shared(f"radix{book.radix}/places", np.array(book.byte_places, np.int32))
-    radix = graph.shared(f"radix{book.radix}", np.array(book.radix, np.int32))
-    # [bytes, 1] to [bytes, digits of a byte] to the shape of the codes with their digits behind.
-    value = graph.constant(f"{name}/packed", book.pack(plane.codes)[:, np.newaxis], np.int32)
-    value = graph.node("Div", [value, byte_places], f"{name}/shift")
-    value = graph.node("Mod", [value, radix], f"{name}/digits")
-    value = graph.cast(value, np.int32, dtype, f"{name}/float")
-    value = graph.node("Reshape", [value, graph.shared("flat", np.array([-1]))], f"{name}/flat")
-    end = graph.constant(f"{name}/count", np.array([count]))
-    value = graph.node("Slice", [value, graph.shared("start", np.array([0])), end], f"{name}/unpad")
-    value = graph.node(
-        "Reshape", [value, graph.constant(f"{name}/shape", np.array(shape))], f"{name}/reshape"
+    table = graph.once(
+        f"expand/{book.name}/{dtype.__name__}",
+        lambda label: _digit_values(graph, label, book, dtype),
     )
-    code_places = graph.constant(f"{name}/places", np.array(book.code_places, dtype))
-    value = graph.node("MatMul", [value, code_places], f"{name}/numbers")
-    offset = graph.constant(f"{name}/offset", np.array(book.offset, dtype))
-    value = graph.node("Add", [value, offset], f"{name}/codes")
+    digits = len(book.places)
+    shape = plane.codes.shape if digits == 1 else (*plane.codes.shape, digits)
+    packed = graph.constant(f"{name}/packed", book.pack(plane.codes), np.int32)
+    start = graph.shared("start", np.array([0]))
+    end = graph.constant(f"{name}/count", np.array([plane.codes.size * digits]))
+    target = graph.constant(f"{name}/shape", np.array(shape))
+    value = graph.node("Gather", [table, packed], f"{name}/lookup")
+    value = graph.node("Reshape", [value, graph.shared("flat", np.array([-1]))], f"{name}/flat")
+    value = graph.node("Slice", [value, start, end], f"{name}/unpad")
+    value = graph.node("Reshape", [value, target], f"{name}/codes")
+    if digits > 1:
+        places = graph.constant(f"{name}/places", np.array(book.places, dtype))
+        value = graph.node("MatMul", [value, places], f"{name}/join")
     if plane.is_scaled:
         multipliers = graph.constant(f"{name}/multipliers", plane.multipliers, dtype)
         value = graph.node("Mul", [value, multipliers], f"{name}/scale")
     return value
+
+
+def _digit_values(graph: Graph, name: str, book: CodeBook, dtype: FloatType) -> str:
+    """The values of the digits of every byte, [256, digits of a byte]."""
+    places = graph.constant(f"{name}/places", np.array(book.byte_places, np.int32))
+    radix = graph.constant(f"{name}/radix", np.array(book.radix, np.int32))
+    step = graph.constant(f"{name}/step", np.array(book.step, dtype))
+    offset = graph.constant(f"{name}/offset", np.array(book.offset, dtype))
+    value = graph.constant(f"{name}/bytes", np.arange(256)[:, np.newaxis], np.int32)
+    value = graph.node("Div", [value, places], f"{name}/shift")
+    value = graph.node("Mod", [value, radix], f"{name}/digits")
+    value = graph.cast(value, np.int32, dtype, f"{name}/float")
+    value = graph.node("Mul", [value, step], f"{name}/multiply")
+    return graph.node("Add", [value, offset], f"{name}/add")

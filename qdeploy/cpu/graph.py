@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ class Graph:
         self.initializers: list[TensorProto] = []
         self._value_names = set(taken)
         self._node_names: set[str] = set()
-        self._shared: dict[str, str] = {}
+        self._made: dict[str, str] = {}
 
     def constant(self, name: str, values: NDArray[Any], dtype: DTypeLike | None = None) -> str:
         """An initializer; integers wanted as another `dtype` are stored small and cast at load."""
@@ -33,11 +33,15 @@ class Graph:
         self.initializers.append(numpy_helper.from_array(np.asarray(stored, order="C"), value))
         return self.cast(value, stored.dtype, wanted, f"{name}/cast")
 
+    def once(self, name: str, make: Callable[[str], str]) -> str:
+        """The value that `make(name)` makes, the same one at every call with this `name`."""
+        if name not in self._made:
+            self._made[name] = make(name)
+        return self._made[name]
+
     def shared(self, name: str, values: NDArray[Any]) -> str:
         """An initializer that many nodes use; `name` always stands for the same values."""
-        if name not in self._shared:
-            self._shared[name] = self.constant(name, values)
-        return self._shared[name]
+        return self.once(name, lambda label: self.constant(label, values))
 
     def node(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
         """A node with one output."""

@@ -29,60 +29,60 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class CodeBook:
-    """How one code is written: code = offset + step · Σ_k digit_k · radix^k.
+    """How one code is written: code = Σ_k place_k · (offset + step · digit_k).
 
     Attributes:
-        radix: number of values of a digit, 2 or 3.
-        digits: digits of one code.
-        offset: the code whose digits are all 0.
-        step: distance of neighbouring codes (2 for binary codes -1 and +1).
+        name: of the code book; equal names are equal books but for the places.
+        radix: number of values of a digit.
+        offset: value of the digit 0.
+        step: distance of neighbouring digits' values (2 for binary codes -1 and +1).
+        places: one for each digit of a code.
     """
 
+    name: str
     radix: int
-    digits: int
     offset: int
     step: int
+    places: tuple[int, ...] = (1,)
 
     @classmethod
     def of(cls, plane: Plane) -> CodeBook:
         """The narrowest code book for the codes of `plane`."""
         if plane.kind == "binary":
-            return cls(radix=2, digits=1, offset=-1, step=2)
+            return cls("binary", radix=2, offset=-1, step=2)
         if plane.kind == "ternary":
-            return cls(radix=3, digits=1, offset=-1, step=1)
+            return cls("ternary", radix=3, offset=-1, step=1)
         bits = plane.code_bits
-        return cls(radix=2, digits=bits, offset=-(2 ** (bits - 1)), step=1)
+        if 8 % bits == 0:
+            return cls(plane.kind, radix=2**bits, offset=-(2 ** (bits - 1)), step=1)
+        twos_complement = (*(2**k for k in range(bits - 1)), -(2 ** (bits - 1)))
+        return cls("bits", radix=2, offset=0, step=1, places=twos_complement)
 
     @property
     def byte_places(self) -> tuple[int, ...]:
         """What each digit of a byte counts, lowest first: 1, 2, 4, ... 128 or 1, 3, 9, 27, 81."""
-        return tuple(self.radix**k for k in range(8 if self.radix == 2 else 5))
-
-    @property
-    def code_places(self) -> tuple[int, ...]:
-        """What each digit of a code adds to it, lowest first."""
-        return tuple(self.step * self.radix**k for k in range(self.digits))
+        return tuple(self.radix**k for k in range(8) if self.radix ** (k + 1) <= 256)
 
     def packed_bytes(self, codes: int) -> int:
         """Bytes that `codes` codes take."""
-        return -(-codes * self.digits // len(self.byte_places))
+        return -(-codes * len(self.places) // len(self.byte_places))
 
     def pack(self, codes: NDArray[np.integer]) -> Bytes:
         """Codes of any shape, in C order, to uint8 [packed_bytes]."""
-        numbers = (codes.astype(np.int64).ravel() - self.offset) // self.step
-        digits = numbers[:, np.newaxis] // self.radix ** np.arange(self.digits) % self.radix
-        places = np.array(self.byte_places)
-        padded = np.zeros(self.packed_bytes(codes.size) * len(places), np.int64)
+        numbers = (codes.ravel().astype(np.int64) - self.offset) // self.step
+        digits = numbers[:, np.newaxis] // self.radix ** np.arange(len(self.places)) % self.radix
+        byte_places = np.array(self.byte_places, np.uint8)
+        padded = np.zeros(self.packed_bytes(codes.size) * len(byte_places), np.uint8)
         padded[: digits.size] = digits.ravel()
-        packed: Bytes = (padded.reshape(-1, len(places)) @ places).astype(np.uint8)
+        packed: Bytes = padded.reshape(-1, len(byte_places)) @ byte_places
         return packed
 
     def unpack(self, packed: Bytes, shape: tuple[int, ...]) -> Integers:
         """The inverse of `pack`, int64 of shape `shape`."""
-        size = int(np.prod(shape))
         digits = packed.astype(np.int64)[:, np.newaxis] // self.byte_places % self.radix
-        digits = digits.ravel()[: size * self.digits].reshape(*shape, self.digits)
-        codes: Integers = self.offset + digits @ np.array(self.code_places)
+        count = int(np.prod(shape)) * len(self.places)
+        values = self.offset + self.step * digits.ravel()[:count].reshape(*shape, len(self.places))
+        codes: Integers = values @ np.array(self.places)
         return codes
 
 

@@ -104,8 +104,9 @@ def check_folding(model: ModelWrapper, folding: Mapping[str, tuple[int, int]]) -
             if value not in allowed:
                 lower = [v for v in allowed if v < value][-1:]
                 upper = [v for v in allowed if v > value][:1]
+                what = "outputs" if name == "PE" else "inputs that share a multiplier"
                 raise UserError(
-                    f"{name} = {value} does not divide {allowed[-1]}",
+                    f"{name} = {value} does not divide its {allowed[-1]} {what}",
                     layer=layer,
                     remedy=f"the nearest legal values are {' and '.join(map(str, lower + upper))}",
                 )

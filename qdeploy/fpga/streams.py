@@ -26,7 +26,8 @@ def insert_streams(model: ModelWrapper, cycles_per_frame: int) -> ModelWrapper:
     _name(model, CONVERTER, "_width")
     specialize(model)
     for node in model.graph.node:
-        depth = _padding_depth(node, cycles_per_frame) if node.op_type == "FMPadding_rtl" else SHALLOW
+        padding = node.op_type == "FMPadding_rtl"
+        depth = _padding_depth(node, cycles_per_frame) if padding else SHALLOW
         set_attributes(node, inFIFODepths=[depth], outFIFODepths=[SHALLOW])
     model = model.transform(InsertFIFO(create_shallow_fifos=True))
     for node in list(model.graph.node):
@@ -47,7 +48,7 @@ def _padding_depth(node: NodeProto, cycles_per_frame: int) -> int:
     padding = getCustomOp(node)
     top, left, bottom, right = padding.get_nodeattr("Padding")
     _, width = padding.get_padded_odim()
-    words_per_pixel = padding.get_nodeattr("NumChannels") // padding.get_nodeattr("SIMD")
+    words_per_pixel = int(padding.get_nodeattr("NumChannels") // padding.get_nodeattr("SIMD"))
     busy = ((top + bottom) * width + left + right) * words_per_pixel
     words = prod(map(int, padding.get_folded_input_shape()[:-1]))
     # One pixel more, since all words of a pixel may arrive at once.

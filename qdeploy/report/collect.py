@@ -13,6 +13,7 @@ from qdeploy import __version__
 from qdeploy.build import Build
 from qdeploy.fpga.board import Board
 from qdeploy.fpga.design import Design, load_design
+from qdeploy.fpga.estimation import Estimate
 from qdeploy.integer import Convolution, IntegerNetwork, Linear, Node
 from qdeploy.report.contents import (
     Layer,
@@ -21,6 +22,7 @@ from qdeploy.report.contents import (
     Resources,
     Sizes,
     StageSummary,
+    Tensor,
     Version,
 )
 from qdeploy.stages import RECORD, Outcome
@@ -47,22 +49,33 @@ def collect(
         notes: what could not be done and why.
     """
     network = build.network
+    x = network.input_tensor
     verification = Verification.model_validate_json(
         build.file("verify", "verify.json").read_bytes()
     )
     design = load_design(build.file("generate", "rtl")) if "generate" in outcomes else None
-    estimate = (
-        json.loads(build.file("estimate", "estimate.json").read_text())
-        if "estimate" in outcomes
-        else None
-    )
+    estimate = None
+    if "estimate" in outcomes:
+        text = build.file("estimate", "estimate.json").read_bytes()
+        estimate = Estimate.model_validate_json(text)
     sizes = json.loads(build.file("pack", "pack.json").read_text())
+    summaries = {
+        "lower": f"{len(network.nodes)} integer operators, {network.codes():,} weight codes",
+        "pack": f"cpu.onnx, {sizes['file_bytes']:,} bytes",
+        "verify": f"{verification.frames} samples, equal in {', '.join(verification.compared)}",
+    }
+    if design:
+        summaries["map"] = f"FINN graph folded to {design.cycles_per_frame:,} cycles"
+        summaries["generate"] = f"{len(design.nodes)} hardware nodes, {len(design.files)} files"
+    if estimate:
+        summaries["estimate"] = f"{estimate.total.lut:,} LUT by {estimate.tool}"
     return Report(
         name=network.name,
         version=__version__,
         board=board.name,
         images=verification.frames,
-        stages=[_stage(name, outcome) for name, outcome in outcomes.items()],
+        input=Tensor(shape=x.shape, bits=x.range.bits, low=x.range.low, high=x.range.high),
+        stages=[_stage(name, outcome, summaries) for name, outcome in outcomes.items()],
         layers=[_layer(network, node, design, estimate) for node in network.nodes],
         versions=_versions(verification),
         sizes=Sizes(
@@ -71,25 +84,25 @@ def collect(
             file_bytes=sizes["file_bytes"],
         ),
         performance=_performance(verification, design),
-        resources=_resources(design, estimate, board),
-        notes=[*notes, *_remarks(verification, design)],
+        resources=_resources(estimate),
+        notes=[*notes, *_remarks(verification, design, estimate)],
     )
 
 
-def _stage(name: str, outcome: Outcome) -> StageSummary:
-    files = sorted(p for p in outcome.directory.rglob("*") if p.is_file() and p.name != RECORD)
-    kilobytes = sum(path.stat().st_size for path in files) / 1000
-    made = files[0].name if len(files) == 1 else f"{len(files)} files"
+def _stage(name: str, outcome: Outcome, summaries: Mapping[str, str]) -> StageSummary:
+    made = sorted(
+        path.name for path in outcome.directory.rglob("*") if path.is_file() and path.name != RECORD
+    )
     return StageSummary(
         name=name,
         seconds=outcome.seconds,
         reused=outcome.reused,
-        summary=f"{made}, {kilobytes:,.1f} kB",
+        summary=summaries.get(name, ", ".join(made)),
     )
 
 
 def _layer(
-    network: IntegerNetwork, node: Node, design: Design | None, estimate: dict[str, Any] | None
+    network: IntegerNetwork, node: Node, design: Design | None, estimate: Estimate | None
 ) -> Layer:
     tensor = network.tensors[node.output]
     weights: dict[str, Any] = {}
@@ -114,7 +127,7 @@ def _layer(
             "scale_form": unit.scale_form if unit and weights.get("multipliers") else None,
         }
         if estimate:
-            hardware["luts"] = sum(estimate["node_luts"].get(n.name, 0.0) for n in nodes)
+            hardware["luts"] = estimate.by_layer()[node.name].lut
     return Layer(
         name=node.name,
         kind=node.kind,
@@ -156,29 +169,23 @@ def _performance(verification: Verification, design: Design | None) -> Performan
     )
 
 
-def _resources(
-    design: Design | None, estimate: dict[str, Any] | None, board: Board
-) -> list[Resources]:
-    if design is None or estimate is None:
+def _resources(estimate: Estimate | None) -> list[Resources]:
+    if estimate is None:
         return []
-    finn = {
-        "LUT": sum(node.finn_luts for node in design.nodes),
-        "FF": None,
-        "BRAM36": sum(node.finn_bram18 for node in design.nodes) / 2,
-        "DSP": sum(node.finn_dsps for node in design.nodes),
-    }
+    used, board = estimate.total, estimate.available
     return [
-        Resources(name=name, used=estimate[key], finn=finn[name], available=available)
-        for name, key, available in (
-            ("LUT", "luts", board.resources.lut),
-            ("FF", "ffs", board.resources.ff),
-            ("BRAM36", "bram36", board.resources.bram36),
-            ("DSP", "dsps", board.resources.dsp),
-        )
+        Resources(name="LUT", used=used.lut, finn=estimate.finn_lut, available=board.lut),
+        Resources(name="FF", used=used.ff, finn=None, available=board.ff),
+        Resources(
+            name="BRAM36", used=used.bram36, finn=estimate.finn_bram36, available=board.bram36
+        ),
+        Resources(name="DSP", used=used.dsp, finn=estimate.finn_dsp, available=board.dsp),
     ]
 
 
-def _remarks(verification: Verification, design: Design | None) -> list[str]:
+def _remarks(
+    verification: Verification, design: Design | None, estimate: Estimate | None
+) -> list[str]:
     remarks = []
     if verification.trained_differences:
         remarks.append(
@@ -189,8 +196,14 @@ def _remarks(verification: Verification, design: Design | None) -> list[str]:
         remarks.append("There were no labelled test data: outputs were compared, not accuracies.")
     if design:
         remarks.append(
-            "Cycles are measured in simulation; frames per second are cycles at the board's clock. "
-            "LUTs are Yosys' synthesis for xc7 without placing and routing; the clock is assumed. "
-            "Included is the accelerator with its FIFOs, not the DMA and the processor interface."
+            "Cycles are measured in simulation; frames per second are those cycles at the board's "
+            "clock, which is assumed: nothing has been placed and routed."
+        )
+    if estimate:
+        remarks.append(
+            f"LUTs are counted after {estimate.tool} synth_xilinx, with pairs packed into sites "
+            f"({estimate.total.lut_cells:,} LUT cells unpacked). The whole accelerator with its "
+            "FIFOs is included, the DMA and the processor interface are not. FINN's column is its "
+            "formula for its own HLS operators."
         )
     return remarks

@@ -117,11 +117,8 @@ def layer_bars(values: Mapping[str, float], unit: str) -> str:
 
 
 def _shortened(name: str) -> str:
-    """A long dotted name without its middle, so that the bars keep their room."""
-    if len(name) <= LONGEST_NAME:
-        return name
-    half = (LONGEST_NAME - 1) // 2
-    return f"{name[:half]}…{name[-half:]}"
+    """The end of a long dotted name, where layers differ, so that the bars keep their room."""
+    return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"
 
 
 def _draw(description: str, size: tuple[int, int], paint: Callable[[Axes], None]) -> str:

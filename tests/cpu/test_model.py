@@ -10,7 +10,15 @@ from sample_networks import small_cnn, small_mlp
 
 from qdeploy.cpu import information_bits, pack
 from qdeploy.errors import UserError
-from qdeploy.integer import Convolution, IntegerNetwork, Linear, Threshold, ValueRange, Weights
+from qdeploy.integer import (
+    Convolution,
+    IntegerNetwork,
+    Linear,
+    Plane,
+    Threshold,
+    ValueRange,
+    Weights,
+)
 
 
 def optimised(path: Path, directory: Path) -> onnx.ModelProto:
@@ -42,18 +50,19 @@ def layer_network(channels: int, high: int, kinds: tuple[str, ...]) -> IntegerNe
 )
 def test_expansion_is_folded_at_load(network: IntegerNetwork, tmp_path: Path) -> None:
     path = pack(network, tmp_path / "cpu.onnx").path
-    expanding = [node for node in onnx.load(path).graph.node if "/expand" in node.name]
-    assert {"Div", "Mod", "Slice", "MatMul"} <= {node.op_type for node in expanding}
+    expanding = [node for node in onnx.load(path).graph.node if "expand" in node.name.split("/")]
+    assert {"Div", "Mod", "Gather", "Slice"} <= {node.op_type for node in expanding}
     left = optimised(path, tmp_path).graph.node
     assert left
-    assert [node.name for node in left if "expand" in node.name] == []
+    assert [node.name for node in left if "expand" in node.name.split("/")] == []
     assert {node.op_type for node in left}.isdisjoint({"Div", "Mod", "Slice"})
 
 
 @pytest.mark.parametrize("codes", ["binary", "ternary", "int3"])
 def test_file_size(codes: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    weights = Weights((plane(rng, (256, 256), codes, "layer", bits=1),))
+    values = plane(rng, (256, 256), codes, "layer").codes
+    weights = Weights((Plane(values, np.ones((1, 1), np.int64)),))
     node = Linear(name="fc", input="x", output="fc", weights=weights)
     network = one_node_network(node, (256,), ValueRange(0, 1))
     packed = pack(network, tmp_path / "cpu.onnx")
@@ -64,7 +73,7 @@ def test_file_size(codes: str, tmp_path: Path) -> None:
     content = onnx.load(packed.path).graph.initializer
     assert packed.weight_bytes == max(len(tensor.raw_data) for tensor in content)
     # The graph itself takes about as much for a large layer as for a small one.
-    assert packed.file_bytes <= information_bits(network) / 8 + 2048
+    assert packed.file_bytes <= information_bits(network) / 8 + 2560
 
 
 def test_small_network_is_smaller_than_its_floats(tmp_path: Path) -> None:

@@ -31,9 +31,10 @@ def test_round_trip_and_size(codes: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize(
     ("values", "packed"),
     [
+        ([-8, 7, 0], [0xF0, 0x08]),
         ([1, -1, -1, -1, -1, -1, -1, 1, 1], [0b10000001, 1]),
         ([-1, 0, 1, 1, 1, 0], [0 + 3 + 2 * 9 + 2 * 27 + 2 * 81, 1]),
-        ([-4, 3, 0, 1], [0b00111000, 0b1011]),
+        ([-4, 3, 0, 1], [0b00_011_100, 0b0_001_0]),
     ],
 )
 def test_layout(values: list[int], packed: list[int]) -> None:

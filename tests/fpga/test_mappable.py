@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from awkward_network import awkward_network
+from sample_networks import input_quantizer, random_threshold, random_weights, small_cnn, small_mlp
+
+from qdeploy.errors import UserError
+from qdeploy.fpga.mappable import obstacles
+from qdeploy.fpga.mapping import map_network
+from qdeploy.integer import (
+    ArgMax,
+    Builder,
+    Convolution,
+    Flatten,
+    Linear,
+    MaxPool,
+    Node,
+    Plane,
+    Tensor,
+    ValueRange,
+    Weights,
+)
+
+RNG = np.random.default_rng(0)
+
+
+def convolution(x: Tensor, weights: Weights, **settings: object) -> Node:
+    return Convolution(name="bad", input=x.name, output="y", weights=weights, **settings)
+
+
+def huge_sums(x: Tensor) -> Node:
+    weights = Plane(np.ones((1, 4, 3, 3), np.int8), np.full((1, 1, 1, 1), 1 << 16))
+    return convolution(x, Weights((weights,)))
+
+
+def several_bases(x: Tensor) -> Node:
+    return replace(random_threshold(RNG, "bad", x, 2), base=np.array([0, 1, 2, 3]))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda x: convolution(x, random_weights(RNG, (4, 1, 3, 3)), groups=4), "4 groups"),
+        (
+            lambda x: convolution(
+                x, random_weights(RNG, (4, 4, 3, 3)), pads=(1, 1, 1, 1), pad_code=3
+            ),
+            "code 3",
+        ),
+        (huge_sums, "2\\^24"),
+        (several_bases, "different codes"),
+        (
+            lambda x: MaxPool(name="bad", input=x.name, output="y", kernel=(2, 2), strides=(2, 3)),
+            "skips pixels",
+        ),
+        (lambda x: Flatten(name="bad", input=x.name, output="y"), "order"),
+        (lambda x: ArgMax(name="bad", input=x.name, output="y"), "arg-max over"),
+    ],
+)
+def test_each_limit_is_said_by_layer_before_mapping(
+    make: Callable[[Tensor], Node], message: str
+) -> None:
+    builder = Builder()
+    x = builder.input("x", (4, 8, 8), ValueRange(0, 16), Fraction(1))
+    builder.add(make(x))
+    network = builder.network(
+        name="n", quantizer=input_quantizer(17), input_name="i", output_name="o"
+    )
+    with pytest.raises(UserError, match=message) as caught:
+        map_network(network)
+    assert caught.value.layer == "bad"
+    assert caught.value.remedy
+    assert [str(error) for error in obstacles(network)] == [str(caught.value)]
+
+
+def test_a_branch_is_refused() -> None:
+    builder = Builder()
+    x = builder.input("x", (4,), ValueRange(0, 3), Fraction(1))
+    x = builder.add(Linear(name="a", input="x", output="a", weights=random_weights(RNG, (4, 4))))
+    for name in ("b", "c"):
+        builder.add(random_threshold(RNG, name, x, 2))
+    network = builder.network(
+        name="n", quantizer=input_quantizer(4), input_name="i", output_name="o"
+    )
+    assert [error.layer for error in obstacles(network)] == ["a", "b"]
+
+
+def test_ordinary_networks_have_no_obstacle() -> None:
+    for network in (small_cnn(), small_mlp(), awkward_network()):
+        assert obstacles(network) == []

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from awkward_network import awkward_network, random_codes
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.registry import getCustomOp
+from sample_networks import small_cnn, small_mlp
+
+from qdeploy.errors import InternalError
+from qdeploy.fpga.mapping import map_network
+from qdeploy.fpga.operators import OPERATORS
+from qdeploy.fpga.verification import verify_nodes
+from qdeploy.integer import IntegerNetwork, Threshold
+
+
+@pytest.mark.parametrize("codes", ["binary", "ternary"])
+@pytest.mark.parametrize("granularity", ["layer", "row", "pixel"])
+@pytest.mark.parametrize("scale_form", [None, "recode"])
+def test_finn_computes_every_tensor_of_the_cnn(
+    codes: str, granularity: str, scale_form: str | None
+) -> None:
+    network = small_cnn(1, codes, granularity, channels=(2, 4, 6), size=6)
+    verify_nodes(map_network(network, scale_form=scale_form), network, random_codes(network, 3))
+
+
+@pytest.mark.parametrize("network", [small_mlp(), small_mlp(3, "ternary", 3), awkward_network(1)])
+def test_finn_computes_every_tensor_of(network: IntegerNetwork) -> None:
+    verify_nodes(map_network(network), network, random_codes(network, 5))
+
+
+def test_a_difference_is_found_and_named() -> None:
+    network = small_cnn()
+    model = map_network(network)
+    weights = model.get_initializer("conv2_weights").copy()
+    weights[3, 2] += 1
+    model.set_initializer("conv2_weights", weights)
+    with pytest.raises(InternalError, match=r"layer 'conv2'.* at \(0, \d, \d, 2\).* expected"):
+        verify_nodes(model, network, random_codes(network, 1))
+
+
+def test_thresholds_that_are_never_reached_stay_so() -> None:
+    """One beyond the accumulator's range must survive the annotation of types."""
+    network = small_cnn()
+    act = next(node for node in network.nodes if isinstance(node, Threshold))
+    never = network.tensors[act.input].range.high + 1
+    thresholds = act.thresholds.copy()
+    thresholds[:, -1] = never
+    nodes = tuple(replace(act, thresholds=thresholds) if n is act else n for n in network.nodes)
+    changed = replace(network, nodes=nodes)
+    model = map_network(changed)
+    assert model.get_tensor_datatype("act1_thresholds").max() >= never
+    assert (model.get_initializer("act1_thresholds")[:, -1] == never).all()
+    verify_nodes(model, changed, random_codes(network, 2))
+
+
+def test_nodes_are_ours_and_named_after_their_layers() -> None:
+    model = map_network(small_cnn())
+    assert [node.name for node in model.graph.node] == [
+        "conv1_padding",
+        "conv1_window",
+        "conv1",
+        "act1",
+        "conv2_padding",
+        "conv2_window",
+        "conv2",
+        "act2",
+        "pool_window",
+        "pool",
+        "fc",
+    ]
+    for node in model.graph.node:
+        assert type(getCustomOp(node)) is OPERATORS[node.op_type]
+        assert node.name.startswith(getCustomOp(node).get_nodeattr("layer"))
+
+
+def test_names_that_verilog_does_not_take_are_changed_but_remembered() -> None:
+    nodes = map_network(awkward_network()).graph.node
+    assert {"case_0", "a_b", "layer_2"} <= {node.name for node in nodes}
+    layers = Counter(getCustomOp(node).get_nodeattr("layer") for node in nodes)
+    assert layers["case.0"] == layers["a b"] == layers["2"] == 1
+    assert layers["input"] == 3
+
+
+def test_types_are_exact() -> None:
+    network = small_cnn()
+    model = map_network(network)
+    types = {name: model.get_tensor_datatype(name).name for name in network.tensors if name in
+             model.get_all_tensor_names()}
+    assert types["x"] == "UINT5"
+    assert types["act1"] == types["pool"] == "UINT2"
+    for name in ("conv1", "conv2", "fc"):
+        values = network.tensors[name].range
+        bits = int(types[name].removeprefix("INT"))
+        assert -(2 ** (bits - 1)) <= values.low
+        assert values.high < 2 ** (bits - 1)
+        assert not (-(2 ** (bits - 2)) <= values.low and values.high < 2 ** (bits - 2))
+
+
+def test_mapping_gives_equal_files_that_can_be_loaded(tmp_path: Path) -> None:
+    network = small_cnn()
+    for name in ("a", "b"):
+        map_network(network).save(str(tmp_path / name))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    verify_nodes(ModelWrapper(str(tmp_path / "a")), network, random_codes(network, 1))
