@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 
 SECONDS = 30
+_VERSION = re.compile(r"\d+(\.\d+)+")
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def _package(distribution: str) -> Callable[[], str | None]:
 
 
 def _program(*command: str, variable: str = "") -> Callable[[], str | None]:
-    """First line of a program's version output; an environment variable may name the program."""
+    """The version number a program prints; an environment variable may name the program."""
 
     def find() -> str | None:
         program = os.environ.get(variable, "") or command[0]
@@ -71,8 +73,8 @@ def _program(*command: str, variable: str = "") -> Callable[[], str | None]:
             )
         except (OSError, subprocess.TimeoutExpired):
             return None
-        lines = (answer.stdout or answer.stderr).strip().splitlines()
-        return lines[0] if answer.returncode == 0 and lines else None
+        number = _VERSION.search(answer.stdout or answer.stderr)
+        return number.group() if answer.returncode == 0 and number else None
 
     return find
 
@@ -83,22 +85,23 @@ def _first(*finders: Callable[[], str | None]) -> Callable[[], str | None]:
 
 def _engine() -> str | None:
     """A Docker client counts only where an engine answers it."""
-    version = _program("docker", "version", "--format", "{{.Server.Version}}")()
-    return f"engine {version}" if version else None
+    return _program("docker", "version", "--format", "{{.Server.Version}}")()
 
 
 _SETUP = "run 'make setup'"
+_TRAIN = f"{_SETUP} or pip install 'qdeploy[train]'"
+_REPORT = f"{_SETUP} or pip install 'qdeploy[report]'"
 _TOOLS = (
     _Tool("numpy", "everything", _SETUP, _package("numpy")),
     _Tool("onnx", "reading and writing models", _SETUP, _package("onnx")),
     _Tool("onnxruntime", "running models on the CPU", _SETUP, _package("onnxruntime")),
     _Tool("qonnx", "the quantizer operators of ONNX", _SETUP, _package("qonnx")),
-    _Tool("torch", "training", _SETUP, _package("torch")),
-    _Tool("brevitas", "training and export", _SETUP, _package("brevitas")),
-    _Tool("scikit-learn", "the built-in digits data", _SETUP, _package("scikit-learn")),
+    _Tool("torch", "training", _TRAIN, _package("torch")),
+    _Tool("brevitas", "training and export", _TRAIN, _package("brevitas")),
+    _Tool("scikit-learn", "the built-in digits data", _TRAIN, _package("scikit-learn")),
     _Tool("finn-plus", "mapping to hardware operators", _SETUP, _package("finn-plus")),
-    _Tool("jinja2", "page of the report", _SETUP, _package("jinja2")),
-    _Tool("matplotlib", "plots of the report", _SETUP, _package("matplotlib")),
+    _Tool("jinja2", "page of the report", _REPORT, _package("jinja2")),
+    _Tool("matplotlib", "plots of the report", _REPORT, _package("matplotlib")),
     _Tool("g++", "building the simulator", "apt-get install g++", _program("g++", "--version")),
     _Tool(
         "Verilator",

@@ -75,7 +75,7 @@ class _Runner:
         self.store = store
         self.progress = progress
         self.outcomes: dict[str, Outcome] = {}
-        self.notes: list[str] = []
+        self.skipped: list[str] = []
 
     def __call__(self, stage: Stage) -> Path:
         self.progress(stage.name, None)
@@ -85,11 +85,11 @@ class _Runner:
         return outcome.directory
 
     def lacks(self, *tools: str) -> bool:
-        """Whether a tool is missing; if so one line of the report says what it would do."""
+        """Whether a tool is missing; if so a line of the report says what for and how to get it."""
         missing = [finding for tool in tools if (finding := require(tool))]
         for finding in missing:
-            self.notes.append(
-                f"{finding.tool} is missing, so there is no {finding.purpose}: {finding.remedy}."
+            self.skipped.append(
+                f"{finding.tool} is missing, which is needed for {finding.purpose}: {finding.remedy}."
             )
         return bool(missing)
 
@@ -312,7 +312,7 @@ def _report(run: _Runner, board: Board) -> Build:
         if stage in run.outcomes and path.exists():
             link(path, directory / name)
     page = not run.lacks("jinja2", "matplotlib")
-    report = collect(build, board, run.outcomes, run.notes)
+    report = collect(build, board, run.outcomes, run.skipped)
     with atomic_file(directory / "report.json") as partial:
         partial.write_text(report.model_dump_json(indent=2) + "\n")
     if page:

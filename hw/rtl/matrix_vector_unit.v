@@ -107,20 +107,26 @@ module matrix_vector_unit #(
 
   // Stage 2: sums of products over chunks of the word. Stage 3: its dot product with each row.
   //
-  // Binary and ternary weights enter as w + 1, written as WEIGHT_BITS bits that are counted (binary:
-  // counted twice), so that sums of products are counts of ones, bit by bit of the elements. The sum
-  // of the elements, the same for every row, is taken off afterwards.
+  // Binary and ternary weights enter as w + 1, written as a code whose ones are to be counted
+  // (binary: twice). A sum of products is then a count of ones for every bit of the elements. The
+  // sum of the elements, the same for every row, is taken off afterwards.
   localparam COUNTED = WEIGHT_BITS <= 2;
   localparam CHUNK = SIMD < 8 ? SIMD : 8;
-  localparam CHUNK_BITS = CHUNK * WEIGHT_BITS;
   localparam CHUNKS = (SIMD + CHUNK - 1) / CHUNK;
-  localparam WORD_BITS = CHUNKS * CHUNK_BITS;
+  localparam CHUNK_BITS = CHUNK * WEIGHT_BITS;
+  localparam PLANE_BITS = INPUT_BITS * CHUNK_BITS;
+  localparam [WEIGHT_BITS-1:0] ONE = 1;
+  localparam [CHUNK_BITS-1:0] LOWEST = {CHUNK{ONE}};  // the lowest bit of every code
+
+  function [CHUNK_BITS-1:0] plus_one(input [CHUNK_BITS-1:0] codes);
+    plus_one = WEIGHT_BITS == 1 ? codes : (~codes & ~LOWEST) | (codes & ~(codes >> 1) & LOWEST);
+  endfunction
 
   function [7:0] ones(input [CHUNK_BITS-1:0] bits);
     integer k;
     begin
 `ifdef VERILATOR
-      ones = $countones(bits);  // means the same and is much faster
+      ones = $countones(bits);  // the same, but much faster
 `else
       ones = 0;
       for (k = 0; k < CHUNK_BITS; k = k + 1) ones = ones + bits[k];
@@ -128,17 +134,39 @@ module matrix_vector_unit #(
     end
   endfunction
 
+  // Sum of (ones in plane k) * 2^k, the highest plane negative for signed elements.
+  function [DOT_BITS-1:0] weigh(input [PLANE_BITS-1:0] planes);
+    integer k;
+    reg [DOT_BITS-1:0] term;
+    begin
+      weigh = 0;
+      for (k = 0; k < INPUT_BITS; k = k + 1) begin
+        term  = ones(planes[k*CHUNK_BITS+:CHUNK_BITS]);
+        weigh = INPUT_SIGNED && k == INPUT_BITS - 1 ? weigh - (term << k) : weigh + (term << k);
+      end
+    end
+  endfunction
+
+  function signed [DOT_BITS-1:0] product(input [INPUT_BITS-1:0] bits, input [WEIGHT_BITS-1:0] code);
+    product = $signed({INPUT_SIGNED ? bits[INPUT_BITS-1] : 1'b0, bits}) * $signed(code);
+  endfunction
+
+  // Plane b of a chunk: bit b of its elements, each as often as a code has bits.
   integer b, i;
-  reg [INPUT_BITS*WORD_BITS-1:0] planes;  // bit b of every element, WEIGHT_BITS times
-  reg signed [DOT_BITS-1:0] sum;
-  reg [DOT_BITS-1:0] element_sum;
-  genvar p, c;
+  reg [CHUNKS*PLANE_BITS-1:0] planes;
+  reg [DOT_BITS-1:0] element_sum, element_sum_register;
   always @* begin
     planes = 0;
-    for (b = 0; b < INPUT_BITS; b = b + 1)
-      for (i = 0; i < SIMD; i = i + 1)
-        planes[b*WORD_BITS+i*WEIGHT_BITS+:WEIGHT_BITS] = {WEIGHT_BITS{word[i*INPUT_BITS+b]}};
+    for (i = 0; i < SIMD; i = i + 1)
+      for (b = 0; b < INPUT_BITS; b = b + 1)
+        planes[(i/CHUNK*INPUT_BITS+b)*CHUNK_BITS+i%CHUNK*WEIGHT_BITS+:WEIGHT_BITS] =
+            {WEIGHT_BITS{word[i*INPUT_BITS+b]}};
+    element_sum = 0;
+    for (i = 0; i < CHUNKS; i = i + 1)
+      element_sum = element_sum + weigh(planes[i*PLANE_BITS+:PLANE_BITS] & {INPUT_BITS{LOWEST}});
   end
+  always @(posedge clk) if (go) element_sum_register <= element_sum;
+  genvar p, c;
 
   // Stage 4: sum over the words of a group (without scales all words of the vector are one group).
   reg [3:1] valid, group_start, group_end;
@@ -192,22 +220,28 @@ module matrix_vector_unit #(
       wire [SIMD*WEIGHT_BITS-1:0] codes = weight_data[p*SIMD*WEIGHT_BITS+:SIMD*WEIGHT_BITS];
       wire [CHUNKS*DOT_BITS-1:0] chunk_sums;
       for (c = 0; c < CHUNKS; c = c + 1) begin : chunk
-        integer i;
-        reg signed [DOT_BITS-1:0] sum, sum_register;
-        assign chunk_sums[c*DOT_BITS+:DOT_BITS] = sum_register;
+        localparam COLUMNS = SIMD - c * CHUNK < CHUNK ? SIMD - c * CHUNK : CHUNK;
+        wire [CHUNK_BITS-1:0] part = codes[c*CHUNK_BITS+:COLUMNS*WEIGHT_BITS];
+        reg [DOT_BITS-1:0] sum, sum_register;
+        integer k;
         always @* begin
           sum = 0;
-          for (i = c * CHUNK; i < SIMD && i < (c + 1) * CHUNK; i = i + 1)
-            sum = sum + product(word[i*INPUT_BITS+:INPUT_BITS], codes[i*WEIGHT_BITS+:WEIGHT_BITS]);
+          if (COUNTED) sum = weigh(planes[c*PLANE_BITS+:PLANE_BITS] & {INPUT_BITS{plus_one(part)}});
+          else
+            for (k = 0; k < COLUMNS; k = k + 1)
+              sum = sum + product(word[(c*CHUNK+k)*INPUT_BITS+:INPUT_BITS], part[k*WEIGHT_BITS+:WEIGHT_BITS]);
         end
         always @(posedge clk) if (go) sum_register <= sum;
+        assign chunk_sums[c*DOT_BITS+:DOT_BITS] = sum_register;
       end
 
       integer j;
       reg signed [DOT_BITS-1:0] total, dot;
       always @* begin
-        total = -element_sum;
+        total = 0;
         for (j = 0; j < CHUNKS; j = j + 1) total = total + chunk_sums[j*DOT_BITS+:DOT_BITS];
+        if (WEIGHT_BITS == 1) total = total << 1;
+        if (COUNTED) total = total - element_sum_register;
       end
 
       reg signed [PARTIAL_BITS-1:0] partial;

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from qdeploy.cli.progress import ConsoleProgress
+from qdeploy.cli.progress import ConsoleProgress, show_result
 from qdeploy.config import load_config
-from qdeploy.report.summary import closing_table
 
 
 def build(
@@ -24,5 +23,4 @@ def build(
     console = Console()
     with closing(ConsoleProgress(console)) as progress:
         finished = pipeline.build(config, output, progress)
-    console.print(closing_table(finished.report))
-    console.print(f"report: {output / 'report.html'}")
+    show_result(console, finished)

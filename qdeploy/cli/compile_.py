@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from qdeploy.cli.progress import ConsoleProgress
+from qdeploy.cli.progress import ConsoleProgress, show_result
 from qdeploy.config import compile_config
-from qdeploy.report.summary import closing_table
 
 
 def compile_(
@@ -30,5 +29,4 @@ def compile_(
     console = Console()
     with closing(ConsoleProgress(console)) as progress:
         finished = pipeline.compile_model(model, config, output, progress, data)
-    console.print(closing_table(finished.report))
-    console.print(f"report: {output / 'report.html'}")
+    show_result(console, finished)

@@ -6,10 +6,22 @@ from __future__ import annotations
 from rich.console import Console
 from rich.status import Status
 
+from qdeploy.build import Build
+from qdeploy.report.summary import closing_table
 from qdeploy.stages import Outcome
 
 # These draw their own progress bars.
 _DRAWS_ITSELF = {"train"}
+
+
+def show_result(console: Console, build: Build) -> None:
+    """The closing table, what was skipped, and where the page is."""
+    report = build.report
+    console.print(closing_table(report))
+    for line in report.skipped:
+        console.print(f"[yellow]skipped[/]: {line}", highlight=False)
+    page = build.directory / "report.html"
+    console.print(f"report: {page if page.exists() else build.directory / 'report.json'}")
 
 
 class ConsoleProgress:

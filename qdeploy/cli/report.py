@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from qdeploy.build import open_build
-from qdeploy.report.summary import closing_table
+from qdeploy.cli.progress import show_result
 
 
 def report(
@@ -18,9 +18,6 @@ def report(
 ) -> None:
     """Print a build's closing table and say where its page is."""
     finished = open_build(directory)
-    page = directory / "report.html"
-    console = Console()
-    console.print(closing_table(finished.report))
-    console.print(f"report: {page}")
+    show_result(Console(), finished)
     if show:
-        webbrowser.open(page.resolve().as_uri())
+        webbrowser.open((directory / "report.html").resolve().as_uri())

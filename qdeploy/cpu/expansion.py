@@ -3,7 +3,8 @@
 
 They have constant inputs only, so ONNX Runtime folds them when it loads the file: packed on disk,
 ordinary floating-point weights in memory. DequantizeLinear would say the same in one node, but
-constant folding skips it.
+constant folding skips it. Each byte looks up its digits in a table of 256 rows; that is computed
+from 0..255, once for all layers, because dividing every byte made loading 40 times slower.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weight codes to bytes and back, and how many bits a network really holds.
 
-A code is a number written in a few digits; the digits of all codes follow one another, the lowest
-first, as many to a byte as fit: 8 binary digits, or 5 ternary ones (3^5 = 243), which makes 1 bit
-for a binary, 1.6 bits for a ternary and b bits for a b-bit code. Only a tensor's last byte is
-padded.
+A code is written as one or more digits of some radix. The digits of all codes follow one another,
+the lowest first, as many to a byte as fit: binary codes take 1 bit that way, ternary ones 1.6 bits
+(5 to a byte, 3^5 = 243), b-bit ones b bits. Only the last byte of a tensor is padded.
 """
 
 from __future__ import annotations

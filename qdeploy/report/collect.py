@@ -38,7 +38,7 @@ _WHAT = {
 
 
 def collect(
-    build: Build, board: Board, outcomes: Mapping[str, Outcome], notes: list[str]
+    build: Build, board: Board, outcomes: Mapping[str, Outcome], skipped: list[str]
 ) -> Report:
     """The report of a build.
 
@@ -46,7 +46,7 @@ def collect(
         build: the build folder.
         board: the board it is for.
         outcomes: the stages that this run asked for.
-        notes: what could not be done and why.
+        skipped: what could not be done for lack of a tool.
     """
     network = build.network
     x = network.input_tensor
@@ -85,7 +85,8 @@ def collect(
         ),
         performance=_performance(verification, design),
         resources=_resources(estimate),
-        notes=[*notes, *_remarks(verification, design, estimate)],
+        skipped=skipped,
+        notes=[*skipped, *_remarks(verification, design, estimate)],
     )
 
 

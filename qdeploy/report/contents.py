@@ -119,6 +119,7 @@ class Report(_Part):
         input: the integer input of the first layer.
         stages: in the order in which they ran.
         layers: in the order of the network.
+        skipped: stages that were not run for lack of a tool, and how to get it.
         notes: what the numbers are and are not, one sentence or two each.
     """
 
@@ -133,4 +134,5 @@ class Report(_Part):
     sizes: Sizes | None = None
     performance: Performance | None = None
     resources: list[Resources] = []
+    skipped: list[str] = []
     notes: list[str] = []

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""What is in the file, and what ONNX Runtime makes of it."""
+
 from pathlib import Path
 
 import numpy as np

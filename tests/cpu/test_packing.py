@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Codes to bytes and back."""
+
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Loading and calling packed models."""
+
 from pathlib import Path
 
 import numpy as np

@@ -88,8 +88,11 @@ def test_names_that_verilog_does_not_take_are_changed_but_remembered() -> None:
 def test_types_are_exact() -> None:
     network = small_cnn()
     model = map_network(network)
-    types = {name: model.get_tensor_datatype(name).name for name in network.tensors if name in
-             model.get_all_tensor_names()}
+    types = {
+        name: model.get_tensor_datatype(name).name
+        for name in network.tensors
+        if name in model.get_all_tensor_names()
+    }
     assert types["x"] == "UINT5"
     assert types["act1"] == types["pool"] == "UINT2"
     for name in ("conv1", "conv2", "fc"):

@@ -24,8 +24,10 @@ def layer(multipliers: np.ndarray, shape: tuple[int, ...] = (4, 5, 3, 2)) -> Con
         (np.full((1, 1, 1, 1), 7), ScaledColumns("post", (7,))),
         (np.array([3, 4, 5]).reshape(1, 1, 3, 1), ScaledColumns("post", (3, 4, 5))),
         (np.arange(1, 7).reshape(1, 1, 3, 2), ScaledColumns("post", (1, 2, 3, 4, 5, 6))),
-        (np.broadcast_to(np.arange(1, 7).reshape(1, 1, 3, 2), (4, 1, 3, 2)).copy(),
-         ScaledColumns("post", (1, 2, 3, 4, 5, 6))),
+        (
+            np.broadcast_to(np.arange(1, 7).reshape(1, 1, 3, 2), (4, 1, 3, 2)).copy(),
+            ScaledColumns("post", (1, 2, 3, 4, 5, 6)),
+        ),
         (np.arange(1, 5).reshape(4, 1, 1, 1), ScaledColumns("recode")),
         (np.arange(1, 6).reshape(1, 5, 1, 1), ScaledColumns("recode")),
     ],

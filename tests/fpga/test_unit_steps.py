@@ -35,12 +35,16 @@ def test_real_values_stay_what_they_meant() -> None:
     network = awkward_network()
     rewritten = unit_steps(network)
     before, after = network.tensors["wire"].meaning, rewritten.tensors["wire"].meaning
-    assert after.scale == tuple(-before.scale[0] if c % 2 == 0 else before.scale[0] for c in range(6))
+    assert after.scale == tuple(
+        -before.scale[0] if c % 2 == 0 else before.scale[0] for c in range(6)
+    )
 
 
 def test_a_network_with_unit_steps_keeps_its_nodes() -> None:
     network = small_cnn()
-    assert all(a is b for a, b in zip(network.nodes[::2], unit_steps(network).nodes[::2], strict=True))
+    assert all(
+        a is b for a, b in zip(network.nodes[::2], unit_steps(network).nodes[::2], strict=True)
+    )
 
 
 def with_threshold(**changes: np.ndarray) -> IntegerNetwork:
@@ -49,9 +53,7 @@ def with_threshold(**changes: np.ndarray) -> IntegerNetwork:
     x = builder.add(MaxPool(name="pool", input="x", output="pool", kernel=(2, 2), strides=(2, 2)))
     node = random_threshold(np.random.default_rng(0), "act", x, 2)
     builder.add(replace(node, **changes))
-    return builder.network(
-        name="n", quantizer=input_quantizer(17), input_name="i", output_name="o"
-    )
+    return builder.network(name="n", quantizer=input_quantizer(17), input_name="i", output_name="o")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The comparison of a packed model with the numpy reference."""
+
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from qdeploy import integer
+from qdeploy.cpu import Session, pack, to_onnx
+from qdeploy.integer import IntegerNetwork
+
+
+def assert_exact(network: IntegerNetwork, x: np.ndarray) -> None:
+    with TemporaryDirectory() as directory:
+        session = Session(pack(network, Path(directory) / "cpu.onnx").path, threads=1)
+    expected = integer.run(network, x)
+    got = session.run_integers(x)
+    assert got.dtype == np.int64
+    assert np.array_equal(got, expected)
+    real = session.run(x)
+    assert real.dtype == np.float32
+    assert np.array_equal(real, network.real_output(expected))
+
+
+def operators(network: IntegerNetwork) -> Counter[str]:
+    return Counter(node.op_type for node in to_onnx(network).graph.node)

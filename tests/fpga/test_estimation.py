@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
+
+import pytest
+from sample_networks import small_mlp
+
+from qdeploy.errors import ToolError
+from qdeploy.fpga.board import load_board
+from qdeploy.fpga.estimation import Estimate, Usage, estimate
+from qdeploy.fpga.folding import fold
+from qdeploy.fpga.generation import generate
+from qdeploy.fpga.mapping import map_network
+
+BOARD = load_board("pynq-z2")
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("mlp")
+    network = small_mlp(widths=(8, 6, 4))
+    folded = fold(map_network(network), BOARD, 1e6)
+    generate(folded.model, network, BOARD, directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def counted(directory: Path) -> Estimate:
+    return estimate(directory, BOARD)
+
+
+def test_the_total_is_the_sum_of_the_nodes(counted: Estimate) -> None:
+    assert counted.total == sum((node.usage for node in counted.nodes), Usage())
+    assert counted.total == sum(counted.by_layer().values(), Usage())
+    assert set(counted.by_layer()) == {"fc1", "act1", "fc2"}
+    assert counted.available == BOARD.resources
+
+
+def test_registers_of_a_fifo_are_those_of_its_source(counted: Estimate) -> None:
+    """Two words of 2 bits, one valid bit, a count of 0..2."""
+    fifo = next(node for node in counted.nodes if node.name == "fc2_fifo")
+    assert fifo.usage.ff == 2 * 2 + 1 + 2
+
+
+def test_a_small_network_takes_a_small_part_of_the_board(counted: Estimate) -> None:
+    total = counted.total
+    assert 50 < total.lut <= total.lut_cells + 100 < 1500
+    assert 100 < total.ff < 1500
+    assert total.dsp == 0
+    assert counted.finn_lut > 0
+    assert "osys" in counted.tool
+
+
+def test_the_result_can_be_stored(counted: Estimate) -> None:
+    assert Estimate.model_validate_json(counted.model_dump_json()) == counted
+
+
+def test_the_design_folder_stays_clean(directory: Path, counted: Estimate) -> None:
+    assert not (directory / "netlist.json").exists()
+
+
+@pytest.mark.parametrize("program", ["/nonexistent/yosys", "false"])
+def test_a_yosys_that_does_not_run_is_a_tool_error(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    monkeypatch.setenv("QDEPLOY_YOSYS", program)
+    with pytest.raises(ToolError, match="yosys"):
+        estimate(directory, BOARD)
