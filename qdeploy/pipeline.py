@@ -88,9 +88,7 @@ class _Runner:
         """Whether a tool is missing; if so a line of the report says what for and how to get it."""
         missing = [finding for tool in tools if (finding := require(tool))]
         for finding in missing:
-            self.skipped.append(
-                f"{finding.tool} is missing, which is needed for {finding.purpose}: {finding.remedy}."
-            )
+            self.skipped.append(f"{finding.tool} is missing ({finding.purpose}): {finding.remedy}.")
         return bool(missing)
 
 

@@ -160,6 +160,8 @@ class _Graph:
     def _windows(self, node: Convolution, x: Tensor, y: Tensor) -> str:
         output = f"{node.output}_windows"
         kernel = node.weights.shape[2:]
+        top, left, bottom, right = node.pads
+        frame = (x.shape[1] + top + bottom, x.shape[2] + left + right)
         self.shapes[output] = (1, *y.shape[1:], x.channels * kernel[0] * kernel[1])
         self.types[output] = data_type(x.range)
         self._insert(
@@ -168,7 +170,8 @@ class _Graph:
             [node.input],
             [output],
             domain=QONNX_OPERATORS,
-            stride=node.strides,
+            # FINN refuses a stride beyond the frame; there is only one window then anyway.
+            stride=[min(pair) for pair in zip(node.strides, frame, strict=True)],
             kernel_size=kernel,
             pad_amount=node.pads,
             pad_value=0,

@@ -49,7 +49,7 @@ def _padding_depth(node: NodeProto, cycles_per_frame: int) -> int:
     top, left, bottom, right = padding.get_nodeattr("Padding")
     _, width = padding.get_padded_odim()
     words_per_pixel = int(padding.get_nodeattr("NumChannels") // padding.get_nodeattr("SIMD"))
-    busy = ((top + bottom) * width + left + right) * words_per_pixel
+    busy: int = ((top + bottom) * width + left + right) * words_per_pixel
     words = prod(map(int, padding.get_folded_input_shape()[:-1]))
     # One pixel more, since all words of a pixel may arrive at once.
     return ceil(busy * words / cycles_per_frame) + words_per_pixel + SHALLOW
@@ -69,16 +69,16 @@ def _split_converters(model: ModelWrapper) -> None:
         info = model.get_tensor_valueinfo(node.output[0])
         model.graph.value_info.append(
             helper.make_tensor_value_info(
-                between, info.type.tensor_type.elem_type, converter.get_nodeattr("outShape")
+                between, info.type.tensor_type.elem_type, converter.get_nodeattr("inShape")
             )
         )
         model.set_tensor_datatype(between, converter.get_output_datatype())
         second = NodeProto()
         second.CopyFrom(node)
         second.input[0] = between
-        set_attributes(second, inShape=converter.get_nodeattr("outShape"), inWidth=common)
+        set_attributes(second, inWidth=common)
         node.output[0] = between
-        set_attributes(node, outWidth=common)
+        set_attributes(node, outWidth=common, outShape=converter.get_nodeattr("inShape"))
         model.graph.node.insert(index + 1, second)
 
 

@@ -3,7 +3,6 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from awkward_network import awkward_network, random_codes
 from qonnx.core.modelwrapper import ModelWrapper

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -47,47 +48,11 @@ class Variant:
 
 
 class Bench:
-    """All variants behind one stream: the lowest byte of an input word selects one."""
+    """A simulation of what `write_bench` wrote."""
 
-    def __init__(
-        self, directory: Path, variants: Sequence[Variant], sources: Sequence[Path] = ()
-    ) -> None:
-        """Compile `variants`; `sources` are needed if their module is not a file of hw/rtl."""
+    def __init__(self, model: Path, variants: Sequence[Variant]) -> None:
+        self.model = model
         self.variants = variants
-        sources = list(sources) or [RTL / f"{variants[0].module}.v"]
-        instances = []
-        for number, variant in enumerate(variants):
-            memory = ""
-            if variant.memory is not None:
-                prefix, contents, bits = variant.memory
-                packed = [
-                    int.from_bytes(row.tobytes(), "little") for row in pack_words(contents, bits)
-                ]
-                name = f"memory_{number}"
-                width = contents.shape[1] * bits
-                sources.append(directory / f"{name}.v")
-                write_memory(sources[-1], name, packed, width)
-                memory = _MEMORY.format(
-                    name=name,
-                    prefix=prefix,
-                    width=width,
-                    address_bits=max(1, (len(packed) - 1).bit_length()),
-                )
-            instances.append(_instance(number, variant, memory))
-        top = directory / "bench.v"
-        top.write_text(
-            _TOP.format(
-                input_bits=8
-                + max(elements * bits for elements, bits in (v.inputs for v in variants)),
-                output_bits=max(
-                    elements * bits for elements, bits in (v.outputs for v in variants)
-                ),
-                count=len(variants),
-                last=len(variants) - 1,
-                instances="".join(instances),
-            )
-        )
-        self.model = build_model([top, *sources], "bench", directory)
 
     def run(
         self,
@@ -133,6 +98,45 @@ class Bench:
             assert set(intervals[len(intervals) // 2 :]) == {interval}
 
 
+def build_bench(directory: Path, variants: Sequence[Variant], *sources: Path) -> Bench:
+    """Compile variants of one operator; `sources` only if it is not a file of hw/rtl by itself."""
+    written = write_bench(directory, variants)
+    operator = sources or (RTL / f"{variants[0].module}.v",)
+    return Bench(build_model([*written, *operator], "bench", directory), variants)
+
+
+def write_bench(directory: Path, variants: Sequence[Variant]) -> list[Path]:
+    """Module `bench` with all variants behind one stream, and the modules of their memories.
+
+    The lowest byte of an input word selects the variant.
+    """
+    written = [directory / "bench.v"]
+    instances = []
+    for number, variant in enumerate(variants):
+        memory = ""
+        if variant.memory is not None:
+            prefix, contents, bits = variant.memory
+            words = [int.from_bytes(row.tobytes(), "little") for row in pack_words(contents, bits)]
+            name = f"memory_{number}"
+            width = contents.shape[1] * bits
+            written.append(directory / f"{name}.v")
+            write_memory(written[-1], name, words, width)
+            address_bits = max(1, (len(words) - 1).bit_length())
+            memory = _MEMORY.format(
+                name=name, prefix=prefix, width=width, address_bits=address_bits
+            )
+        instances.append(_instance(number, variant, memory))
+    top = _TOP.format(
+        input_bits=8 + max(prod(variant.inputs) for variant in variants),
+        output_bits=max(prod(variant.outputs) for variant in variants),
+        count=len(variants),
+        last=len(variants) - 1,
+        instances="".join(instances),
+    )
+    written[0].write_text(top)
+    return written
+
+
 def random_elements(
     generator: np.random.Generator, words: int, elements: int, bits: int, *, signed: bool
 ) -> np.ndarray:
@@ -149,8 +153,8 @@ def _instance(number: int, variant: Variant, memory: str) -> str:
         number=number,
         module=variant.module,
         parameters=parameters,
-        input_bits=variant.inputs[0] * variant.inputs[1],
-        output_bits=variant.outputs[0] * variant.outputs[1],
+        input_bits=prod(variant.inputs),
+        output_bits=prod(variant.outputs),
         memory=memory,
         memory_ports=_MEMORY_PORTS.format(prefix=variant.memory[0]) if variant.memory else "",
     )

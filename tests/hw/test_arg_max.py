@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from operator_bench import GAPS, Bench, Variant, random_elements
+from operator_bench import GAPS, Bench, Variant, build_bench, random_elements
 
 INDEX_BITS = 6
 VARIANTS = [
@@ -32,7 +32,7 @@ VARIANTS = [
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    return Bench(tmp_path_factory.mktemp("arg_max"), VARIANTS)
+    return build_bench(tmp_path_factory.mktemp("arg_max"), VARIANTS)
 
 
 @pytest.mark.parametrize("gaps", GAPS)

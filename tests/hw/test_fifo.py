@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from operator_bench import GAPS, RTL, Bench, Variant, random_elements
+from operator_bench import GAPS, RTL, Bench, Variant, build_bench, random_elements
 
 from qdeploy.errors import InternalError
 
@@ -39,7 +39,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     directory = tmp_path_factory.mktemp("fifo")
     checked = directory / "checked_fifo.v"
     checked.write_text(CHECKED_FIFO)
-    return Bench(directory, VARIANTS, [checked, RTL / "fifo.v"])
+    return build_bench(directory, VARIANTS, checked, RTL / "fifo.v")
 
 
 @pytest.mark.parametrize("gaps", [*GAPS, (0.4, 0.6), (0.6, 0.4)])

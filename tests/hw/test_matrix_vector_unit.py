@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from operator_bench import GAPS, Bench, Variant, random_elements
+from operator_bench import GAPS, Bench, Variant, build_bench, random_elements
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ LAYERS = [
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     directory = tmp_path_factory.mktemp("matrix_vector_unit")
-    return Bench(directory, [layer.variant for layer in LAYERS])
+    return build_bench(directory, [layer.variant for layer in LAYERS])
 
 
 @pytest.mark.parametrize("gaps", GAPS)

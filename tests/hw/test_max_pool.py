@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from operator_bench import GAPS, Bench, Variant, random_elements
+from operator_bench import GAPS, Bench, Variant, build_bench, random_elements
 
 VARIANTS = [
     Variant(
@@ -25,7 +25,7 @@ VARIANTS = [
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    return Bench(tmp_path_factory.mktemp("max_pool"), VARIANTS)
+    return build_bench(tmp_path_factory.mktemp("max_pool"), VARIANTS)
 
 
 @pytest.mark.parametrize("gaps", GAPS)

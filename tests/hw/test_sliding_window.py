@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from operator_bench import GAPS, Bench, Variant, random_elements
+from operator_bench import GAPS, Bench, Variant, build_bench, random_elements
 
 WIDTH = 6
 
@@ -71,7 +71,7 @@ VARIANTS = [
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    return Bench(tmp_path_factory.mktemp("sliding_window"), VARIANTS)
+    return build_bench(tmp_path_factory.mktemp("sliding_window"), VARIANTS)
 
 
 def windows(frames: np.ndarray, parameters: dict[str, int | str]) -> np.ndarray:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from operator_bench import GAPS, Bench, Variant, random_elements
+from operator_bench import GAPS, Bench, Variant, build_bench, random_elements
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ QUANTIZERS = [
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    return Bench(tmp_path_factory.mktemp("threshold"), [q.variant for q in QUANTIZERS])
+    return build_bench(tmp_path_factory.mktemp("threshold"), [q.variant for q in QUANTIZERS])
 
 
 @pytest.mark.parametrize("gaps", GAPS)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Yosys reads every operator and maps it to cells of the FPGA that do what the source says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import test_arg_max
+import test_fifo
+import test_matrix_vector_unit
+import test_max_pool
+import test_padding
+import test_sliding_window
+import test_threshold
+import test_width_converter
+from operator_bench import RTL, Bench, write_bench
+
+from qdeploy.fpga.yosys import run_yosys
+from qdeploy.simulation.verilator import build_model
+
+# The check of each operator and the variant it is made for. Those with Verilog of their own for
+# Verilator, or memories that Yosys may infer wrongly, come with more than one.
+CHECKS: list[tuple[Callable[..., None], Any]] = [
+    (test_fifo.test_words_leave_in_order, test_fifo.VARIANTS[3]),
+    (test_width_converter.test_elements_stay_in_order, test_width_converter.VARIANTS[1]),
+    (test_padding.test_border_around_every_frame, test_padding.VARIANTS[1]),
+    (test_sliding_window.test_words_of_every_window_in_order, test_sliding_window.VARIANTS[3]),
+    (
+        test_matrix_vector_unit.test_product_with_the_scaled_matrix,
+        test_matrix_vector_unit.LAYERS[0],
+    ),
+    (
+        test_matrix_vector_unit.test_product_with_the_scaled_matrix,
+        test_matrix_vector_unit.LAYERS[6],
+    ),
+    (test_threshold.test_counts_the_thresholds_reached, test_threshold.QUANTIZERS[0]),
+    (test_max_pool.test_maximum_of_every_window, test_max_pool.VARIANTS[1]),
+    (test_arg_max.test_index_of_the_first_maximum, test_arg_max.VARIANTS[1]),
+]
+
+# Logic, carry chains, flip-flops, LUT memory, clock buffer. No latch; block RAM and DSP slices are
+# switched off, as Yosys has no simulation models for them.
+CELLS = {
+    *(f"LUT{inputs}" for inputs in range(1, 7)),
+    *("INV", "MUXF7", "MUXF8", "CARRY4", "FDRE", "FDSE", "BUFG"),
+    *("RAM32X1D", "RAM64X1D", "RAM128X1D", "RAM32M", "RAM64M", "SRL16E", "SRLC32E"),
+}
+
+SCRIPT = """
+read_verilog -defer {files}
+synth_xilinx -family xc7 -top bench -flatten -noiopad -nobram -nodsp
+tee -o cells.json stat -json
+setundef -zero -params
+write_verilog -noattr cells.v
+design -reset
+read_verilog cells.v +/xilinx/cells_sim.v
+hierarchy -top bench
+proc
+flatten
+opt_clean
+write_verilog -noattr netlist.v
+"""
+
+
+@dataclass(frozen=True)
+class Synthesized:
+    """What Yosys made of all operators.
+
+    Attributes:
+        cells: number of cells by type.
+        bench: simulates the cells.
+    """
+
+    cells: dict[str, int]
+    bench: Bench
+
+
+@pytest.fixture(scope="module")
+def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+    directory = tmp_path_factory.mktemp("synthesis")
+    variants = [getattr(case, "variant", case) for _, case in CHECKS]
+    files = write_bench(directory, variants)
+    files += [Path(shutil.copy(source, directory)) for source in sorted(RTL.glob("*.v"))]
+    files.append(directory / "checked_fifo.v")
+    files[-1].write_text(test_fifo.CHECKED_FIFO)
+    script = SCRIPT.format(files=" ".join(file.name for file in files))
+    run_yosys(";".join(script.strip().splitlines()), directory)
+    (module,) = json.loads((directory / "cells.json").read_text())["modules"].values()
+    model = build_model([directory / "netlist.v"], "bench", directory)
+    return Synthesized(module["num_cells_by_type"], Bench(model, variants))
+
+
+def test_only_the_expected_cells(synthesized: Synthesized) -> None:
+    cells = {cell for cell in synthesized.cells if not cell.startswith("$scopeinfo")}
+    assert "FDRE" in cells
+    assert "RAM32M" in cells
+    assert cells <= CELLS
+
+
+@pytest.mark.parametrize("gaps", [(0.0, 0.0), (0.5, 0.5)])
+@pytest.mark.parametrize(
+    ("check", "case"), CHECKS, ids=lambda value: getattr(value, "__name__", "")
+)
+def test_cells_compute_the_same(
+    synthesized: Synthesized, check: Callable[..., None], case: Any, gaps: tuple[float, float]
+) -> None:
+    check(synthesized.bench, case, gaps)
