@@ -47,7 +47,7 @@ class DesignNode(BaseModel):
         depth: words of a FIFO.
         weight_bits: bits of a stored weight code.
         scale_form: "none", "post" or "recode" (`qdeploy.fpga.scales`).
-        cycles: predicted cycles per frame.
+        cycles: predicted cycles per frame; 0 for a FIFO, which is as fast as its neighbours.
         input_bits: bits of its input words.
         output_bits: bits of its output words.
         finn_luts: LUTs that FINN's formula expects.

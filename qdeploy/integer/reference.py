@@ -78,7 +78,8 @@ def _convolution(node: Convolution, x: Integers) -> Integers:
         group_weights = weights[group * per_group : (group + 1) * per_group]
         columns = view.transpose(0, 2, 3, 1, 4, 5)
         n, height, width = columns.shape[:3]
-        product = columns.reshape(n * height * width, -1) @ group_weights.reshape(per_group, -1).T
+        rows = columns.reshape(n * height * width, channels * kernel_height * kernel_width)
+        product = rows @ group_weights.reshape(per_group, -1).T
         results.append(product.reshape(n, height, width, per_group).transpose(0, 3, 1, 2))
     return np.concatenate(results, axis=1)
 
@@ -102,7 +103,7 @@ def _max_pool(node: MaxPool, x: Integers) -> Integers:
 
 
 def _flatten(node: Flatten, x: Integers) -> Integers:
-    return x.reshape(len(x), -1)
+    return x.reshape(len(x), int(np.prod(x.shape[1:])))
 
 
 def _arg_max(node: ArgMax, x: Integers) -> Integers:

@@ -24,6 +24,8 @@ from operator_bench import RTL, Bench, write_bench
 from qdeploy.fpga.yosys import run_yosys
 from qdeploy.simulation.verilator import build_model
 
+pytestmark = pytest.mark.slow
+
 # The check of each operator and the variant it is made for. Those with Verilog of their own for
 # Verilator, or memories that Yosys may infer wrongly, come with more than one.
 CHECKS: list[tuple[Callable[..., None], Any]] = [
@@ -90,7 +92,7 @@ def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
     files.append(directory / "checked_fifo.v")
     files[-1].write_text(test_fifo.CHECKED_FIFO)
     script = SCRIPT.format(files=" ".join(file.name for file in files))
-    run_yosys(";".join(script.strip().splitlines()), directory)
+    run_yosys("; ".join(script.strip().splitlines()), directory)
     (module,) = json.loads((directory / "cells.json").read_text())["modules"].values()
     model = build_model([directory / "netlist.v"], "bench", directory)
     return Synthesized(module["num_cells_by_type"], Bench(model, variants))

@@ -150,3 +150,7 @@ def test_builder_refuses_shapes_and_accumulators_that_cannot_be():
     huge = Weights((Plane(np.ones((2, 3), np.int8), np.full((1, 1), 1 << 40)),))
     with pytest.raises(UserError, match="accumulator needs 50 bits"):
         builder.add(Linear(name="fc", input="x", output="fc", weights=huge))
+
+
+def test_no_samples_give_no_outputs():
+    assert run(small_cnn(), np.zeros((0, 1, 8, 8))).shape == (0, 10)

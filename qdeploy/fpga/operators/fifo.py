@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from math import prod
-
 from finn.custom_op.fpgadataflow.rtl.streamingfifo_rtl import StreamingFIFO_rtl
 from finn.custom_op.fpgadataflow.streamingfifo import StreamingFIFO
 
@@ -12,15 +10,11 @@ from qdeploy.fpga.operators.wrapper import VerilogOperator
 
 
 class Fifo(VerilogOperator, StreamingFIFO):  # type: ignore[misc]
-    """One word per cycle."""
+    """Never slower than its neighbours: FINN counts no cycles for it."""
 
     operator = "fifo"
     open_ports = ("count",)
     finn_implementation = StreamingFIFO_rtl
-
-    def get_exp_cycles(self) -> int:
-        """Cycles per frame: its words."""
-        return prod(map(int, self.get_folded_input_shape()[:-1]))
 
     def parameters(self) -> dict[str, int | str]:
         """Parameters of fifo.v."""

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import importlib.util
+import os
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qdeploy.errors import ToolError
+from qdeploy.simulation.driver import StreamSimulator
+from qdeploy.simulation.verilator import build_model, find_verilator
+
+ADDER = """
+module adder #(parameter WIDTH = 8, parameter AMOUNT = 1) (
+    input ap_clk, input ap_rst_n,
+    input [WIDTH-1:0] in0_V_TDATA, input in0_V_TVALID, output in0_V_TREADY,
+    output reg [WIDTH-1:0] out0_V_TDATA, output reg out0_V_TVALID, input out0_V_TREADY
+);
+  assign in0_V_TREADY = !out0_V_TVALID || out0_V_TREADY;
+  always @(posedge ap_clk) begin
+    if (in0_V_TREADY) out0_V_TDATA <= in0_V_TDATA + AMOUNT;
+    if (!ap_rst_n) out0_V_TVALID <= 1'b0;
+    else if (in0_V_TREADY) out0_V_TVALID <= in0_V_TVALID;
+  end
+endmodule
+"""
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "adder.v"
+    path.write_text(ADDER)
+    return path
+
+
+def test_models_in_one_process_do_not_mix(source: Path, tmp_path: Path) -> None:
+    settings = [{"AMOUNT": 5}, {"AMOUNT": 7, "WIDTH": 72}]
+    models = [
+        StreamSimulator(build_model([source], "adder", tmp_path / str(number), parameters))
+        for number, parameters in enumerate(settings)
+    ]
+    words = np.arange(30, dtype=np.uint8).reshape(-1, 1)
+    narrow, wide = (model.run(words, 30).words for model in models)
+    assert np.array_equal(narrow, words + 5)
+    assert np.array_equal(wide[:, :1], words + 7)
+    assert wide.shape == (30, 12)  # 72 bits in words of 32
+    assert not wide[:, 1:].any()
+
+
+def test_error_in_the_verilog_is_quoted(source: Path, tmp_path: Path) -> None:
+    source.write_text(ADDER.replace("endmodule", "oops"))
+    with pytest.raises(ToolError, match=r"verilator: .*adder\.v:14.*syntax error"):
+        build_model([source], "adder", tmp_path / "build")
+
+
+def test_missing_and_failing_compiler(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ToolError, match="cannot run no-such-compiler.*\n.*\n.*install g\\+\\+"):
+        build_model([source], "adder", tmp_path / "build")
+    monkeypatch.setenv("CXX", "false")
+    with pytest.raises(ToolError, match="C\\+\\+ compiler: exit code 1"):
+        build_model([source], "adder", tmp_path / "build")
+    assert not (tmp_path / "build" / "adder.so").exists()
+
+
+def test_verilator_of_the_users_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packaged = find_verilator()
+    program = tmp_path / "my_verilator"
+    program.write_text(
+        f'#!/bin/sh\nVERILATOR_ROOT="{packaged.root}" exec "{packaged.command}" "$@"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("QDEPLOY_VERILATOR", str(program))
+    chosen = find_verilator()
+    assert chosen.command == str(program)
+    assert (chosen.root / "include" / "verilated.cpp").is_file()
+    monkeypatch.setenv("QDEPLOY_VERILATOR", str(tmp_path / "absent"))
+    with pytest.raises(ToolError, match="cannot run .*absent"):
+        find_verilator()
+
+
+def test_package_without_executable_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some installers drop the mode of files in a wheel."""
+    program = tmp_path / "bin" / "verilator_bin"
+    program.parent.mkdir()
+    program.touch(0o644)
+    spec = ModuleSpec("verilator", None, is_package=True)
+    spec.submodule_search_locations = [str(tmp_path)]
+    monkeypatch.delenv("QDEPLOY_VERILATOR", raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    assert find_verilator().command == str(program)
+    assert os.access(program, os.X_OK)
+
+
+def test_no_verilator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("QDEPLOY_VERILATOR", raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ToolError, match="not found"):
+        find_verilator()
