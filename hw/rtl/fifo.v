@@ -46,8 +46,8 @@ module fifo #(
           write_address <= 0;
           read_address <= 0;
         end else begin
-          if (store) write_address <= (write_address == DEPTH - 2) ? 0 : write_address + 1'b1;
-          if (read && waiting) read_address <= (read_address == DEPTH - 2) ? 0 : read_address + 1'b1;
+          if (store) write_address <= write_address == DEPTH - 2 ? 0 : write_address + 1'b1;
+          if (read && waiting) read_address <= read_address == DEPTH - 2 ? 0 : read_address + 1'b1;
         end
       end
     end

@@ -4,8 +4,8 @@
 //   MW, MH            columns (length of an input vector) and rows (length of an output vector)
 //   SIMD, PE          columns and rows taken per cycle; SIMD divides MW, PE divides MH
 //   INPUT_BITS        bits of an input element, two's complement if INPUT_SIGNED
-//   WEIGHT_BITS       bits of a weight code: 1 is binary (0 means -1, 1 means +1), 2 is ternary (two's
-//                     complement -1, 0, +1, never -2), 3 and more any two's complement
+//   WEIGHT_BITS       bits of a weight code: 1 is binary (0 means -1, 1 means +1), 2 is ternary
+//                     (two's complement -1, 0, +1, never -2), 3 and more any two's complement
 //   ACCUMULATOR_BITS  bits of an output element, two's complement: enough for every sum
 //   SCALED            1: the columns are split into groups of GROUP_WORDS input words; the sum of
 //                     group g is multiplied by the unsigned number in bits
@@ -166,7 +166,6 @@ module matrix_vector_unit #(
       element_sum = element_sum + weigh(planes[i*PLANE_BITS+:PLANE_BITS] & {INPUT_BITS{LOWEST}});
   end
   always @(posedge clk) if (go) element_sum_register <= element_sum;
-  genvar p, c;
 
   // Stage 4: sum over the words of a group (without scales all words of the vector are one group).
   reg [3:1] valid, group_start, group_end;
@@ -215,6 +214,7 @@ module matrix_vector_unit #(
     else if (m_tready) output_valid <= 1'b0;
   end
 
+  genvar p, c;
   generate
     for (p = 0; p < PE; p = p + 1) begin : row
       wire [SIMD*WEIGHT_BITS-1:0] codes = weight_data[p*SIMD*WEIGHT_BITS+:SIMD*WEIGHT_BITS];
@@ -229,7 +229,8 @@ module matrix_vector_unit #(
           if (COUNTED) sum = weigh(planes[c*PLANE_BITS+:PLANE_BITS] & {INPUT_BITS{plus_one(part)}});
           else
             for (k = 0; k < COLUMNS; k = k + 1)
-              sum = sum + product(word[(c*CHUNK+k)*INPUT_BITS+:INPUT_BITS], part[k*WEIGHT_BITS+:WEIGHT_BITS]);
+              sum = sum + product(word[(c*CHUNK+k)*INPUT_BITS+:INPUT_BITS],
+                                  part[k*WEIGHT_BITS+:WEIGHT_BITS]);
         end
         always @(posedge clk) if (go) sum_register <= sum;
         assign chunk_sums[c*DOT_BITS+:DOT_BITS] = sum_register;

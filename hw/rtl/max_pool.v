@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Element-wise maximum of every KERNEL_WORDS consecutive words (a `sliding_window` with DEPTHWISE = 1
-// in front makes them the pixels of a window).
+// Element-wise maximum of every KERNEL_WORDS consecutive words. A `sliding_window` with
+// DEPTHWISE = 1 in front makes them the pixels of a window.
 //
 //   PE            elements of a word
 //   BITS          bits of an element, two's complement if SIGNED

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Turns frames into the windows of a convolution or pooling. Frames arrive row by row, FOLD words per
-// pixel. There is no padding inside: put `padding` in front.
+// Turns frames into the windows of a convolution or pooling. Frames arrive row by row, FOLD words
+// per pixel. There is no padding inside: put `padding` in front.
 //
 //   WIDTH                              bits of a word
 //   FOLD                               words per pixel
@@ -63,8 +63,8 @@ module sliding_window #(
   localparam OUTER = DEPTHWISE ? FOLD : KERNEL_HEIGHT;
   localparam INNER_STEP = DEPTHWISE ? COLUMN_STEP : 1;
   localparam MIDDLE_STEP = (DEPTHWISE ? ROW_STEP : COLUMN_STEP) - (INNER - 1) * INNER_STEP;
-  localparam OUTER_STEP = (DEPTHWISE ? 1 : ROW_STEP) - (DEPTHWISE ? ROW_STEP : COLUMN_STEP) * (MIDDLE - 1)
-      - (INNER - 1) * INNER_STEP;
+  localparam OUTER_STEP = (DEPTHWISE ? 1 : ROW_STEP)
+      - (DEPTHWISE ? ROW_STEP : COLUMN_STEP) * (MIDDLE - 1) - (INNER - 1) * INNER_STEP;
 
   reg [WIDTH-1:0] words[0:CAPACITY-1];
   reg signed [LEVEL_BITS-1:0] level;  // words stored from the start of the window on

@@ -8,9 +8,9 @@
 //   BASE, STEP     the same for all channels
 //
 // Thresholds come from a memory outside, read synchronously: threshold_data is the word at the
-// threshold_address of the last cycle with threshold_enable. Word f holds, at element p * STEPS + t,
-// threshold t of channel f * PE + p, ascending in t. A threshold has INPUT_BITS + 1 bits and the
-// signedness of x, so that one beyond the largest x ("never") can be written.
+// threshold_address of the last cycle with threshold_enable. Word f holds, at element
+// p * STEPS + t, threshold t of channel f * PE + p, ascending in t. A threshold has INPUT_BITS + 1
+// bits and the signedness of x, so that one beyond the largest x ("never") can be written.
 //
 // II = CHANNELS / PE cycles per pixel: one word per cycle.
 module threshold #(

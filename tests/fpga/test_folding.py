@@ -90,6 +90,17 @@ def test_a_folding_of_the_user_is_taken() -> None:
     verify_nodes(folded.model, CNN, random_codes(CNN, 2))
 
 
+def test_widths_that_do_not_divide_are_converted_in_two_steps() -> None:
+    folded = fold(MAPPED, BOARD, BOARD.clock_mhz * 1e6 / 600, {"fc": (1, 3)})
+    steps = [node for node in folded.model.graph.node if node.name.startswith("fc_width")]
+    widths = [
+        (getCustomOp(n).get_instream_width(), getCustomOp(n).get_outstream_width()) for n in steps
+    ]
+    assert widths == [(4, 12), (12, 6)]  # words of 2, 6 and 3 elements of 2 bits
+    check_legal(folded.model)
+    verify_nodes(folded.model, CNN, random_codes(CNN, 2))
+
+
 @settings(deadline=None, max_examples=20)
 @given(pe=st.integers(1, 14), simd=st.integers(1, 10))
 def test_a_folding_is_taken_exactly_if_it_divides(pe: int, simd: int) -> None:

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 from collections import Counter
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 from awkward_network import awkward_network, random_codes
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
-from sample_networks import small_cnn, small_mlp
+from sample_networks import input_quantizer, random_weights, small_cnn, small_mlp
 
 from qdeploy.errors import InternalError
 from qdeploy.fpga.mapping import map_network
 from qdeploy.fpga.operators import OPERATORS
 from qdeploy.fpga.verification import verify_nodes
-from qdeploy.integer import IntegerNetwork, Threshold
+from qdeploy.integer import Builder, Convolution, IntegerNetwork, Threshold, ValueRange
 
 
 @pytest.mark.parametrize("codes", ["binary", "ternary"])
@@ -108,3 +110,14 @@ def test_mapping_gives_equal_files_that_can_be_loaded(tmp_path: Path) -> None:
         map_network(network).save(str(tmp_path / name))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     verify_nodes(ModelWrapper(str(tmp_path / "a")), network, random_codes(network, 1))
+
+
+def test_a_stride_beyond_the_frame_is_mapped() -> None:
+    builder = Builder()
+    x = builder.input("x", (2, 1, 6), ValueRange(0, 3), Fraction(1))
+    weights = random_weights(np.random.default_rng(0), (3, 2, 1, 2))
+    builder.add(Convolution(name="conv", input=x.name, output="y", weights=weights, strides=(2, 3)))
+    network = builder.network(
+        name="n", quantizer=input_quantizer(4), input_name="i", output_name="o"
+    )
+    verify_nodes(map_network(network), network, random_codes(network, 3))
