@@ -3,7 +3,9 @@
 
 from qdeploy.integer.builder import Builder
 from qdeploy.integer.network import (
+    Add,
     ArgMax,
+    Concat,
     Convolution,
     Flatten,
     InputQuantizer,
@@ -11,7 +13,12 @@ from qdeploy.integer.network import (
     Linear,
     MaxPool,
     Node,
+    Pad,
+    Reshape,
+    SumPool,
     Threshold,
+    Transpose,
+    Upsample,
 )
 from qdeploy.integer.ranges import accumulator_bounds, accumulator_range, threshold_range
 from qdeploy.integer.reference import run, run_codes
@@ -20,9 +27,11 @@ from qdeploy.integer.tensors import Meaning, Tensor, ValueRange
 from qdeploy.integer.weights import Codes, Integers, Plane, Weights
 
 __all__ = [
+    "Add",
     "ArgMax",
     "Builder",
     "Codes",
+    "Concat",
     "Convolution",
     "Flatten",
     "InputQuantizer",
@@ -32,9 +41,14 @@ __all__ = [
     "MaxPool",
     "Meaning",
     "Node",
+    "Pad",
     "Plane",
+    "Reshape",
+    "SumPool",
     "Tensor",
     "Threshold",
+    "Transpose",
+    "Upsample",
     "ValueRange",
     "Weights",
     "accumulator_bounds",

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
-
-import numpy as np
 
 from qdeploy.errors import UserError
 from qdeploy.integer.network import (
+    Add,
     ArgMax,
+    Concat,
     Convolution,
     Flatten,
     InputQuantizer,
@@ -17,9 +18,19 @@ from qdeploy.integer.network import (
     Linear,
     MaxPool,
     Node,
+    Pad,
+    Reshape,
+    SumPool,
     Threshold,
+    Transpose,
+    Upsample,
 )
-from qdeploy.integer.ranges import accumulator_range, threshold_range
+from qdeploy.integer.ranges import (
+    accumulator_range,
+    add_range,
+    sum_pool_range,
+    threshold_range,
+)
 from qdeploy.integer.tensors import Meaning, Tensor, ValueRange
 
 # Beyond this an int64 reference could overflow and no back end has an adder.
@@ -46,7 +57,7 @@ class Builder:
             UserError: if the shapes do not fit or an accumulator gets wider than 48 bits.
         """
         x = self.tensors[node.input]
-        shape, value_range = self._shape(node, x), self._range(node, x)
+        shape, value_range = self._shape(node, x), self._range(node)
         if value_range.bits > MAXIMUM_ACCUMULATOR_BITS:
             raise UserError(
                 f"the accumulator needs {value_range.bits} bits ({value_range})",
@@ -61,8 +72,8 @@ class Builder:
         """Exchange the node that writes tensor `name` by one of the same shape and output."""
         position = next(i for i, old in enumerate(self.nodes) if old.output == name)
         self.nodes[position] = node
-        x, y = self.tensors[node.input], self.tensors[name]
-        self.tensors[name] = Tensor(name, y.shape, self._range(node, x), meaning)
+        shape = self.tensors[name].shape
+        self.tensors[name] = Tensor(name, shape, self._range(node), meaning)
 
     def set_meaning(self, name: str, meaning: Meaning) -> None:
         """State what tensor `name` means once the walk knows it."""
@@ -88,30 +99,47 @@ class Builder:
         self.tensors[tensor.name] = tensor
         return tensor
 
-    def _range(self, node: Node, x: Tensor) -> ValueRange:
+    def _range(self, node: Node) -> ValueRange:
+        x, *others = (self.tensors[name].range for name in node.inputs)
         if isinstance(node, (Convolution, Linear)):
-            return accumulator_range(node, x.range)
+            return accumulator_range(node, x)
         if isinstance(node, Threshold):
             return threshold_range(node)
+        if isinstance(node, SumPool):
+            return sum_pool_range(node, x)
+        if isinstance(node, Add):
+            return add_range(node, [x, *others])
+        if isinstance(node, Concat):
+            return ValueRange(
+                min(x.low, *(o.low for o in others)), max(x.high, *(o.high for o in others))
+            )
+        if isinstance(node, Pad):
+            return x.including(node.pad_code)
         if isinstance(node, ArgMax):
-            return ValueRange(0, x.channels - 1)
-        return x.range
+            return ValueRange(0, self.tensors[node.input].channels - 1)
+        return x
 
     def _shape(self, node: Node, x: Tensor) -> tuple[int, ...]:
+        others = [self.tensors[name].shape for name in node.others]
         if isinstance(node, Convolution):
             return self._convolution_shape(node, x)
         if isinstance(node, Linear):
             _require(node, x, node.weights.shape[1:] == x.shape, f"weights {node.weights.shape}")
             return (node.weights.shape[0],)
-        if isinstance(node, MaxPool):
-            plain = len(x.shape) == 3 and len(node.strides) == 2 and min(*node.strides) > 0
-            _require(node, x, plain, f"kernel {node.kernel} and strides {node.strides}")
-            return (x.channels, *_window_counts(node, x, node.kernel, node.strides))
-        if isinstance(node, Flatten):
-            return (int(np.prod(x.shape)),)
-        if isinstance(node, ArgMax):
-            return (1,)
-        return x.shape
+        if isinstance(node, (MaxPool, SumPool)):
+            plain = (len(x.shape), len(node.kernel), len(node.strides), len(node.pads))
+            fits = plain == (3, 2, 2, 4) and min(*node.strides, *node.kernel) > 0
+            fits = fits and min(node.pads) >= 0
+            _require(node, x, fits, f"kernel {node.kernel} and strides {node.strides}")
+            counts = _window_counts(node, x, node.kernel, node.strides, node.pads)
+            return (x.channels, *counts)
+        if isinstance(node, Add):
+            _require(node, x, all(shape == x.shape for shape in others), f"branches {others}")
+        if isinstance(node, Concat):
+            fits = all(shape[1:] == x.shape[1:] for shape in others)
+            _require(node, x, fits, f"branches {others}")
+            return (x.channels + sum(shape[0] for shape in others), *x.shape[1:])
+        return _rearranged(node, x)
 
     def _convolution_shape(self, node: Convolution, x: Tensor) -> tuple[int, ...]:
         outputs, channels, *kernel = node.weights.shape
@@ -130,6 +158,29 @@ class Builder:
         )
         extent = tuple((k - 1) * d + 1 for k, d in zip(kernel, node.dilations, strict=True))
         return (outputs, *_window_counts(node, x, extent, node.strides, node.pads))
+
+
+def _rearranged(node: Node, x: Tensor) -> tuple[int, ...]:
+    """Shape behind operators that only move or repeat integers."""
+    if isinstance(node, Pad):
+        fits = len(x.shape) == 3 and len(node.pads) == 4 and min(node.pads) >= 0
+        _require(node, x, fits, f"padding {node.pads}")
+        top, left, bottom, right = node.pads
+        return (x.channels, x.shape[1] + top + bottom, x.shape[2] + left + right)
+    if isinstance(node, Upsample):
+        fits = len(x.shape) == 3 and min(node.factors) > 0
+        _require(node, x, fits, f"factors {node.factors}")
+        return (x.channels, x.shape[1] * node.factors[0], x.shape[2] * node.factors[1])
+    if isinstance(node, Reshape):
+        _require(node, x, math.prod(node.shape) == math.prod(x.shape), f"shape {node.shape}")
+        return node.shape
+    if isinstance(node, Transpose):
+        fits = sorted(node.order) == list(range(len(x.shape)))
+        _require(node, x, fits, f"order {node.order}")
+        return tuple(x.shape[axis] for axis in node.order)
+    if isinstance(node, Flatten):
+        return (math.prod(x.shape),)
+    return (1,) if isinstance(node, ArgMax) else x.shape
 
 
 def _window_counts(

@@ -19,15 +19,22 @@ class Node:
 
     Attributes:
         name: the layer as in the PyTorch model, unique in the network ("conv1").
-        input: name of the input tensor.
+        input: name of the (first) input tensor.
         output: name of the output tensor.
+        others: names of further input tensors, where branches meet.
         origin: names of the nodes of the source file that became this one.
     """
 
     name: str
     input: str
     output: str
+    others: tuple[str, ...] = ()
     origin: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """All input tensors."""
+        return (self.input, *self.others)
 
     @property
     def kind(self) -> str:
@@ -75,10 +82,61 @@ class Threshold(Node):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MaxPool(Node):
-    """Maximum over windows of [C, H, W]; no padding."""
+    """Maximum over windows of [C, H, W]; padding (top, left, bottom, right) never wins."""
 
     kernel: tuple[int, int]
     strides: tuple[int, int]
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SumPool(Node):
+    """Sum over windows of [C, H, W], padding counts as 0; the division is in the scale."""
+
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Add(Node):
+    """y = Σ multipliers[k] · inputs[k], all inputs of one shape; bipolar or scaled branches."""
+
+    multipliers: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Concat(Node):
+    """All inputs behind each other along axis 0 (channels)."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pad(Node):
+    """[C, H, W] with `pads` (top, left, bottom, right) positions of `pad_code` around it."""
+
+    pads: tuple[int, int, int, int]
+    pad_code: int = 0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Upsample(Node):
+    """[C, H, W] with every position repeated `factors` (vertical, horizontal) times."""
+
+    factors: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Reshape(Node):
+    """The same integers in the same order, in `shape` (without the batch axis)."""
+
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Transpose(Node):
+    """Axes reordered: axis k of the output is axis `order[k]` of the input (no batch axis)."""
+
+    order: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -122,7 +180,7 @@ class InputQuantizer:
 
 @dataclass(frozen=True, eq=False)
 class IntegerNetwork:
-    """A chain-or-DAG of integer operators in topological order.
+    """Integer operators in topological order; branches may split and meet.
 
     Attributes:
         name: name of the model.
@@ -147,8 +205,9 @@ class IntegerNetwork:
     def __post_init__(self) -> None:
         known = {self.input}
         for node in self.nodes:
-            if node.input not in known:
-                raise InternalError(f"node {node.name} reads {node.input} before it is written")
+            missing = set(node.inputs) - known
+            if missing:
+                raise InternalError(f"node {node.name} reads {missing} before it is written")
             if node.output in known:
                 raise InternalError(f"tensor {node.output} is written twice")
             known.add(node.output)
@@ -187,7 +246,7 @@ class IntegerNetwork:
     def real_output(self, integers: Integers) -> NDArray[np.float32]:
         """Integer outputs [N, ...] to the model's real outputs, float32."""
         meaning = self.output_tensor.meaning
-        trailing = (1,) * (len(self.output_tensor.shape) - 1)
+        trailing = (1,) * (len(self.output_tensor.shape) - 1 - meaning.axis)
         scale = np.array([float(s) for s in meaning.scale]).reshape(-1, *trailing)
         offset = np.array([float(o) for o in meaning.offset]).reshape(-1, *trailing)
         real: NDArray[np.float32] = (scale * integers + offset).astype(np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qdeploy.integer.network import Convolution, Linear, Threshold
+from qdeploy.integer.network import Add, Convolution, Linear, SumPool, Threshold
 from qdeploy.integer.tensors import ValueRange
 from qdeploy.integer.weights import Integers
 
@@ -28,6 +28,22 @@ def accumulator_range(node: Convolution | Linear, x: ValueRange) -> ValueRange:
     """Range of the whole output tensor; it fixes the accumulator width."""
     low, high = accumulator_bounds(node, x)
     return ValueRange(int(low.min()), int(high.max()))
+
+
+def sum_pool_range(node: SumPool, x: ValueRange) -> ValueRange:
+    """Range of sums over windows; at the border a window may hold fewer values."""
+    size = node.kernel[0] * node.kernel[1]
+    full = ValueRange(size * x.low, size * x.high)
+    return full.including(0) if any(node.pads) else full
+
+
+def add_range(node: Add, inputs: list[ValueRange]) -> ValueRange:
+    """Range of a weighted sum of independent branches."""
+    ends = [
+        sorted((multiplier * x.low, multiplier * x.high))
+        for multiplier, x in zip(node.multipliers, inputs, strict=True)
+    ]
+    return ValueRange(sum(low for low, _ in ends), sum(high for _, high in ends))
 
 
 def threshold_range(node: Threshold) -> ValueRange:

@@ -11,14 +11,21 @@ from numpy.typing import ArrayLike
 
 from qdeploy.errors import InternalError
 from qdeploy.integer.network import (
+    Add,
     ArgMax,
+    Concat,
     Convolution,
     Flatten,
     IntegerNetwork,
     Linear,
     MaxPool,
     Node,
+    Pad,
+    Reshape,
+    SumPool,
     Threshold,
+    Transpose,
+    Upsample,
 )
 from qdeploy.integer.weights import Integers
 
@@ -37,7 +44,7 @@ def run_codes(network: IntegerNetwork, codes: Integers) -> dict[str, Integers]:
     """
     values = {network.input: codes.astype(np.int64)}
     for node in network.nodes:
-        y = evaluate(node, values[node.input])
+        y = evaluate(node, *(values[name] for name in node.inputs))
         expected = network.tensors[node.output]
         if y.shape[1:] != expected.shape:
             raise InternalError(f"{node.name}: shape {y.shape[1:]}, promised {expected.shape}")
@@ -49,9 +56,9 @@ def run_codes(network: IntegerNetwork, codes: Integers) -> dict[str, Integers]:
     return values
 
 
-def evaluate(node: Node, x: Integers) -> Integers:
+def evaluate(node: Node, *inputs: Integers) -> Integers:
     """One operator on int64 [N, ...]."""
-    return _EVALUATE[type(node)](node, x)
+    return _EVALUATE[type(node)](node, *inputs)
 
 
 def windows(
@@ -63,11 +70,14 @@ def windows(
     return view[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
 
 
+def _padded(x: Integers, pads: tuple[int, int, int, int], code: int) -> Integers:
+    top, left, bottom, right = pads
+    widths = ((0, 0), (0, 0), (top, bottom), (left, right))
+    return np.pad(x, widths, constant_values=code)
+
+
 def _convolution(node: Convolution, x: Integers) -> Integers:
-    top, left, bottom, right = node.pads
-    padded = np.pad(
-        x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=node.pad_code
-    )
+    padded = _padded(x, node.pads, node.pad_code)
     weights = node.weights.integers()
     outputs, channels, kernel_height, kernel_width = weights.shape
     per_group = outputs // node.groups
@@ -98,8 +108,42 @@ def _threshold(node: Threshold, x: Integers) -> Integers:
 
 
 def _max_pool(node: MaxPool, x: Integers) -> Integers:
-    result: Integers = windows(x, node.kernel, node.strides, (1, 1)).max(axis=(4, 5))
+    padded = _padded(x, node.pads, np.iinfo(np.int64).min)
+    result: Integers = windows(padded, node.kernel, node.strides, (1, 1)).max(axis=(4, 5))
     return result
+
+
+def _sum_pool(node: SumPool, x: Integers) -> Integers:
+    padded = _padded(x, node.pads, 0)
+    result: Integers = windows(padded, node.kernel, node.strides, (1, 1)).sum(axis=(4, 5))
+    return result
+
+
+def _add(node: Add, *inputs: Integers) -> Integers:
+    total = np.zeros_like(inputs[0])
+    for multiplier, x in zip(node.multipliers, inputs, strict=True):
+        total += multiplier * x
+    return total
+
+
+def _concat(node: Concat, *inputs: Integers) -> Integers:
+    return np.concatenate(inputs, axis=1)
+
+
+def _pad(node: Pad, x: Integers) -> Integers:
+    return _padded(x, node.pads, node.pad_code)
+
+
+def _upsample(node: Upsample, x: Integers) -> Integers:
+    return x.repeat(node.factors[0], axis=2).repeat(node.factors[1], axis=3)
+
+
+def _reshape(node: Reshape, x: Integers) -> Integers:
+    return x.reshape(len(x), *node.shape)
+
+
+def _transpose(node: Transpose, x: Integers) -> Integers:
+    return x.transpose(0, *(axis + 1 for axis in node.order))
 
 
 def _flatten(node: Flatten, x: Integers) -> Integers:
@@ -116,6 +160,13 @@ _EVALUATE: dict[type[Node], Callable[..., Integers]] = {
     Linear: _linear,
     Threshold: _threshold,
     MaxPool: _max_pool,
+    SumPool: _sum_pool,
+    Add: _add,
+    Concat: _concat,
+    Pad: _pad,
+    Upsample: _upsample,
+    Reshape: _reshape,
+    Transpose: _transpose,
     Flatten: _flatten,
     ArgMax: _arg_max,
 }

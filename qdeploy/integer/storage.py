@@ -22,7 +22,7 @@ from qdeploy.integer.network import InputQuantizer, IntegerNetwork
 from qdeploy.integer.tensors import Meaning, Tensor, ValueRange
 from qdeploy.integer.weights import Plane, Weights
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAXIMUM_BYTES = 4 << 30
 _CLASSES = {
     cls.__name__: cls
@@ -38,6 +38,13 @@ _CLASSES = {
         nodes.Linear,
         nodes.Threshold,
         nodes.MaxPool,
+        nodes.SumPool,
+        nodes.Add,
+        nodes.Concat,
+        nodes.Pad,
+        nodes.Upsample,
+        nodes.Reshape,
+        nodes.Transpose,
         nodes.Flatten,
         nodes.ArgMax,
     )
@@ -108,5 +115,6 @@ def _decode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
     cls = _CLASSES[value["class"]]
     fields = {key: _decode(item, arrays) for key, item in value.items() if key != "class"}
     if cls is Meaning:
-        fields = {key: tuple(Fraction(text) for text in item) for key, item in fields.items()}
+        rationals = {key: tuple(map(Fraction, fields[key])) for key in ("scale", "offset")}
+        fields = fields | rationals
     return cls(**fields)

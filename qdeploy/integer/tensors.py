@@ -43,11 +43,13 @@ class ValueRange:
 class Meaning:
     """What an integer stands for: real value = scale · integer + offset, exactly.
 
-    Both tuples have length 1 (one for the tensor) or C (one per channel, axis 0 of the shape).
+    Both tuples have length 1 (one for the tensor) or one entry per index of `axis` (usually 0,
+    the channels) of the shape.
     """
 
     scale: tuple[Fraction, ...] = (Fraction(1),)
     offset: tuple[Fraction, ...] = (Fraction(0),)
+    axis: int = 0
 
 
 @dataclass(frozen=True)
