@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from qdeploy.cpu.exactness import (
     FLOAT32_LIMIT,
-    FloatType,
     exact_type,
     partial_sum_bounds,
     weights_fit_float32,
 )
 from qdeploy.cpu.expansion import expand
 from qdeploy.cpu.graph import Graph
+from qdeploy.cpu.shapes import padded, reshaped
 from qdeploy.integer import Convolution, Integers, Tensor
 
 
@@ -32,7 +32,7 @@ def convolution(graph: Graph, node: Convolution, value: str, x: Tensor, y: Tenso
         return _float64_product(graph, node, value, x, y)
     value = graph.cast(value, exact_type(x.range), np.float32, f"{node.name}/input")
     if node.pad_code:
-        value = _pad(graph, node, value, np.float32)
+        value = padded(graph, value, node.pads, node.pad_code, np.float32, f"{node.name}/pad")
     weights = expand(graph, node.name, node.weights, np.float32)
     pieces = channel_pieces(bounds)
     if len(pieces) == 1:
@@ -76,13 +76,6 @@ def _convolve(graph: Graph, node: Convolution, value: str, weights: str, name: s
     )
 
 
-def _pad(graph: Graph, node: Convolution, value: str, dtype: FloatType) -> str:
-    top, left, bottom, right = node.pads
-    pads = graph.constant(f"{node.name}/pads", np.array([0, 0, top, left, 0, 0, bottom, right]))
-    code = graph.constant(f"{node.name}/pad_code", np.array(node.pad_code, dtype))
-    return graph.node("Pad", [value, pads, code], f"{node.name}/pad")
-
-
 def _float64_product(graph: Graph, node: Convolution, value: str, x: Tensor, y: Tensor) -> str:
     """Gather the windows as columns, [N, groups, I·KH·KW, OH·OW], and multiply."""
     name = node.name
@@ -97,23 +90,21 @@ def _float64_product(graph: Graph, node: Convolution, value: str, x: Tensor, y: 
         np.arange(kernel_width) * node.dilations[1], np.arange(width) * node.strides[1]
     )
     positions = rows[:, np.newaxis, :, np.newaxis] * padded_width + columns[:, np.newaxis]
-    flat = (0, x.channels, padded_height * padded_width)
-    window_shape = (0, node.groups, channels * kernel_height * kernel_width, height * width)
+    flat = (x.channels, padded_height * padded_width)
+    window_shape = (node.groups, channels * kernel_height * kernel_width, height * width)
     weight_shape = (node.groups, outputs // node.groups, channels * kernel_height * kernel_width)
 
-    def reshape(value: str, shape: tuple[int, ...], label: str) -> str:
-        target = graph.constant(f"{label}_shape", np.array(shape))
-        return graph.node("Reshape", [value, target], label)
-
     value = graph.cast(value, exact_type(x.range), np.float64, f"{name}/input")
-    value = reshape(_pad(graph, node, value, np.float64), flat, f"{name}/flat")
+    value = padded(graph, value, node.pads, node.pad_code, np.float64, f"{name}/pad")
+    value = reshaped(graph, value, flat, f"{name}/flat")
     index = graph.constant(
         f"{name}/positions", positions.reshape(-1, height * width).astype(np.int32), np.int64
     )
     value = graph.node("Gather", [value, index], f"{name}/gather", axis=2)
-    value = reshape(value, window_shape, f"{name}/windows")
+    value = reshaped(graph, value, window_shape, f"{name}/windows")
     weights = expand(graph, name, node.weights, np.float64)
-    weights = reshape(weights, weight_shape, f"{name}/expand/matrix")
+    matrix_shape = graph.constant(f"{name}/expand/matrix_shape", np.array(weight_shape))
+    weights = graph.node("Reshape", [weights, matrix_shape], f"{name}/expand/matrix")
     value = graph.node("MatMul", [weights, value], f"{name}/product")
-    value = reshape(value, (0, *y.shape), name)
+    value = reshaped(graph, value, y.shape, name)
     return graph.cast(value, np.float64, exact_type(y.range), f"{name}/output")

@@ -9,6 +9,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
 import qdeploy
+from qdeploy.cpu.branches import add, concat
 from qdeploy.cpu.convolution import convolution
 from qdeploy.cpu.exactness import (
     FLOAT32_LIMIT,
@@ -18,18 +19,27 @@ from qdeploy.cpu.exactness import (
 )
 from qdeploy.cpu.expansion import expand
 from qdeploy.cpu.graph import Graph
+from qdeploy.cpu.pooling import max_pool, sum_pool
+from qdeploy.cpu.shapes import flatten, pad, reshape, transpose, upsample
 from qdeploy.cpu.thresholds import input_quantizer, threshold
 from qdeploy.errors import InternalError
 from qdeploy.integer import (
+    Add,
     ArgMax,
+    Concat,
     Convolution,
     Flatten,
     IntegerNetwork,
     Linear,
     MaxPool,
     Node,
+    Pad,
+    Reshape,
+    SumPool,
     Tensor,
     Threshold,
+    Transpose,
+    Upsample,
 )
 
 PRODUCER = "qdeploy"
@@ -52,10 +62,7 @@ def to_onnx(network: IntegerNetwork) -> ModelProto:
     codes = input_quantizer(graph, network.quantizer, network.input_name, network.input_tensor)
     values = {network.input: codes}
     for node in network.nodes:
-        if type(node) not in _OPERATORS:
-            raise InternalError(f"{node.name}: no ONNX form for {node.kind}")
-        x, y = network.tensors[node.input], network.tensors[node.output]
-        values[node.output] = _OPERATORS[type(node)](graph, node, values[node.input], x, y)
+        values[node.output] = _emit(graph, node, values, network)
     _outputs(graph, network, values[network.output], integer_name)
 
     batch_input = ["N", *network.input_tensor.shape]
@@ -83,12 +90,22 @@ def to_onnx(network: IntegerNetwork) -> ModelProto:
     return model
 
 
+def _emit(graph: Graph, node: Node, values: dict[str, str], network: IntegerNetwork) -> str:
+    """The value of the node's output; `values` holds those of the tensors before it."""
+    if type(node) in _JOINS:
+        return _JOINS[type(node)](graph, node, values, network)
+    if type(node) not in _OPERATORS:
+        raise InternalError(f"{node.name}: no ONNX form for {node.kind}")
+    x, y = network.tensors[node.input], network.tensors[node.output]
+    return _OPERATORS[type(node)](graph, node, values[node.input], x, y)
+
+
 def _outputs(graph: Graph, network: IntegerNetwork, value: str, integer_name: str) -> None:
     y = network.output_tensor
     dtype = exact_type(y.range)
-    per_channel = (-1,) + (1,) * (len(y.shape) - 1)
-    scale = np.array([float(s) for s in y.meaning.scale]).reshape(per_channel)
-    offset = np.array([float(o) for o in y.meaning.offset]).reshape(per_channel)
+    along_axis = (-1,) + (1,) * (len(y.shape) - 1 - y.meaning.axis)
+    scale = np.array([float(s) for s in y.meaning.scale]).reshape(along_axis)
+    offset = np.array([float(o) for o in y.meaning.offset]).reshape(along_axis)
     # In float64 as in IntegerNetwork.real_output, to round once.
     real = graph.cast(value, dtype, np.float64, "real/exact")
     real = graph.node("Mul", [real, graph.constant("real/scale", scale)], "real/scaled")
@@ -106,14 +123,6 @@ def _linear(graph: Graph, node: Linear, value: str, x: Tensor, y: Tensor) -> str
     return graph.cast(value, dtype, exact_type(y.range), f"{node.name}/output")
 
 
-def _max_pool(graph: Graph, node: MaxPool, value: str, x: Tensor, y: Tensor) -> str:
-    return graph.node("MaxPool", [value], node.name, kernel_shape=node.kernel, strides=node.strides)
-
-
-def _flatten(graph: Graph, node: Flatten, value: str, x: Tensor, y: Tensor) -> str:
-    return graph.node("Flatten", [value], node.name, axis=1)
-
-
 def _arg_max(graph: Graph, node: ArgMax, value: str, x: Tensor, y: Tensor) -> str:
     index = graph.node("ArgMax", [value], node.name, axis=1, keepdims=1)
     return graph.cast(index, np.int64, exact_type(y.range), f"{node.name}/output")
@@ -123,7 +132,13 @@ _OPERATORS: dict[type[Node], Callable[..., str]] = {
     Convolution: convolution,
     Linear: _linear,
     Threshold: threshold,
-    MaxPool: _max_pool,
-    Flatten: _flatten,
+    MaxPool: max_pool,
+    SumPool: sum_pool,
+    Pad: pad,
+    Upsample: upsample,
+    Reshape: reshape,
+    Transpose: transpose,
+    Flatten: flatten,
     ArgMax: _arg_max,
 }
+_JOINS: dict[type[Node], Callable[..., str]] = {Add: add, Concat: concat}

@@ -12,7 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.errors import UserError
-from qdeploy.integer import Convolution, Integers, Linear, ValueRange, Weights
+from qdeploy.integer import (
+    Convolution,
+    Flatten,
+    IntegerNetwork,
+    Integers,
+    Linear,
+    Reshape,
+    Transpose,
+    ValueRange,
+    Weights,
+)
 
 FLOAT32_LIMIT = 2**24
 FLOAT64_LIMIT = 2**53
@@ -42,14 +52,33 @@ def partial_sum_bounds(node: Convolution | Linear, x: ValueRange) -> NDArray[np.
     weights = np.abs(node.weights.integers()).astype(np.float64)
     per_channel = weights.reshape(*weights.shape[:2], -1).sum(axis=2)
     bounds: NDArray[np.float64] = per_channel * max(1, magnitude(x))
-    largest = bounds.sum(axis=1).max()
-    if largest >= FLOAT64_LIMIT:
+    require_float64(bounds.sum(axis=1).max(), node.name)
+    return bounds
+
+
+def require_float64(bound: float, layer: str) -> None:
+    """Refuse sums that even float64 might round.
+
+    Raises:
+        UserError: if `bound` is 2^53 or more.
+    """
+    if bound >= FLOAT64_LIMIT:
         raise UserError(
-            f"partial sums reach {largest:.0f}, float64 is exact below {FLOAT64_LIMIT}",
-            layer=node.name,
+            f"partial sums reach {bound:.0f}, float64 is exact below {FLOAT64_LIMIT}",
+            layer=layer,
             remedy="use fewer bits for weights, scales or activations",
         )
-    return bounds
+
+
+def sum_bound(network: IntegerNetwork, name: str) -> float:
+    """Bound of all partial sums behind tensor `name`, which may exceed the tensor's own range."""
+    producer = next((node for node in network.nodes if node.output == name), None)
+    if isinstance(producer, (Convolution, Linear)):
+        x = network.tensors[producer.input].range
+        return float(partial_sum_bounds(producer, x).sum(axis=1).max())
+    if isinstance(producer, (Flatten, Reshape, Transpose)):
+        return sum_bound(network, producer.input)
+    return magnitude(network.tensors[name].range)
 
 
 def weights_fit_float32(weights: Weights) -> bool:

@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from qdeploy.integer import IntegerNetwork
+
+if TYPE_CHECKING:
+    from qdeploy.lowering.walk import Walk
 
 ResultKind = Literal["logits", "class"]
 
@@ -24,12 +27,32 @@ def lower(path: Path, result: ResultKind = "logits") -> IntegerNetwork:
     Raises:
         UserError: if the file is damaged or a layer cannot become integers; names the layer.
     """
-    from qdeploy.lowering import affine, linear, quantizers, shapes  # noqa: F401 (handlers)
+    from qdeploy.lowering.outputs import choose_class
+
+    walk = start(path)
+    output = walk.run()
+    if result == "class":
+        output = choose_class(walk, output, "class")
+    return walk.network(output)
+
+
+def start(path: Path) -> Walk:
+    """The walk over a file, before its first node.
+
+    Raises:
+        UserError: if the file is damaged.
+    """
+    from qdeploy.lowering import (  # noqa: F401 (their handlers register themselves)
+        affine,
+        branches,
+        constants,
+        linear,
+        outputs,
+        pooling,
+        quantizers,
+        shapes,
+    )
     from qdeploy.lowering.source import read
     from qdeploy.lowering.walk import Walk
 
-    walk = Walk(read(Path(path)))
-    output = walk.run()
-    if result == "class":
-        output = shapes.choose_class(walk, output, walk.unique("class"))
-    return walk.network(output)
+    return Walk(read(Path(path)))

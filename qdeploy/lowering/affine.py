@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BatchNormalization, Add, Sub, Mul, Div and Relu: only scale and offset change.
+"""BatchNormalization, Add, Sub, Mul, Div and Relu, Clip, LeakyRelu: only the meaning changes.
 
 a · (scale · x + offset) + c = (a · scale) · x + (a · offset + c)
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 
 from qdeploy.errors import UserError
 from qdeploy.lowering.attributes import attributes
+from qdeploy.lowering.branches import add
 from qdeploy.lowering.exact import fractions, square_root
+from qdeploy.lowering.monotone import Affine, Clip, LeakyRelu, Rising
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput, Value
 from qdeploy.lowering.walk import QUANTIZER_REMEDY, Walk, handles
@@ -29,7 +32,7 @@ def batch_normalization(walk: Walk, node: onnx.NodeProto) -> Activation:
     """ONNX BatchNormalization 7..15 in inference: gamma · (x - mean) / sqrt(var + eps) + beta."""
     x = walk.activation(node)
     gamma, beta, mean, variance = (
-        channel_fractions(walk.array(node, index).reshape(-1), (x.shape[0],), node)
+        per_axis(walk.array(node, index).reshape(-1), (x.shape[0],), node)[0]
         for index in range(1, 5)
     )
     epsilon = Fraction(float(np.float32(attributes(node).get("epsilon", 1e-5))))
@@ -44,7 +47,7 @@ def batch_normalization(walk: Walk, node: onnx.NodeProto) -> Activation:
             remedy="train the network before exporting it",
         ) from error
     shift = tuple(b - f * m for b, f, m in zip(*_spread(beta, factor, mean), strict=True))
-    return _affine(x, factor, shift)
+    return _affine(x, factor, shift, 0, node)
 
 
 @handles("Mul", "Div", "Add", "Sub")
@@ -57,6 +60,8 @@ def arithmetic(walk: Walk, node: onnx.NodeProto) -> Value:
         return _apply(left, node, right.array, swapped=False)
     if isinstance(left, Constant) and node.op_type != "Div":
         return _apply(right, node, left.array, swapped=True)
+    if node.op_type in ("Add", "Sub"):
+        return add(walk, node)
     raise UserError(
         f"{node.op_type} (node '{node.name}') of two computed tensors",
         layer=layer_name(node),
@@ -67,60 +72,97 @@ def arithmetic(walk: Walk, node: onnx.NodeProto) -> Value:
 @handles("Relu")
 def relu(walk: Walk, node: onnx.NodeProto) -> Activation:
     """ONNX Relu 6..14; the next quantizer absorbs it."""
+    return _pending(walk, node, Clip(Fraction(0), None))
+
+
+@handles("Clip")
+def clip(walk: Walk, node: onnx.NodeProto) -> Activation:
+    """ONNX Clip 6..13; the next quantizer absorbs it."""
+    given = attributes(node)
+    low, high = given.get("min"), given.get("max")
+    if len(node.input) > 1 and node.input[1]:
+        low = _number(walk.array(node, 1), node)
+    if len(node.input) > 2 and node.input[2]:
+        high = _number(walk.array(node, 2), node)
+    low, high = (None if v is None or math.isinf(v) else Fraction(v) for v in (low, high))
+    return _pending(walk, node, Clip(low, high))
+
+
+@handles("LeakyRelu")
+def leaky_relu(walk: Walk, node: onnx.NodeProto) -> Activation:
+    """ONNX LeakyRelu 6..16; the next quantizer absorbs it."""
+    slope = Fraction(float(np.float32(attributes(node).get("alpha", 0.01))))
+    if slope <= 0:
+        raise UserError(
+            f"LeakyRelu with slope {float(slope):g}",
+            layer=layer_name(node),
+            remedy="use a positive slope, or Relu",
+        )
+    return _pending(walk, node, LeakyRelu(slope))
+
+
+def _pending(walk: Walk, node: onnx.NodeProto, function: Rising) -> Activation:
+    """The input with one more function that waits for the next quantizer."""
     value = walk.value(node)
-    x = value if isinstance(value, Activation) and value.relu else walk.activation(node)
-    return replace(x, relu=True)
+    x = value if isinstance(value, Activation) and value.functions else walk.activation(node)
+    return replace(x, functions=(*x.functions, function))
 
 
-@handles("Pow")
-def power(walk: Walk, node: onnx.NodeProto) -> Constant:
-    """ONNX Pow of constants, as exporters write square roots."""
-    return Constant(np.power(walk.array(node, 0), walk.array(node, 1)))
-
-
-@handles("Sqrt")
-def sqrt(walk: Walk, node: onnx.NodeProto) -> Constant:
-    """ONNX Sqrt of a constant."""
-    return Constant(np.sqrt(walk.array(node, 0)))
+def _number(array: NDArray[Any], node: onnx.NodeProto) -> float:
+    value = float(array.ravel()[0]) if array.size == 1 else math.nan
+    if math.isnan(value):
+        raise UserError(
+            f"a limit of {node.op_type} (node '{node.name}') is no number",
+            layer=layer_name(node),
+            remedy="export the model again with one number as limit",
+        )
+    return value
 
 
 _FOLD = {"Mul": np.multiply, "Div": np.divide, "Add": np.add, "Sub": np.subtract}
 
 
-def channel_fractions(
+def per_axis(
     array: NDArray[Any], shape: tuple[int, ...], node: onnx.NodeProto
-) -> Channels:
-    """A constant operand as one Fraction, or one per channel of a tensor of `shape` [C, ...].
+) -> tuple[Channels, int]:
+    """A constant operand of a tensor of `shape` (no batch axis): Fractions, and their axis.
+
+    Returns:
+        One Fraction and axis 0, or one Fraction per index of the one axis along which it varies.
 
     Raises:
-        UserError: if it varies along another axis or is not finite.
+        UserError: if it varies along several axes or the batch, or is not finite.
     """
+    sizes = (1,) * (len(shape) + 1 - array.ndim) + array.shape
+    varying = [axis for axis, size in enumerate(sizes[-len(shape) :]) if size != 1]
+    fits = len(varying) <= 1 and all(size == 1 for size in sizes[: -len(shape)])
+    if not fits or any(sizes[-len(shape) :][axis] != shape[axis] for axis in varying):
+        raise UserError(
+            f"{node.op_type} (node '{node.name}') has a constant of shape {array.shape} "
+            f"for a tensor of shape {shape}",
+            layer=layer_name(node),
+            remedy="only one value, or one per index of one axis (channels), can be absorbed",
+        )
     try:
-        if array.size == 1:
-            return (Fraction(fractions(array.reshape(1))[0]),)
-        trailing = array.shape[-len(shape) :]
-        if trailing == (shape[0],) + (1,) * (len(shape) - 1) and array.size == shape[0]:
-            return tuple(fractions(array.reshape(-1)))
+        return tuple(fractions(array.reshape(-1))), varying[0] if varying else 0
     except ValueError as error:
         raise UserError(
             f"{node.op_type} (node '{node.name}') has the parameter {error}",
             layer=layer_name(node),
             remedy="the model is damaged or its training diverged; check the parameters",
         ) from error
-    raise UserError(
-        f"{node.op_type} (node '{node.name}') has a constant of shape {array.shape} "
-        f"for a tensor of shape {shape}",
-        layer=layer_name(node),
-        remedy="only one value, or one per channel, can be absorbed",
-    )
 
 
 def _apply(value: Value, node: onnx.NodeProto, array: NDArray[Any], swapped: bool) -> Value:
     """`value` op constant, or constant op `value` where swapped."""
-    shape = (1,) if isinstance(value, RealInput) else getattr(value, "shape", (1,))
-    constant = channel_fractions(array, shape, node)
+    shape = value.shape if isinstance(value, Activation) else (1,)
+    constant, axis = per_axis(array, shape, node)
     if node.op_type == "Div" and not all(constant):
-        raise UserError(f"division by zero (node '{node.name}')", layer=layer_name(node))
+        raise UserError(
+            f"division by zero (node '{node.name}')",
+            layer=layer_name(node),
+            remedy="check the constants of the source model",
+        )
     factor: Channels = (Fraction(1),)
     shift: Channels = (Fraction(0),)
     if node.op_type == "Mul":
@@ -134,11 +176,14 @@ def _apply(value: Value, node: onnx.NodeProto, array: NDArray[Any], swapped: boo
     else:
         shift = tuple(-c for c in constant)
     if isinstance(value, RealInput):
-        return RealInput(value.shape, value.scale * factor[0], value.offset * factor[0] + shift[0])
-    if isinstance(value, QuantizedConstant) and len(factor) == 1 and not any(shift):
+        scale, offset = value.scale * factor[0], value.offset * factor[0] + shift[0]
+        return replace(value, scale=scale, offset=offset)
+    if isinstance(value, QuantizedConstant) and not any(shift):
         return QuantizedConstant(value.codes, value.scale * factor[0])
-    if isinstance(value, Activation) and not value.relu:
-        return _affine(value, factor, shift)
+    if isinstance(value, Activation) and not value.functions:
+        return _affine(value, factor, shift, axis, node)
+    if isinstance(value, Activation) and len(constant) == 1 and factor[0] > 0:
+        return replace(value, functions=(*value.functions, Affine(factor[0], shift[0])))
     raise UserError(
         f"{node.op_type} (node '{node.name}') would stay a float layer",
         layer=layer_name(node),
@@ -146,7 +191,18 @@ def _apply(value: Value, node: onnx.NodeProto, array: NDArray[Any], swapped: boo
     )
 
 
-def _affine(x: Activation, factor: Channels, shift: Channels) -> Activation:
+def _affine(
+    x: Activation, factor: Channels, shift: Channels, axis: int, node: onnx.NodeProto
+) -> Activation:
+    if x.uniform:
+        x = replace(x, axis=axis)
+    elif axis != x.axis and max(len(factor), len(shift)) > 1:
+        raise UserError(
+            f"{node.op_type} (node '{node.name}') varies along axis {axis + 1}, the scales before "
+            f"it along axis {x.axis + 1}",
+            layer=layer_name(node),
+            remedy=QUANTIZER_REMEDY,
+        )
     scale = tuple(s * f for s, f in zip(*_spread(x.scale, factor), strict=True))
     offset = tuple(o * f + c for o, f, c in zip(*_spread(x.offset, factor, shift), strict=True))
     return replace(x, scale=scale, offset=offset)

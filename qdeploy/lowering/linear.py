@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conv, MatMul and Gemm: codes stay, scales multiply, a bias becomes an offset."""
+"""Conv, MatMul and Gemm: codes stay, scales multiply, biases and offsets become offsets."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from math import prod
 
 import numpy as np
 import onnx
 
 from qdeploy.errors import UserError
-from qdeploy.integer import Convolution, Linear
-from qdeploy.lowering.affine import channel_fractions
+from qdeploy.integer import Convolution, Linear, Weights
+from qdeploy.lowering.affine import per_axis
 from qdeploy.lowering.attributes import attributes
+from qdeploy.lowering.shapes import pad_code
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant
 from qdeploy.lowering.walk import Walk, handles
@@ -21,42 +23,72 @@ from qdeploy.lowering.weights import structured_weights
 
 @handles("Conv")
 def convolution(walk: Walk, node: onnx.NodeProto) -> Activation:
-    """ONNX Conv 1..22, two spatial axes."""
+    """ONNX Conv 1..22, one or two spatial axes."""
     layer = layer_name(node)
     x, weights = _operands(walk, node)
-    if weights.codes.ndim != 4:
+    rank = weights.codes.ndim - 2
+    if rank not in (1, 2) or len(x.shape) != rank + 1:
         raise UserError(
-            f"a convolution with weights of shape {weights.codes.shape}",
+            f"a convolution of an input of shape {x.shape} with weights {weights.codes.shape}",
             layer=layer,
-            remedy="only 2-D convolutions are supported",
+            remedy="only 1-D and 2-D convolutions are supported",
         )
     given = attributes(node)
     if given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
         raise UserError(
             f"auto_pad={given['auto_pad']}", layer=layer, remedy="export with explicit padding"
         )
+    if not x.uniform and (x.axis != 0 or given.get("group", 1) != 1):
+        raise _needs_quantizer(node, "a scale per channel, which this convolution cannot take in")
+    pads = tuple(given.get("pads", (0, 0) * rank))
+    code = pad_code(x, Fraction(0), node) if any(pads) else 0
+    strides = tuple(given.get("strides", (1,) * rank))
+    dilations = tuple(given.get("dilations", (1,) * rank))
+    image = x
+    if rank == 1:
+        image = walk.reshape(x, (x.shape[0], 1, x.shape[1]), f"{layer}.image")
+        weights = QuantizedConstant(
+            weights.codes[:, :, np.newaxis],
+            weights.scale[..., np.newaxis, :] if weights.scale.ndim > 1 else weights.scale,
+        )
+        strides, dilations = (1, *strides), (1, *dilations)
+        pads = (0, pads[0], 0, pads[1]) if len(pads) == 2 else pads
     integer_weights, scale = structured_weights(weights, x.scale, layer)
     name = walk.unique(layer)
-    y = walk.add(
-        Convolution(
-            name=name,
-            input=x.tensor,
-            output=name,
-            origin=(node.name,),
-            weights=integer_weights,
-            strides=tuple(given.get("strides", (1, 1))),
-            pads=tuple(given.get("pads", (0, 0, 0, 0))),
-            dilations=tuple(given.get("dilations", (1, 1))),
-            groups=given.get("group", 1),
-        ),
-        scale,
+    operator = Convolution(
+        name=name,
+        input=image.tensor,
+        output=name,
+        origin=(node.name,),
+        weights=integer_weights,
+        strides=strides,
+        pads=pads,
+        dilations=dilations,
+        groups=given.get("group", 1),
+        pad_code=code,
     )
+    y = walk.add(operator, scale)
+    y = replace(y, offset=_carried_offset(x, integer_weights, scale, given.get("group", 1)))
+    if rank == 1:
+        y = walk.reshape(y, (y.shape[0], y.shape[2]), f"{layer}.signal")
     return _with_bias(walk, node, y) if len(node.input) > 2 and node.input[2] else y
 
 
 @handles("MatMul")
 def matmul(walk: Walk, node: onnx.NodeProto) -> Activation:
-    """ONNX MatMul 1..13: [1, I] times quantized weights [I, O]."""
+    """ONNX MatMul 1..13: [..., I] times weights [I, O], or weights [O, I] times [I, T]."""
+    left, right = walk.value(node), walk.value(node, 1)
+    if isinstance(left, QuantizedConstant) and isinstance(right, Activation):
+        x, weights = _operands(walk, node, 1, 0)
+        if len(x.shape) != 2:
+            raise UserError(
+                f"weights times an input of shape {x.shape}",
+                layer=layer_name(node),
+                remedy="write the layer as torch.nn.Linear",
+            )
+        turned = walk.transpose(x, (1, 0), f"{layer_name(node)}.turned")
+        y = _linear(walk, node, turned, weights)
+        return walk.transpose(y, (1, 0), f"{layer_name(node)}.back")
     x, weights = _operands(walk, node)
     return _linear(walk, node, x, _transposed(weights))
 
@@ -76,9 +108,11 @@ def gemm(walk: Walk, node: onnx.NodeProto) -> Activation:
     return _with_bias(walk, node, y) if len(node.input) > 2 and node.input[2] else y
 
 
-def _operands(walk: Walk, node: onnx.NodeProto) -> tuple[Activation, QuantizedConstant]:
-    x = walk.activation(node)
-    weights = walk.value(node, 1)
+def _operands(
+    walk: Walk, node: onnx.NodeProto, data: int = 0, parameters: int = 1
+) -> tuple[Activation, QuantizedConstant]:
+    x = walk.activation(node, data)
+    weights = walk.value(node, parameters)
     if not isinstance(weights, QuantizedConstant):
         raise UserError(
             f"{node.op_type} (node '{node.name}') has float weights",
@@ -86,14 +120,39 @@ def _operands(walk: Walk, node: onnx.NodeProto) -> tuple[Activation, QuantizedCo
             remedy="use a quantized layer, for instance brevitas.nn.QuantConv2d or QuantLinear "
             "with weight_quant=SyqTernaryPixel",
         )
-    if any(x.offset):
-        raise UserError(
-            f"{node.op_type} (node '{node.name}') reads values with an offset of "
-            f"{float(max(x.offset, key=abs)):g}, which are no multiples of one scale",
-            layer=layer_name(node),
-            remedy="put a quantized activation between this layer and the one before",
-        )
     return x, weights
+
+
+def _carried_offset(
+    x: Activation, weights: Weights, scale: tuple[Fraction, ...], groups: int
+) -> tuple[Fraction, ...]:
+    """What the offset of the input adds to each output channel.
+
+    W (s·x + o) = W s·x + W o: with W s = u · a (a the integer weights), W o = u · Σ a · (o / s).
+    Padding stands for real 0, so it adds nothing and the sum is the same at the border.
+    """
+    if not any(x.offset):
+        return (Fraction(0),)
+    sums = weights.integers().sum(axis=tuple(range(2, len(weights.shape))))
+    channels = max(len(x.scale), len(x.offset))
+    ratios = [x.offset[c % len(x.offset)] / x.scale[c % len(x.scale)] for c in range(channels)]
+    assert groups == 1 or channels == 1
+    if channels == 1:
+        carried = [int(total) * ratios[0] for total in sums.sum(axis=1)]
+    else:
+        carried = [
+            sum((int(a) * ratio for a, ratio in zip(row, ratios, strict=True)), Fraction(0))
+            for row in sums
+        ]
+    return tuple(value * scale[o % len(scale)] for o, value in enumerate(carried))
+
+
+def _needs_quantizer(node: onnx.NodeProto, what: str) -> UserError:
+    return UserError(
+        f"{node.op_type} (node '{node.name}') reads values with {what}",
+        layer=layer_name(node),
+        remedy="put a quantized activation between this layer and the one before",
+    )
 
 
 def _transposed(weights: QuantizedConstant) -> QuantizedConstant:
@@ -104,33 +163,61 @@ def _transposed(weights: QuantizedConstant) -> QuantizedConstant:
 def _linear(
     walk: Walk, node: onnx.NodeProto, x: Activation, weights: QuantizedConstant
 ) -> Activation:
+    """Weights [O, I] on the last axis of [..., I]."""
     layer = layer_name(node)
-    if weights.codes.ndim != 2 or len(x.shape) != 1:
+    if weights.codes.ndim != 2:
         raise UserError(
             f"an input of shape {x.shape} times weights of shape {weights.codes.shape}",
             layer=layer,
-            remedy="flatten the input before the fully connected layer",
+            remedy="use weights with two axes",
         )
+    last = len(x.shape) - 1
+    if not x.uniform and (x.axis != last or 0 in x.scale):
+        raise _needs_quantizer(node, "a scale per channel, which this layer cannot take in")
+    if last:
+        return _batched_linear(walk, node, x, weights)
     integer_weights, scale = structured_weights(weights, x.scale, layer)
     name = walk.unique(layer)
-    return walk.add(
-        Linear(
-            name=name, input=x.tensor, output=name, origin=(node.name,), weights=integer_weights
-        ),
-        scale,
+    operator = Linear(
+        name=name, input=x.tensor, output=name, origin=(node.name,), weights=integer_weights
     )
+    return replace(walk.add(operator, scale), offset=_carried_offset(x, integer_weights, scale, 1))
+
+
+def _batched_linear(
+    walk: Walk, node: onnx.NodeProto, x: Activation, weights: QuantizedConstant
+) -> Activation:
+    """[T, ..., I] as a 1x1 convolution of an image [I, T..., 1] with the features as channels."""
+    layer, last = layer_name(node), len(x.shape) - 1
+    turned = walk.transpose(x, (last, *range(last)), f"{layer}.turned")
+    image = walk.reshape(turned, (x.shape[last], prod(x.shape[:last]), 1), f"{layer}.image")
+    kernel = QuantizedConstant(
+        weights.codes[:, :, np.newaxis, np.newaxis],
+        weights.scale[..., np.newaxis, np.newaxis] if weights.scale.ndim else weights.scale,
+    )
+    integer_weights, scale = structured_weights(kernel, x.scale, layer)
+    name = walk.unique(layer)
+    operator = Convolution(
+        name=name, input=image.tensor, output=name, origin=(node.name,), weights=integer_weights
+    )
+    y = replace(walk.add(operator, scale), offset=_carried_offset(x, integer_weights, scale, 1))
+    y = walk.reshape(y, (y.shape[0], *x.shape[:last]), f"{layer}.rows")
+    return walk.transpose(y, (*range(1, last + 1), 0), f"{layer}.back")
 
 
 def _with_bias(walk: Walk, node: onnx.NodeProto, y: Activation) -> Activation:
     bias = walk.value(node, 2)
     if isinstance(bias, QuantizedConstant):
         real = bias.scale * bias.codes.astype(object)
-        offset = tuple(Fraction(value) for value in np.broadcast_to(real, bias.codes.shape).ravel())
-        return replace(y, offset=offset)
-    if not isinstance(bias, Constant):
+        added = tuple(Fraction(v) for v in np.broadcast_to(real, bias.codes.shape).ravel())
+    elif isinstance(bias, Constant):
+        added = per_axis(bias.array.reshape(-1), (y.shape[y.axis],), node)[0]
+    else:
         raise UserError(
             f"the bias of {node.op_type} (node '{node.name}') is not constant",
             layer=layer_name(node),
             remedy="export the model in eval mode",
         )
-    return replace(y, offset=channel_fractions(bias.array.reshape(-1), (y.shape[0],), node))
+    channels = max(len(y.offset), len(added))
+    offset = tuple(y.offset[c % len(y.offset)] + added[c % len(added)] for c in range(channels))
+    return replace(y, offset=offset)

@@ -11,9 +11,10 @@ import onnx
 from numpy.typing import NDArray
 
 from qdeploy.errors import UserError
-from qdeploy.integer import Flatten, Threshold
+from qdeploy.integer import Threshold
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.exact import Fractions, fractions
+from qdeploy.lowering.monotone import behind
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.thresholds import (
     ROUNDING,
@@ -107,23 +108,24 @@ def _quantize(walk: Walk, node: onnx.NodeProto, value: Value, quantizer: Quantiz
             remedy="quantize weights once",
         )
     x = walk.with_positive_scale(value)
-    if x.relu:
-        quantizer = quantizer.after_relu()
+    quantizer = behind(quantizer, x.functions)
+    order = (x.axis, *(axis for axis in range(len(x.shape)) if axis != x.axis))
+    x = walk.transpose(x, order, f"{layer_name(node)}.channels")
     source = walk.builder.tensors[x.tensor]
     thresholds, base, step = integer_thresholds(quantizer, x.scale, x.offset, source.range)
     name = walk.unique(layer_name(node))
-    return walk.add(
-        Threshold(
-            name=name,
-            input=x.tensor,
-            output=name,
-            origin=(node.name,),
-            thresholds=thresholds,
-            base=base,
-            step=step,
-        ),
-        (quantizer.scale,),
+    operator = Threshold(
+        name=name,
+        input=x.tensor,
+        output=name,
+        origin=(node.name,),
+        thresholds=thresholds,
+        base=base,
+        step=step,
     )
+    y = walk.add(operator, (quantizer.scale,))
+    back = tuple(order.index(axis) for axis in range(len(order)))
+    return walk.transpose(y, back, f"{layer_name(node)}.back")
 
 
 def _input(walk: Walk, node: onnx.NodeProto, value: RealInput, quantizer: Quantizer) -> Activation:
@@ -139,10 +141,7 @@ def _input(walk: Walk, node: onnx.NodeProto, value: RealInput, quantizer: Quanti
     shape = walk.source.input_shape
     walk.unique(walk.source.input)
     tensor = walk.builder.input(walk.source.input, shape, quantizer.range, quantizer.scale)
-    if value.shape == shape:
-        return Activation(tensor.name, shape, scale)
-    name = walk.unique("flatten_input")
-    return walk.add(Flatten(name=name, input=tensor.name, output=name), scale)
+    return walk.replay(Activation(tensor.name, shape, scale), value)
 
 
 def _scale(walk: Walk, node: onnx.NodeProto) -> Fractions:

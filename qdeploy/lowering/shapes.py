@@ -1,31 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flatten, Reshape, Transpose and friends, max pooling, and the choice of a class."""
+"""Flatten, Reshape, Transpose, Pad, Resize and friends: integers move, their meaning stays."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from math import prod
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from qdeploy.errors import UserError
-from qdeploy.integer import ArgMax, Flatten, MaxPool
+from qdeploy.integer import Pad, Upsample
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput, Value
 from qdeploy.lowering.walk import Walk, handles
 
-
-@handles("Constant")
-def constant(walk: Walk, node: onnx.NodeProto) -> Constant:
-    """ONNX Constant 1..21."""
-    values = list(attributes(node).values())
-    if len(values) != 1 or isinstance(values[0], (str, onnx.SparseTensorProto)):
-        raise UserError(f"constant '{node.name}' is not a tensor", layer=layer_name(node))
-    return Constant(np.asarray(values[0]))
+REMEDY = "export the model with fixed shapes and the batch as first axis"
 
 
 @handles("Identity", "Dropout")
@@ -34,164 +25,217 @@ def identity(walk: Walk, node: onnx.NodeProto) -> Value:
     return walk.value(node)
 
 
-@handles("Shape")
-def shape(walk: Walk, node: onnx.NodeProto) -> Constant:
-    """ONNX Shape, for one sample: the batch axis counts as 1."""
-    value = walk.value(node)
-    if isinstance(value, (Activation, RealInput)):
-        return Constant(np.array((1, *value.shape), np.int64))
-    return Constant(np.array(_array(value).shape, np.int64))
-
-
-@handles("Gather")
-def gather(walk: Walk, node: onnx.NodeProto) -> Constant:
-    """ONNX Gather 1..13 of a shape."""
-    axis = attributes(node).get("axis", 0)
-    return Constant(np.take(walk.array(node, 0), walk.array(node, 1).astype(np.int64), axis=axis))
-
-
-@handles("Unsqueeze")
-def unsqueeze(walk: Walk, node: onnx.NodeProto) -> Constant:
-    """ONNX Unsqueeze 1..13 of a constant."""
-    axes = attributes(node).get("axes") or walk.array(node, 1).tolist()
-    return Constant(np.expand_dims(walk.array(node, 0), tuple(axes)))
-
-
-@handles("Concat")
-def concat(walk: Walk, node: onnx.NodeProto) -> Constant:
-    """ONNX Concat 4..13 of constants, as in computed shapes."""
-    parts = [np.atleast_1d(walk.array(node, index)) for index in range(len(node.input))]
-    return Constant(np.concatenate(parts, axis=attributes(node)["axis"]))
-
-
 @handles("Transpose")
 def transpose(walk: Walk, node: onnx.NodeProto) -> Value:
-    """ONNX Transpose 1..21 of weights."""
+    """ONNX Transpose 1..21 of weights, or of activations with the batch staying first."""
     value = walk.value(node)
+    order = attributes(node).get("perm")
     if isinstance(value, Constant):
-        return Constant(value.array.transpose(attributes(node).get("perm")))
+        return Constant(value.array.transpose(order))
     if isinstance(value, QuantizedConstant):
-        order = attributes(node).get("perm") or list(range(value.codes.ndim))[::-1]
-        scale = value.scale.reshape(
-            (1,) * (value.codes.ndim - value.scale.ndim) + value.scale.shape
-        )
+        order = order or list(range(value.codes.ndim))[::-1]
+        missing = (1,) * (value.codes.ndim - value.scale.ndim)
+        scale = value.scale.reshape(missing + value.scale.shape)
         return QuantizedConstant(value.codes.transpose(order), scale.transpose(order))
-    raise UserError(
-        f"Transpose (node '{node.name}') of an activation",
-        layer=layer_name(node),
-        remedy="only weights can be transposed; keep activations channels first",
-    )
+    rank = len(value.shape) + 1
+    if not order or order[0] != 0 or sorted(order) != list(range(rank)):
+        raise _unsupported(node, f"with order {order} moves the batch axis")
+    return walk.transpose(value, tuple(axis - 1 for axis in order[1:]), layer_name(node))
 
 
-@handles("Flatten", "Reshape")
+@handles("Flatten")
 def flatten(walk: Walk, node: onnx.NodeProto) -> Value:
-    """ONNX Flatten 1..21 and Reshape 5..21 that keep the batch axis and flatten the rest."""
-    value = walk.value(node)
-    if isinstance(value, Constant) and node.op_type == "Reshape":
-        return Constant(value.array.reshape(walk.array(node, 1)))
-    if isinstance(value, (Constant, QuantizedConstant)):
-        raise UserError(f"{node.op_type} of weights (node '{node.name}')", layer=layer_name(node))
-    elements = int(np.prod(value.shape))
-    if node.op_type == "Flatten":
-        target = [1, elements] if attributes(node).get("axis", 1) == 1 else [elements, 1]
+    """ONNX Flatten 1..21 behind the batch axis."""
+    value = _data(walk, node)
+    axis = attributes(node).get("axis", 1)
+    if axis not in (1, -len(value.shape)):
+        raise _unsupported(node, f"at axis {axis}")
+    return walk.reshape(value, (prod(value.shape),), layer_name(node))
+
+
+@handles("Reshape")
+def reshape(walk: Walk, node: onnx.NodeProto) -> Value:
+    """ONNX Reshape 5..21 that keeps the batch axis."""
+    given = walk.value(node)
+    target = [int(size) for size in walk.array(node, 1).ravel()]
+    if isinstance(given, Constant):
+        return Constant(given.array.reshape(target))
+    value = _data(walk, node)
+    old = (1, *value.shape)
+    if not attributes(node).get("allowzero", 0):
+        target = [old[k] if size == 0 and k < len(old) else size for k, size in enumerate(target)]
+    elements = prod(value.shape)
+    known = prod(size for size in target[1:] if size != -1)
+    shape = tuple(elements // known if size == -1 and known else size for size in target[1:])
+    batch = target[:1] in ([1], [-1]) and prod(shape) == elements and min(shape, default=0) > 0
+    if not batch:
+        raise _unsupported(node, f"from {('N', *value.shape)} to {target}")
+    return walk.reshape(value, shape, layer_name(node))
+
+
+@handles("Squeeze", "Unsqueeze")
+def squeeze(walk: Walk, node: onnx.NodeProto) -> Value:
+    """ONNX Squeeze and Unsqueeze 1..21 of constants, or behind the batch axis."""
+    given = walk.value(node)
+    axes = attributes(node).get("axes")
+    if axes is None and len(node.input) > 1:
+        axes = walk.array(node, 1).ravel().tolist()
+    if isinstance(given, Constant):
+        if node.op_type == "Squeeze":
+            return Constant(np.squeeze(given.array, tuple(axes) if axes else None))
+        return Constant(np.expand_dims(given.array, tuple(axes or ())))
+    value = _data(walk, node)
+    sizes = [1, *value.shape]
+    rank = len(sizes) + (len(axes or ()) if node.op_type == "Unsqueeze" else 0)
+    places = sorted(axis % rank for axis in axes or ())
+    if not places or places[0] == 0:
+        raise _unsupported(node, f"with axes {axes} touches the batch axis")
+    if node.op_type == "Squeeze":
+        if any(sizes[place] != 1 for place in places):
+            raise _unsupported(node, f"of axes {axes} of a tensor of shape {value.shape}")
+        shape = [size for place, size in enumerate(sizes) if place not in places]
     else:
-        target = [int(size) for size in walk.array(node, 1).ravel()]
-    if len(target) == 2 and target[0] in (0, 1, -1) and target[1] in (-1, elements):
-        return _flattened(walk, node, value, elements)
-    same = [size or old for size, old in zip(target, (1, *value.shape), strict=False)]
-    if same[1:] == list(value.shape):
-        return value
-    raise UserError(
-        f"{node.op_type} (node '{node.name}') from {('N', *value.shape)} to {target}",
-        layer=layer_name(node),
-        remedy="only flattening to [N, features] is supported",
-    )
+        shape = sizes
+        for place in places:
+            shape.insert(place, 1)
+    return walk.reshape(value, tuple(shape[1:]), layer_name(node))
 
 
-def _flattened(
-    walk: Walk, node: onnx.NodeProto, value: Activation | RealInput, elements: int
-) -> Value:
-    if len(value.shape) == 1:
-        return value
-    if isinstance(value, RealInput):
-        return replace(value, shape=(elements,))
-    repeats = elements // value.shape[0]
-    name = walk.unique(layer_name(node))
-    flat = walk.add(
-        Flatten(name=name, input=value.tensor, output=name, origin=(node.name,)),
-        _per_element(value.scale, repeats),
-    )
-    return replace(flat, offset=_per_element(value.offset, repeats), relu=value.relu)
-
-
-def _per_element(channels: tuple[Any, ...], repeats: int) -> tuple[Any, ...]:
-    """One value per channel to one per element of the flattened tensor."""
-    return channels if len(channels) == 1 else tuple(c for c in channels for _ in range(repeats))
-
-
-@handles("MaxPool")
-def max_pool(walk: Walk, node: onnx.NodeProto) -> Activation:
-    """ONNX MaxPool 1..22, two spatial axes: commutes with every rising function."""
-    value = walk.value(node)
-    pending = isinstance(value, Activation) and value.relu
-    x = walk.with_positive_scale(
-        value if isinstance(value, Activation) and pending else walk.activation(node)
-    )
+@handles("Pad")
+def pad(walk: Walk, node: onnx.NodeProto) -> Activation:
+    """ONNX Pad 2..21, mode constant, of spatial axes."""
+    x = walk.activation(node)
     given = attributes(node)
-    kernel = tuple(given["kernel_shape"])
-    strides = tuple(given.get("strides", (1,) * len(kernel)))
-    plain = (
-        not any(given.get("pads", ()))
-        and set(given.get("dilations", (1,))) == {1}
-        and not given.get("ceil_mode", 0)
-        and given.get("auto_pad", "NOTSET") in ("NOTSET", "VALID")
-    )
-    if len(kernel) != 2 or not plain or min(x.scale) < 0:
-        raise UserError(
-            f"MaxPool (node '{node.name}') with kernel {kernel} and "
-            + ("a negative scale before it" if plain else "padding, dilation or ceil mode"),
-            layer=layer_name(node),
-            remedy="use a 2-D max pool without padding, dilation and ceil_mode, after a quantizer",
-        )
+    pads, fill = given.get("pads"), given.get("value", 0.0)
+    if pads is None:
+        pads = walk.array(node, 1).ravel().tolist()
+    if len(node.input) > 2 and node.input[2]:
+        fill = float(walk.array(node, 2).ravel()[0])
+    rank = len(x.shape) + 1
+    if len(node.input) > 3 and node.input[3]:
+        pads = _all_axes(pads, walk.array(node, 3).ravel().tolist(), rank)
+    outer = [*pads[:2], *pads[rank : rank + 2]]
+    plain = rank in (3, 4) and len(pads) == 2 * rank and not any(outer) and min(pads) >= 0
+    if given.get("mode", "constant") != "constant" or not plain:
+        raise _unsupported(node, f"with mode {given.get('mode')} and pads {pads}")
+    code = pad_code(x, Fraction(fill), node)
+    image = x if rank == 4 else walk.reshape(x, (x.shape[0], 1, x.shape[1]), "image")
+    sides = pads if rank == 4 else [0, 0, 0, pads[2], 0, 0, 0, pads[5]]
     name = walk.unique(layer_name(node))
-    y = walk.add(
-        MaxPool(
-            name=name,
-            input=x.tensor,
-            output=name,
-            origin=(node.name,),
-            kernel=kernel,
-            strides=strides,
-        ),
-        x.scale,
+    operator = Pad(
+        name=name,
+        input=image.tensor,
+        output=name,
+        origin=(node.name,),
+        pads=(int(sides[2]), int(sides[3]), int(sides[6]), int(sides[7])),
+        pad_code=code,
     )
-    return replace(y, offset=x.offset, relu=x.relu)
+    y = walk.like(x, walk.add(operator, x.scale))
+    return y if rank == 4 else walk.reshape(y, (y.shape[0], y.shape[2]), "signal")
 
 
-@handles("ArgMax")
-def arg_max(walk: Walk, node: onnx.NodeProto) -> Activation:
-    """ONNX ArgMax 1..13 over the features."""
-    if attributes(node).get("axis", 0) not in (1, -1):
-        raise UserError(f"ArgMax (node '{node.name}') over axis 0", layer=layer_name(node))
-    return choose_class(walk, walk.activation(node), walk.unique(layer_name(node)))
+@handles("Resize", "Upsample")
+def resize(walk: Walk, node: onnx.NodeProto) -> Activation:
+    """ONNX Resize 10..19 and Upsample 7..9: nearest, by whole factors."""
+    x = walk.activation(node)
+    given = attributes(node)
+    mode = given.get("coordinate_transformation_mode", "half_pixel")
+    rounding = given.get("nearest_mode", "round_prefer_floor")
+    if node.op_type == "Upsample" or len(node.input) == 2:
+        mode, rounding = "asymmetric", "floor"
+    repeats = (mode, rounding) == ("asymmetric", "floor") or (
+        mode in ("half_pixel", "pytorch_half_pixel") and rounding.startswith("round_prefer")
+    )
+    factors = _factors(walk, node, x)
+    if given.get("mode", "nearest") != "nearest" or not repeats or len(x.shape) != 3:
+        raise _unsupported(node, f"with mode {given.get('mode')}, {mode}, {rounding}")
+    if len(factors) != 4 or factors[:2] != [1, 1] or any(f < 1 or f % 1 for f in factors):
+        raise _unsupported(node, f"by the factors {[float(f) for f in factors]}")
+    name = walk.unique(layer_name(node))
+    operator = Upsample(
+        name=name,
+        input=x.tensor,
+        output=name,
+        origin=(node.name,),
+        factors=(int(factors[2]), int(factors[3])),
+    )
+    return walk.like(x, walk.add(operator, x.scale))
 
 
-def choose_class(walk: Walk, x: Activation, name: str) -> Activation:
-    """Append the index of the largest value.
+@handles("DepthToSpace")
+def depth_to_space(walk: Walk, node: onnx.NodeProto) -> Activation:
+    """ONNX DepthToSpace 1..13: two reshapes around a transposition."""
+    x = walk.activation(node)
+    given = attributes(node)
+    block, mode, layer = given.get("blocksize", 0), given.get("mode", "DCR"), layer_name(node)
+    if len(x.shape) != 3 or block < 1 or x.shape[0] % block**2:
+        raise _unsupported(node, f"with blocks of {block} on a tensor of shape {x.shape}")
+    channels, height, width = x.shape[0] // block**2, x.shape[1], x.shape[2]
+    if mode == "DCR":
+        split, order = (block, block, channels, height, width), (2, 3, 0, 4, 1)
+    else:
+        split, order = (channels, block, block, height, width), (0, 3, 1, 4, 2)
+    y = walk.transpose(walk.reshape(x, split, f"{layer}.split"), order, layer)
+    return walk.reshape(y, (channels, height * block, width * block), f"{layer}.join")
+
+
+def pad_code(x: Activation, fill: Fraction, node: onnx.NodeProto) -> int:
+    """The integer that stands for the real value `fill`.
 
     Raises:
-        UserError: if the real values are not ordered as the integers are.
+        UserError: if there is none, or another one per channel.
     """
-    x = walk.with_positive_scale(x)
-    if len(set(x.scale)) != 1 or len(set(x.offset)) != 1 or x.scale[0] <= 0 or len(x.shape) != 1:
+    codes = {
+        (fill - x.offset[c % len(x.offset)]) / x.scale[c % len(x.scale)]
+        if x.scale[c % len(x.scale)]
+        else Fraction(0)
+        for c in range(max(len(x.scale), len(x.offset)))
+    }
+    code = codes.pop()
+    if codes or code.denominator != 1 or abs(code) > 1 << 20:
         raise UserError(
-            "the class cannot be chosen among integers: the logits have different scales or "
-            "offsets per class",
-            layer=name,
-            remedy="use one weight scale and no bias in the last layer, or ask for logits",
+            f"{node.op_type} (node '{node.name}') pads with {float(fill):g}, which is no code of "
+            "the tensor's quantizer",
+            layer=layer_name(node),
+            remedy="pad with a value the quantizer can represent (0 for most), before an affine "
+            "layer",
         )
-    return walk.add(ArgMax(name=name, input=x.tensor, output=name), (Fraction(1),))
+    return int(code)
 
 
-def _array(value: Value) -> NDArray[Any]:
-    return value.array if isinstance(value, Constant) else np.empty(0)
+def _data(walk: Walk, node: onnx.NodeProto) -> Activation | RealInput:
+    value = walk.value(node)
+    if isinstance(value, (Activation, RealInput)):
+        return value
+    raise _unsupported(node, "of weights")
+
+
+def _all_axes(pads: list[int], axes: list[int], rank: int) -> list[int]:
+    """Pads of the given axes as pads of all axes."""
+    result = [0] * 2 * rank
+    for position, axis in enumerate(axes):
+        result[axis % rank] = pads[position]
+        result[rank + axis % rank] = pads[len(axes) + position]
+    return result
+
+
+def _factors(walk: Walk, node: onnx.NodeProto, x: Activation) -> list[Fraction]:
+    """Scale factors of all axes, the batch first, from `scales` or `sizes`."""
+    scales = attributes(node).get("scales")
+    index = 1 if node.op_type == "Upsample" or len(node.input) == 2 else 2
+    if scales is None and len(node.input) > index and node.input[index]:
+        scales = walk.array(node, index).ravel().tolist()
+    if scales:
+        return [Fraction(float(scale)) for scale in scales]
+    sizes = walk.array(node, 3).ravel().tolist()
+    if len(sizes) != len(x.shape) + 1:
+        return []
+    return [Fraction(1)] + [
+        Fraction(int(new), old) for new, old in zip(sizes[1:], x.shape, strict=True)
+    ]
+
+
+def _unsupported(node: onnx.NodeProto, what: str) -> UserError:
+    return UserError(
+        f"{node.op_type} (node '{node.name}') {what}", layer=layer_name(node), remedy=REMEDY
+    )

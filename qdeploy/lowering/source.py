@@ -18,9 +18,21 @@ from qdeploy.errors import UserError
 
 MAXIMUM_FILE_BYTES = 2 << 30
 MAXIMUM_ELEMENTS = 1 << 29
-QONNX_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
+QONNX_DOMAIN = "qonnx.custom_op.general"
+_OTHER_DOMAINS = ("onnx.brevitas", "finn.custom_op.general")
+QUANTIZERS = ("Quant", "BipolarQuant", "Trunc", "MultiThreshold")
+MAXIMUM_INPUT_BITS = 16
 # Folders inside a Brevitas layer that the exporter puts into node names.
 _INNER_SCOPES = {"weight_quant", "act_quant", "input_quant", "bias_quant", "output_quant"}
+
+
+@dataclass(frozen=True)
+class IntegerType:
+    """What a datatype annotation promises: the values are low, low + step, ..., high."""
+
+    low: int
+    high: int
+    step: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +47,8 @@ class Source:
         input_shape: its shape without the batch axis.
         output: name of the one output.
         uses: how many nodes (and the output) read each tensor.
+        readers: the nodes that read each tensor.
+        input_type: set if the file says that the input already holds integers.
     """
 
     name: str
@@ -44,6 +58,8 @@ class Source:
     input_shape: tuple[int, ...]
     output: str
     uses: Counter[str]
+    readers: dict[str, list[onnx.NodeProto]]
+    input_type: IntegerType | None = None
 
 
 def read(path: Path) -> Source:
@@ -65,6 +81,10 @@ def read(path: Path) -> Source:
     nodes = _sorted(graph, set(constants) | {inputs[0].name})
     uses = Counter(name for node in nodes for name in node.input)
     uses[graph.output[0].name] += 1
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in nodes:
+        for name in set(node.input):
+            readers.setdefault(name, []).append(node)
     return Source(
         name=path.stem,
         nodes=nodes,
@@ -73,6 +93,8 @@ def read(path: Path) -> Source:
         input_shape=_input_shape(inputs[0]),
         output=graph.output[0].name,
         uses=uses,
+        readers=readers,
+        input_type=_annotated_type(graph, inputs[0].name),
     )
 
 
@@ -115,7 +137,7 @@ def _parse(path: Path) -> onnx.ModelProto:
         raise UserError(f"{path.name} holds no ONNX graph", remedy=remedy)
     if not all(_has_text_names(part) for part in _parts(model.graph)):
         raise UserError(f"{path.name} has names that are no text", remedy=remedy)
-    _add_missing_domains(model)
+    _unify_domains(model)
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError) as error:
@@ -137,11 +159,47 @@ def _has_text_names(part: onnx.NodeProto | onnx.TensorProto | onnx.ValueInfoProt
     return all(isinstance(name, str) for name in names)
 
 
-def _add_missing_domains(model: onnx.ModelProto) -> None:
-    """Old Brevitas exports use the quantizers' domain without importing it."""
+def _unify_domains(model: onnx.ModelProto) -> None:
+    """Put quantizers into the domain of QONNX and import it.
+
+    Old exporters left them in ONNX's own domain or in one of theirs, often without importing it.
+    """
+    for node in model.graph.node:
+        if node.op_type in QUANTIZERS:
+            node.domain = QONNX_DOMAIN
     imported = {entry.domain for entry in model.opset_import}
-    for domain in {node.domain for node in model.graph.node} & set(QONNX_DOMAINS) - imported:
+    used = {node.domain for node in model.graph.node} & {QONNX_DOMAIN, *_OTHER_DOMAINS}
+    for domain in sorted(used - imported):
         model.opset_import.append(onnx.helper.make_opsetid(domain, 1))
+
+
+def _annotated_type(graph: onnx.GraphProto, tensor: str) -> IntegerType | None:
+    """The integers that FINN's annotation promises for `tensor`; None if there is none."""
+    for annotation in graph.quantization_annotation:
+        if annotation.tensor_name != tensor:
+            continue
+        for entry in annotation.quant_parameter_tensor_names:
+            if entry.key == "finn_datatype":
+                return _integer_type(entry.value)
+    return None
+
+
+def _integer_type(name: str | bytes) -> IntegerType | None:
+    """A QONNX datatype; None for real numbers and for more integers than an input can have."""
+    fixed = {
+        "BIPOLAR": IntegerType(-1, 1, step=2),
+        "BINARY": IntegerType(0, 1),
+        "TERNARY": IntegerType(-1, 1),
+    }
+    if name in fixed:
+        return fixed[str(name)]
+    match = re.fullmatch(r"(U?)INT([0-9]{1,2})", name) if isinstance(name, str) else None
+    bits = int(match[2]) if match else 0
+    if match is None or not 1 <= bits <= MAXIMUM_INPUT_BITS:
+        return None
+    if match[1]:
+        return IntegerType(0, (1 << bits) - 1)
+    return IntegerType(-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
 
 
 def _array(tensor: onnx.TensorProto) -> NDArray[np.generic]:
@@ -168,7 +226,10 @@ def _array(tensor: onnx.TensorProto) -> NDArray[np.generic]:
 
 
 def _sorted(graph: onnx.GraphProto, known: set[str]) -> tuple[onnx.NodeProto, ...]:
-    """The nodes that the output needs, inputs before users (the checker refuses other orders)."""
+    """The nodes that the output needs, inputs before users (the checker refuses other orders).
+
+    Constants come first, so that every handler can look at those of the nodes behind it.
+    """
     needed = {graph.output[0].name}
     chosen = []
     for node in reversed(graph.node):
@@ -179,7 +240,8 @@ def _sorted(graph: onnx.GraphProto, known: set[str]) -> tuple[onnx.NodeProto, ..
     dangling = sorted(needed - produced - known)
     if dangling:
         raise UserError(f"nothing produces tensor '{dangling[0]}'", remedy="export the model again")
-    return tuple(reversed(chosen))
+    chosen.reverse()
+    return tuple(sorted(chosen, key=lambda node: node.op_type != "Constant"))
 
 
 def _input_shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:

@@ -1,185 +1,162 @@
 # SPDX-License-Identifier: Apache-2.0
 """A quantizer behind an affine function becomes integer thresholds, decided in rationals.
 
-Theorem: the quantizer reaches code k where v/s + z lies above (or on) a boundary b(k) given by its
-rounding rule. With v = a·x + c and a > 0 that is x >= (s·(b(k) - z) - c)/a, so for integers x the
-threshold is the ceiling of the right side (one more if it is an integer and the boundary is
-excluded). For a < 0 the comparison turns around and the count is subtracted.
+Theorem: the quantizer reaches its code j where v lies above (or on) a boundary b(j) given by its
+rounding rule. With v = a·x + c and a > 0 that is x >= (b(j) - c)/a, so for integers x the threshold
+is the ceiling of the right side (one more if it is an integer and the boundary is excluded). For
+a < 0 the comparison turns around and the count is subtracted.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.integer import InputQuantizer, Integers, ValueRange
+from qdeploy.lowering.levels import Boundary, Quantizer
 
-HALF = Fraction(1, 2)
-
-
-@dataclass(frozen=True)
-class Boundary:
-    """Lower end of the interval that gives a code; `included` tells whether it belongs to it."""
-
-    value: Fraction
-    included: bool
-
-
-def _half_even(k: int) -> Boundary:
-    return Boundary(k - HALF, k % 2 == 0)
-
-
-def _toward_zero(k: int) -> Boundary:
-    return Boundary(Fraction(k), True) if k > 0 else Boundary(Fraction(k - 1), False)
-
-
-def _away_from_zero(k: int) -> Boundary:
-    return Boundary(Fraction(k - 1), False) if k > 0 else Boundary(Fraction(k), True)
-
-
-def _half_up(k: int) -> Boundary:
-    return Boundary(k - HALF, k > 0)
-
-
-def _half_down(k: int) -> Boundary:
-    return Boundary(k - HALF, k <= 0)
-
-
-# Rounding modes of the QONNX operator Quant: smallest u that rounds to k or more.
-ROUNDING: dict[str, Callable[[int], Boundary]] = {
-    "ROUND": _half_even,
-    "HALF_EVEN": _half_even,
-    "CEIL": lambda k: Boundary(Fraction(k - 1), False),
-    "FLOOR": lambda k: Boundary(Fraction(k), True),
-    "UP": _away_from_zero,
-    "DOWN": _toward_zero,
-    "ROUND_TO_ZERO": _toward_zero,
-    "HALF_UP": _half_up,
-    "HALF_DOWN": _half_down,
-}
-
-
-@dataclass(frozen=True)
-class Quantizer:
-    """Codes low, low + step, ..., high; `boundaries[j]` leads to the code low + step · (j + 1).
-
-    Boundaries are in real units; `scale` is the real distance of codes that differ by 1.
-    """
-
-    low: int
-    step: int
-    scale: Fraction
-    boundaries: tuple[Boundary, ...]
-
-    @property
-    def range(self) -> ValueRange:
-        """All codes."""
-        return ValueRange(self.low, self.low + self.step * len(self.boundaries))
-
-    def after_relu(self) -> Quantizer:
-        """The same quantizer fed by max(0, v): boundaries that 0 reaches are always reached."""
-        return Quantizer(
-            self.low,
-            self.step,
-            self.scale,
-            tuple(
-                Boundary(Fraction(-(1 << 200)), True)
-                if b.value < 0 or (b.value == 0 and b.included)
-                else b
-                for b in self.boundaries
-            ),
-        )
-
-
-def uniform(
-    bits: int, signed: bool, narrow: bool, scale: Fraction, zero_point: int, rounding: str
-) -> Quantizer:
-    """The QONNX operator Quant; codes are counted from the zero point."""
-    if signed:
-        low, high = -(1 << (bits - 1)) + narrow, (1 << (bits - 1)) - 1
-    else:
-        low, high = 0, (1 << bits) - 1 - narrow
-    boundary = ROUNDING[rounding]
-    boundaries = []
-    for k in range(low + 1, high + 1):
-        b = boundary(k)
-        boundaries.append(Boundary((b.value - zero_point) * scale, b.included))
-    return Quantizer(low - zero_point, 1, scale, tuple(boundaries))
-
-
-def bipolar(scale: Fraction) -> Quantizer:
-    """The QONNX operator BipolarQuant: -1 below zero, else +1."""
-    return Quantizer(-1, 2, scale, (Boundary(Fraction(0), True),))
+Channels = Sequence[Fraction]
+Steps = tuple[Integers, Integers, Integers]
 
 
 def integer_thresholds(
-    quantizer: Quantizer,
-    scale: tuple[Fraction, ...],
-    offset: tuple[Fraction, ...],
-    x: ValueRange,
-) -> tuple[Integers, Integers, Integers]:
+    quantizers: Sequence[Quantizer], scale: Channels, offset: Channels, x: ValueRange
+) -> Steps:
     """Thresholds on integers x in the given range, for values scale · x + offset.
+
+    Each of the three holds one entry, or one per channel; all quantizers have equally many codes.
 
     Returns:
         thresholds int64 [C or 1, T] ascending, base int64 [C or 1], step int64 [C or 1].
     """
-    channels = max(len(scale), len(offset))
-    rows = [
-        _row(quantizer, scale[c % len(scale)], offset[c % len(offset)], x) for c in range(channels)
+    channels = max(len(quantizers), len(scale), len(offset))
+    every = [quantizers[c % len(quantizers)] for c in range(channels)]
+    a = [scale[c % len(scale)] for c in range(channels)]
+    c = [offset[c % len(offset)] for c in range(channels)]
+    edges = [
+        (q.unit / slope, -shift / slope) if slope else None
+        for q, slope, shift in zip(every, a, c, strict=True)
     ]
-    steps = len(quantizer.boundaries)
-    falling = np.array([a < 0 for a in (scale * channels)[:channels]])
-    step = np.where(falling, -quantizer.step, quantizer.step).astype(np.int64)
-    base = np.where(falling, quantizer.range.high, quantizer.low).astype(np.int64)
-    thresholds = np.array(rows, np.int64).reshape(channels, steps)
+    thresholds = _first_integers(every, edges, [slope > 0 for slope in a], x)
+    for row in (row for row, edge in enumerate(edges) if edge is None):
+        reached = [boundary.reached_by(c[row]) for boundary in every[row].boundaries]
+        thresholds[row] = np.where(reached, x.low, x.high + 1)
+    return _steps(every, np.sort(thresholds, axis=1), [slope < 0 for slope in a], x.high + 1)
+
+
+def _first_integers(
+    quantizers: list[Quantizer],
+    edges: list[tuple[Fraction, Fraction] | None],
+    rising: list[bool],
+    x: ValueRange,
+) -> Integers:
+    """Smallest x behind each edge slope · position + intercept, clipped to low..high + 1, [C, T].
+
+    Behind means >= or > as (included, rising) says. Floats decide where they are certain:
+    slope and intercept are rounded to 53 bits and two more roundings follow, so that an edge is
+    off by less than 2^-50 of its two terms. The few near an integer are decided exactly.
+    """
+    positions = np.stack([q.float_positions for q in quantizers])
+    included = np.stack([q.included for q in quantizers])
+    lines = np.array([[_nearest(v) for v in edge or (Fraction(0),) * 2] for edge in edges])
+    slope, intercept = lines[:, :1], lines[:, 1:]
+    with np.errstate(all="ignore"):
+        edge = slope * positions + intercept
+        error = 2.0**-50 * (np.abs(slope * positions) + np.abs(intercept) + 1)
+        certain = np.abs(edge - np.rint(edge)) > error
+        certain |= (edge + error < x.low) | (edge - error > x.high + 1)
+    first: Integers = np.floor(np.clip(np.nan_to_num(edge), x.low - 2, x.high + 2)).astype(np.int64)
+    first += 1
+    for row in np.flatnonzero(~certain.all(axis=1)):
+        line = edges[row]
+        if line is None:
+            continue
+        denominator = math.lcm(line[0].denominator, line[1].denominator)
+        factor, shift = int(line[0] * denominator), int(line[1] * denominator)
+        for column in np.flatnonzero(~certain[row]):
+            position = int(quantizers[row].positions[column])
+            whole, rest = divmod(factor * position + shift, denominator)
+            on_it = rest == 0 and bool(included[row, column]) == rising[row]
+            first[row, column] = min(max(whole + 1 - on_it, x.low), x.high + 1)
+    return np.clip(first, x.low, x.high + 1)
+
+
+def _steps(
+    quantizers: list[Quantizer], thresholds: Integers, falling: list[bool], never: int
+) -> Steps:
+    """Thresholds [C, T] with base and step per channel, or one for all where they are equal."""
+    step = np.array(
+        [-q.step if down else q.step for q, down in zip(quantizers, falling, strict=True)], np.int64
+    )
+    base = np.array(
+        [q.range.high if down else q.low for q, down in zip(quantizers, falling, strict=True)],
+        np.int64,
+    )
+    if thresholds.shape[1] == 0:  # a quantizer with one code
+        thresholds = np.full((len(quantizers), 1), never, np.int64)
     if (thresholds == thresholds[0]).all():
         thresholds = thresholds[:1]
-    if (step == step[0]).all():
+    if (step == step[0]).all() and (base == base[0]).all():
         step, base = step[:1], base[:1]
     return thresholds, base, step
 
 
-def _row(quantizer: Quantizer, a: Fraction, c: Fraction, x: ValueRange) -> list[int]:
-    if a == 0:
-        return [x.low if _reached(b, c) else x.high + 1 for b in quantizer.boundaries]
-    row = []
-    for boundary in quantizer.boundaries:
-        edge = (boundary.value - c) / a
-        if a > 0:
-            first = math.ceil(edge) if boundary.included else math.floor(edge) + 1
-        else:
-            # x <= last reaches the code: everything from last + 1 on does not.
-            last = math.floor(edge) if boundary.included else math.ceil(edge) - 1
-            first = last + 1
-        row.append(min(max(first, x.low), x.high + 1))
-    return sorted(row)
-
-
-def _reached(boundary: Boundary, value: Fraction) -> bool:
-    return value > boundary.value or (boundary.included and value == boundary.value)
+def _nearest(value: Fraction) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def input_quantizer(quantizer: Quantizer, scale: Fraction, offset: Fraction) -> InputQuantizer:
     """The quantizer on real inputs x seen as scale · x + offset, scale > 0."""
-    boundaries = [
-        _smallest_float(Boundary((b.value - offset) / scale, b.included))
+    boundaries = _input_boundaries(quantizer, scale, offset)
+    return InputQuantizer(np.array(boundaries, np.float32), quantizer.low, quantizer.step)
+
+
+def input_levels(
+    quantizers: Sequence[Quantizer], scale: Channels, offset: Channels
+) -> tuple[InputQuantizer, Steps]:
+    """Quantizers that differ between channels, or fall: one input quantizer for all of them.
+
+    Its boundaries are those of all channels together; thresholds on its codes 0, 1, 2, ... then
+    single out each channel's own.
+    """
+    channels = max(len(quantizers), len(scale), len(offset))
+    every = [quantizers[c % len(quantizers)] for c in range(channels)]
+    a = [scale[c % len(scale)] for c in range(channels)]
+    rows = np.array(
+        [
+            _input_boundaries(q, a[c], offset[c % len(offset)]) if a[c] else []
+            for c, q in enumerate(every)
+        ],
+        np.float32,
+    )
+    boundaries = np.unique(rows)
+    thresholds = np.sort(np.searchsorted(boundaries, rows).astype(np.int64) + 1, axis=1)
+    falling = [slope < 0 for slope in a]
+    return InputQuantizer(boundaries, 0), _steps(every, thresholds, falling, len(boundaries) + 1)
+
+
+def _input_boundaries(quantizer: Quantizer, scale: Fraction, offset: Fraction) -> list[np.float32]:
+    """The smallest float32 behind each boundary; where the scale is negative, not to reach it."""
+    return [
+        _smallest_float(Boundary((b.value - offset) / scale, b.included == (scale > 0)))
         for b in quantizer.boundaries
     ]
-    return InputQuantizer(np.array(boundaries, np.float32), quantizer.low, quantizer.step)
 
 
 def _smallest_float(boundary: Boundary) -> np.float32:
     """The smallest float32 that reaches `boundary`."""
     with np.errstate(over="ignore"):
-        guess: np.float32 = np.float32(float(boundary.value))
+        guess: np.float32 = np.float32(_nearest(boundary.value))
     infinity: NDArray[np.float32] = np.array([np.inf], np.float32)
-    while np.isfinite(guess) and _reached(boundary, Fraction(float(guess))):
+    while np.isfinite(guess) and boundary.reached_by(Fraction(float(guess))):
         guess = np.nextafter(guess, -infinity[0])
-    while np.isfinite(guess) and not _reached(boundary, Fraction(float(guess))):
+    while np.isfinite(guess) and not boundary.reached_by(Fraction(float(guess))):
         guess = np.nextafter(guess, infinity[0])
     return guess

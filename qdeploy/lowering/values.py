@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.lowering.exact import Fractions
+from qdeploy.lowering.monotone import Rising
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,26 +36,47 @@ class QuantizedConstant:
 class RealInput:
     """The network's real input before its first quantizer: scale · x + offset.
 
-    `shape` is the present one, without the batch axis; only flattening changes it.
+    Attributes:
+        shape: the present one, without the batch axis.
+        scale, offset: see above.
+        moves: changes of shape (None, shape) and transpositions (order, shape) on the way here.
     """
 
     shape: tuple[int, ...]
     scale: Fraction = Fraction(1)
     offset: Fraction = Fraction(0)
+    moves: tuple[tuple[tuple[int, ...] | None, tuple[int, ...]], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Activation:
-    """An integer tensor with pending real meaning: scale · integer + offset, then Relu if set.
+    """An integer tensor with pending real meaning: scale · integer + offset, then `functions`.
 
-    `scale` and `offset` hold one Fraction for the tensor or one per channel (axis 0 of `shape`).
+    Attributes:
+        tensor: name in the integer network.
+        shape: without the batch axis.
+        scale: one Fraction for the tensor, or one per index of `axis`.
+        offset: likewise.
+        axis: the axis of `shape` along which scale and offset vary.
+        functions: rising functions that wait for the next quantizer, first to last.
     """
 
     tensor: str
     shape: tuple[int, ...]
     scale: tuple[Fraction, ...]
     offset: tuple[Fraction, ...] = (Fraction(0),)
-    relu: bool = False
+    axis: int = 0
+    functions: tuple[Rising, ...] = ()
+
+    @property
+    def uniform(self) -> bool:
+        """Whether one scale and one offset serve the whole tensor."""
+        return len(self.scale) == len(self.offset) == 1
+
+    @property
+    def relu(self) -> bool:
+        """Whether a function waits for the next quantizer."""
+        return bool(self.functions)
 
 
 Value = Constant | QuantizedConstant | RealInput | Activation

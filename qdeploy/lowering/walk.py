@@ -8,9 +8,11 @@ raises a UserError that names the layer, the reason and the remedy; it never giv
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from functools import partial
+from typing import Any, overload
 
 import numpy as np
 import onnx
@@ -20,11 +22,14 @@ from qdeploy.errors import UserError
 from qdeploy.integer import (
     Builder,
     Convolution,
+    Flatten,
     InputQuantizer,
     IntegerNetwork,
     Linear,
     Meaning,
     Node,
+    Reshape,
+    Transpose,
 )
 from qdeploy.lowering.source import Source, layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput, Value
@@ -66,32 +71,49 @@ class Walk:
             UserError: if a node cannot be lowered.
         """
         for node in self.source.nodes:
-            handler = HANDLERS.get(node.op_type)
-            if handler is None:
-                raise UserError(
-                    f"operator {node.op_type} (node '{node.name}') is not supported",
-                    layer=layer_name(node),
-                    remedy=f"supported are {', '.join(sorted(HANDLERS))}",
-                )
-            self.values[node.output[0]] = handler(self, node)
+            self.visit(node)
+        return self.result()
+
+    def result(self) -> Activation:
+        """What the output is, once every node has been visited.
+
+        Raises:
+            UserError: if it is no integer tensor.
+        """
         output = self.values[self.source.output]
         if not isinstance(output, Activation):
             raise UserError(
                 "the network has no quantized layer",
                 remedy="train it with qdeploy's or Brevitas' quantized layers",
             )
-        if output.relu:
+        if output.functions:
             raise UserError(
-                "the network ends in a Relu without a quantizer",
+                "the network ends in an activation function without a quantizer",
                 layer=layer_name(self.source.nodes[-1]),
-                remedy="remove the last Relu or quantize its output",
+                remedy="remove the last Relu (or Clip...) or quantize its output",
             )
         return output
+
+    def visit(self, node: onnx.NodeProto) -> None:
+        """Lower one node.
+
+        Raises:
+            UserError: if it cannot be lowered.
+        """
+        handler = HANDLERS.get(node.op_type)
+        if handler is None:
+            raise UserError(
+                f"operator {node.op_type} (node '{node.name}') is not supported",
+                layer=layer_name(node),
+                remedy=f"supported are {', '.join(sorted(HANDLERS))}",
+            )
+        self.values[node.output[0]] = handler(self, node)
 
     def network(self, output: Activation) -> IntegerNetwork:
         """The finished integer network whose last tensor is `output`."""
         assert self.quantizer is not None
-        self.builder.set_meaning(output.tensor, Meaning(output.scale, output.offset))
+        meaning = Meaning(output.scale, output.offset, output.axis)
+        self.builder.set_meaning(output.tensor, meaning)
         return self.builder.network(
             name=self.source.name,
             quantizer=self.quantizer,
@@ -114,19 +136,19 @@ class Walk:
         return self.values[node.input[index]]
 
     def activation(self, node: onnx.NodeProto, index: int = 0) -> Activation:
-        """Input `index` as an integer activation without pending Relu.
+        """Input `index` as an integer activation without pending functions.
 
         Raises:
             UserError: if it is real or constant.
         """
         value = self.value(node, index)
-        if isinstance(value, Activation) and not value.relu:
+        if isinstance(value, Activation) and not value.functions:
             return value
         what = {
             RealInput: "its input is the network's real input",
             Constant: "its input is a constant",
             QuantizedConstant: "its input is a quantized constant",
-            Activation: "its input comes from a Relu without a quantizer",
+            Activation: "its input comes from a Relu, Clip or LeakyRelu without a quantizer",
         }[type(value)]
         raise UserError(
             f"{node.op_type} (node '{node.name}') would stay a float layer: {what}",
@@ -163,17 +185,103 @@ class Walk:
         tensor = self.builder.add(operator, Meaning(scale))
         return Activation(tensor.name, tensor.shape, scale)
 
+    def like(self, x: Activation, y: Activation) -> Activation:
+        """`y`, made of moved integers of `x`, with the meaning of `x`."""
+        return dataclasses.replace(x, tensor=y.tensor, shape=y.shape)
+
+    @overload
+    def transpose(self, value: Activation, order: tuple[int, ...], name: str) -> Activation: ...
+
+    @overload
+    def transpose(self, value: RealInput, order: tuple[int, ...], name: str) -> RealInput: ...
+
+    def transpose(
+        self, value: Activation | RealInput, order: tuple[int, ...], name: str
+    ) -> Activation | RealInput:
+        """Append a transposition (no batch axis); nothing for the identity."""
+        if order == tuple(range(len(order))):
+            return value
+        if isinstance(value, RealInput):
+            shape = tuple(value.shape[axis] for axis in order)
+            moves = (*value.moves, (order, shape))
+            return dataclasses.replace(value, shape=shape, moves=moves)
+        name = self.unique(name)
+        node = Transpose(name=name, input=value.tensor, output=name, order=order)
+        moved = self.like(value, self.add(node, value.scale))
+        return dataclasses.replace(moved, axis=order.index(value.axis))
+
+    @overload
+    def reshape(self, value: Activation, shape: tuple[int, ...], name: str) -> Activation: ...
+
+    @overload
+    def reshape(self, value: RealInput, shape: tuple[int, ...], name: str) -> RealInput: ...
+
+    def reshape(
+        self, value: Activation | RealInput, shape: tuple[int, ...], name: str
+    ) -> Activation | RealInput:
+        """Append a change of shape; every integer keeps its place in the order.
+
+        Scales per channel survive if the channel axis keeps its place, or are spread over the
+        elements of a flattened tensor.
+
+        Raises:
+            UserError: if they cannot be followed.
+        """
+        if shape == value.shape:
+            return value
+        if isinstance(value, RealInput):
+            return dataclasses.replace(value, shape=shape, moves=(*value.moves, (None, shape)))
+        scale, offset, axis = value.scale, value.offset, value.axis
+        if value.uniform:
+            axis = 0
+        else:
+            before, after = math.prod(value.shape[:axis]), math.prod(value.shape[axis + 1 :])
+            places = [k for k in range(len(shape)) if shape[k] == value.shape[axis]]
+            places = [k for k in places if math.prod(shape[:k]) == before]
+            if places:
+                axis = places[0]
+            elif before == 1 and len(shape) == 1:
+                scale, offset, axis = _spread(scale, after), _spread(offset, after), 0
+            else:
+                raise UserError(
+                    f"a change of shape from {value.shape} to {shape} mixes channels that have "
+                    "scales of their own",
+                    layer=name,
+                    remedy="quantize the tensor (one scale) before its shape changes",
+                )
+        source = self._unshaped(value.tensor)
+        if self.builder.tensors[source].shape == shape:
+            return dataclasses.replace(value, tensor=source, shape=shape, axis=axis)
+        name = self.unique(name)
+        kind = Flatten if len(shape) == 1 else partial(Reshape, shape=shape)
+        moved = self.add(kind(name=name, input=source, output=name), scale)
+        return dataclasses.replace(moved, offset=offset, axis=axis, functions=value.functions)
+
+    def replay(self, value: Activation, real: RealInput) -> Activation:
+        """Do to the quantized input what the source file did to the real one."""
+        for order, shape in real.moves:
+            if order is None:
+                value = self.reshape(value, shape, "reshape_input")
+            else:
+                value = self.transpose(value, order, "transpose_input")
+        return value
+
+    def _unshaped(self, tensor: str) -> str:
+        """The tensor before a change of shape: two in a row are one."""
+        node = next((n for n in self.builder.nodes if n.output == tensor), None)
+        return node.input if isinstance(node, (Reshape, Flatten)) else tensor
+
     def with_positive_scale(self, value: Activation) -> Activation:
         """Move negative channel scales into the weights that produce the channel, if possible.
 
         -s · (W x) = s · ((-W) x), and binary, ternary and narrow codes are closed under negation.
         The integer tensor must have no other reader, or that one would see other signs.
         """
-        producer = next((n for n in self.builder.nodes if n.output == value.tensor), None)
         negative = [scale < 0 for scale in value.scale]
-        if not any(negative) or not isinstance(producer, (Convolution, Linear)):
+        if not any(negative) or value.axis:
             return value
-        if self._readers(value.tensor) > 1:
+        producer = next((n for n in self.builder.nodes if n.output == value.tensor), None)
+        if not isinstance(producer, (Convolution, Linear)) or self._readers(value.tensor) > 1:
             return value
         marked = np.broadcast_to(np.array(negative), (producer.weights.shape[0],))
         weights = negated(producer.weights, marked)
@@ -198,3 +306,8 @@ class Walk:
             ),
             default=0,
         )
+
+
+def _spread(channels: tuple[Fraction, ...], repeats: int) -> tuple[Fraction, ...]:
+    """One value per channel to one per element of the flattened tensor."""
+    return channels if len(channels) == 1 else tuple(c for c in channels for _ in range(repeats))

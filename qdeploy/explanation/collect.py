@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the trace of a walk to the explanation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qdeploy.errors import UserError
+from qdeploy.explanation.contents import (
+    Bar,
+    Explanation,
+    IntegerOperator,
+    LayerExplanation,
+    NodeExplanation,
+    Problem,
+    Thresholds,
+    WeightPlane,
+)
+from qdeploy.explanation.trace import Trace, Visit
+from qdeploy.explanation.wording import sentence
+from qdeploy.fpga.mappable import obstacles
+from qdeploy.integer import (
+    Codes,
+    Convolution,
+    IntegerNetwork,
+    Linear,
+    Plane,
+    Tensor,
+    Threshold,
+    ValueRange,
+)
+from qdeploy.lowering.values import Activation, QuantizedConstant
+
+# More distinct codes than this are counted in ranges.
+LARGEST_HISTOGRAM = 16
+
+
+def collect(trace: Trace, network: IntegerNetwork | None, error: UserError | None) -> Explanation:
+    """The explanation of a traced file.
+
+    Args:
+        trace: every node visited.
+        network: the lowered network; None if the file does not lower.
+        error: why it does not.
+    """
+    problems = {} if network is None else _fpga_problems(network)
+    whole = error if trace.complete else None
+    layers = tuple(
+        LayerExplanation(
+            name=name,
+            nodes=tuple(_node(trace, visit) for visit in visits),
+            operators=tuple(
+                _operator(trace, created, problems) for visit in visits for created in visit.created
+            ),
+        )
+        for name, visits in trace.layers().items()
+    )
+    planes = [p for layer in layers for operator in layer.operators for p in operator.weights]
+    return Explanation(
+        model=trace.source.name,
+        lowers=network is not None,
+        fpga=None if network is None else not problems,
+        input_shape=trace.source.input_shape,
+        weights=sum(bar.count for plane in planes for bar in plane.histogram),
+        layers=layers,
+        problem=_problem(whole) if whole else None,
+    )
+
+
+def _problem(error: UserError) -> Problem:
+    return Problem(reason=error.problem, remedy=error.remedy)
+
+
+def _fpga_problems(network: IntegerNetwork) -> dict[str, Problem]:
+    """The first obstacle of each integer operator."""
+    found: dict[str, Problem] = {}
+    for error in obstacles(network):
+        found.setdefault(error.layer or network.nodes[-1].name, _problem(error))
+    return found
+
+
+def _node(trace: Trace, visit: Visit) -> NodeExplanation:
+    low_high, bits_out = _output(trace, visit)
+    return NodeExplanation(
+        name=visit.node.name,
+        operator=visit.node.op_type,
+        state=visit.state,
+        became=sentence(trace, visit),
+        constant=visit.is_constant,
+        bits_in=_input_bits(trace, visit),
+        bits_out=bits_out,
+        range=low_high,
+        problem=_problem(visit.error) if visit.error else None,
+    )
+
+
+def _input_bits(trace: Trace, visit: Visit) -> int | None:
+    for name in visit.node.input:
+        value = trace.walk.values.get(name)
+        if isinstance(value, Activation):
+            return trace.walk.builder.tensors[value.tensor].range.bits
+    return None
+
+
+def _output(trace: Trace, visit: Visit) -> tuple[tuple[int, int] | None, int | None]:
+    value = visit.value
+    if isinstance(value, Activation):
+        found = trace.walk.builder.tensors[value.tensor].range
+    elif isinstance(value, QuantizedConstant) and value.codes.size:
+        found = ValueRange(int(value.codes.min()), int(value.codes.max()))
+    else:
+        return None, None
+    return (found.low, found.high), found.bits
+
+
+def _operator(trace: Trace, name: str, problems: dict[str, Problem]) -> IntegerOperator:
+    node = trace.operator(name)
+    tensor: Tensor = trace.walk.builder.tensors[node.output]
+    scale = [float(s) for s in tensor.meaning.scale]
+    offset = [float(o) for o in tensor.meaning.offset]
+    return IntegerOperator(
+        name=name,
+        kind=node.kind,
+        shape=tensor.shape,
+        bits=tensor.range.bits,
+        range=(tensor.range.low, tensor.range.high),
+        scale=(min(scale), max(scale)),
+        offset=(min(offset), max(offset)),
+        weights=tuple(map(_plane, node.weights.planes))
+        if isinstance(node, (Convolution, Linear))
+        else (),
+        thresholds=_thresholds(trace, node) if isinstance(node, Threshold) else None,
+        fpga=problems.get(name),
+    )
+
+
+def _plane(plane: Plane) -> WeightPlane:
+    low, high = int(plane.multipliers.min()), int(plane.multipliers.max())
+    return WeightPlane(
+        kind=plane.kind,
+        shape=plane.codes.shape,
+        histogram=_histogram(plane.codes),
+        multipliers=plane.multipliers.size if plane.is_scaled else 0,
+        multiplier_bits=high.bit_length() if plane.is_scaled else 0,
+        multiplier_range=(low, high),
+    )
+
+
+def _histogram(codes: Codes) -> tuple[Bar, ...]:
+    low, high = int(codes.min()), int(codes.max())
+    width = -(-(high - low + 1) // LARGEST_HISTOGRAM)
+    counts = np.bincount((codes.astype(np.int64).ravel() - low) // width)
+    return tuple(
+        Bar(low=start, high=min(start + width - 1, high), count=int(count))
+        for start, count in zip(range(low, high + 1, width), counts, strict=True)
+    )
+
+
+def _thresholds(trace: Trace, node: Threshold) -> Thresholds | None:
+    if not node.thresholds.size:
+        return None
+    x = trace.walk.builder.tensors[node.input].range
+    y = trace.walk.builder.tensors[node.output].range
+    inside = (node.thresholds > x.low) & (node.thresholds <= x.high)
+    return Thresholds(
+        count=node.thresholds.shape[1],
+        channels=node.thresholds.shape[0],
+        range=(int(node.thresholds.min()), int(node.thresholds.max())),
+        codes=(y.low, y.high),
+        falling=int((node.step < 0).sum()),
+        constant=int((~inside.any(axis=1)).sum()),
+    )

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where branches meet: residual Add and Concat of two quantized tensors.
+
+    s1·x1 + s2·x2 = u · (m1·x1 + m2·x2)        u = gcd(s1, s2), m = s / u integer
+
+Concat needs no common scale: each channel keeps its own, and the next layer takes it into its
+weights.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import chain
+
+import numpy as np
+import onnx
+
+from qdeploy.errors import UserError
+from qdeploy.integer import Add, Concat
+from qdeploy.lowering.attributes import attributes
+from qdeploy.lowering.exact import greatest_common_divisor
+from qdeploy.lowering.source import layer_name
+from qdeploy.lowering.values import Activation, Constant
+from qdeploy.lowering.walk import Walk, handles
+
+# Beyond this the exact sum is wider than anyone wants; such ratios come from unrelated scales.
+MAXIMUM_RATIO_BITS = 10
+
+
+def add(walk: Walk, node: onnx.NodeProto) -> Activation:
+    """ONNX Add or Sub 7..14 of two activations of one shape.
+
+    Raises:
+        UserError: if the ratio of their scales is no small rational and no rounding was allowed.
+    """
+    left, right = walk.activation(node), walk.activation(node, 1)
+    if left.shape != right.shape:
+        raise UserError(
+            f"{node.op_type} (node '{node.name}') of shapes {left.shape} and {right.shape}",
+            layer=layer_name(node),
+            remedy="only branches of equal shape can be added",
+        )
+    axis = right.axis if left.uniform else left.axis
+    scale, multipliers = _common_scale(walk, node, left, right)
+    sign = -1 if node.op_type == "Sub" else 1
+    channels = max(len(left.offset), len(right.offset))
+    offset = tuple(
+        left.offset[c % len(left.offset)] + sign * right.offset[c % len(right.offset)]
+        for c in range(channels)
+    )
+    name = walk.unique(layer_name(node))
+    operator = Add(
+        name=name,
+        input=left.tensor,
+        others=(right.tensor,),
+        output=name,
+        origin=(node.name,),
+        multipliers=(multipliers[0], sign * multipliers[1]),
+    )
+    y = walk.add(operator, scale)
+    return Activation(y.tensor, y.shape, scale, offset, axis)
+
+
+def _common_scale(
+    walk: Walk, node: onnx.NodeProto, left: Activation, right: Activation
+) -> tuple[tuple[Fraction, ...], tuple[int, int]]:
+    """One scale (or one per channel) for both branches, and their integer multipliers."""
+    channels = max(len(left.scale), len(right.scale))
+    pairs = [
+        (left.scale[c % len(left.scale)], right.scale[c % len(right.scale)])
+        for c in range(channels)
+    ]
+    same_axis = left.uniform or right.uniform or left.axis == right.axis
+    first = pairs[0]
+    if same_axis and all(a * first[1] == b * first[0] for a, b in pairs) and any(first):
+        divisor = greatest_common_divisor(first)
+        multipliers = (int(first[0] / divisor), int(first[1] / divisor))
+        if max(map(abs, multipliers)).bit_length() <= MAXIMUM_RATIO_BITS:
+            return tuple(
+                a / multipliers[0] if multipliers[0] else b / multipliers[1] for a, b in pairs
+            ), multipliers
+    texts = [f"{float(min(s)):.6g}" for s in (left.scale, right.scale)]
+    raise UserError(
+        f"{node.op_type} (node '{node.name}') of branches with scales {texts[0]} "
+        f"({left.tensor}) and {texts[1]} ({right.tensor}), whose ratio is no small rational",
+        layer=layer_name(node),
+        remedy="share one quantizer between the branches in training "
+        "(one brevitas.nn.QuantIdentity for both)",
+    )
+
+
+@handles("Concat")
+def concat(walk: Walk, node: onnx.NodeProto) -> Activation | Constant:
+    """ONNX Concat 4..13 of activations along the channels, or of constants (computed shapes)."""
+    values = [walk.value(node, index) for index in range(len(node.input))]
+    axis = int(attributes(node).get("axis", 0))
+    if all(isinstance(value, Constant) for value in values):
+        arrays = [np.atleast_1d(walk.array(node, index)) for index in range(len(values))]
+        return Constant(np.concatenate(arrays, axis=axis))
+    branches = [walk.activation(node, index) for index in range(len(values))]
+    rank = len(branches[0].shape)
+    along_channels = axis in (1, -rank) and all(b.uniform or b.axis == 0 for b in branches)
+    if not along_channels or len({b.shape[1:] for b in branches}) != 1:
+        raise UserError(
+            f"Concat (node '{node.name}') of {[b.shape for b in branches]} along axis {axis}",
+            layer=layer_name(node),
+            remedy="only branches of equal size along the channels (axis 1) can be joined",
+        )
+    name = walk.unique(layer_name(node))
+    operator = Concat(
+        name=name,
+        input=branches[0].tensor,
+        others=tuple(b.tensor for b in branches[1:]),
+        output=name,
+        origin=(node.name,),
+    )
+    scale = _joined([b.scale for b in branches], branches)
+    y = walk.add(operator, scale)
+    return Activation(y.tensor, y.shape, scale, _joined([b.offset for b in branches], branches))
+
+
+def _joined(parts: list[tuple[Fraction, ...]], branches: list[Activation]) -> tuple[Fraction, ...]:
+    """Values per channel behind each other; one value if all are equal."""
+    if len(set(chain(*parts))) == 1:
+        return parts[0][:1]
+    return tuple(
+        chain.from_iterable(
+            part * branch.shape[0] if len(part) == 1 else part
+            for part, branch in zip(parts, branches, strict=True)
+        )
+    )

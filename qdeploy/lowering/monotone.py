@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rising functions between an affine value and its quantizer: they only move its boundaries.
+
+Theorem: for a non-decreasing f, f(v) reaches a boundary b exactly where v reaches the lower end of
+{v : f(v) reaches b}. So Relu, Clip, LeakyRelu and positive factors behind them need no hardware.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Protocol
+
+from qdeploy.lowering.thresholds import Boundary, Quantizer
+
+# Boundaries that every value, or none, reaches.
+ALWAYS = Boundary(Fraction(-(1 << 200)), True)
+NEVER = Boundary(Fraction(1 << 200), True)
+
+
+class Rising(Protocol):
+    """A non-decreasing function, known by what it does to boundaries."""
+
+    def before(self, boundary: Boundary) -> Boundary:
+        """The boundary that the argument must reach for the function to reach `boundary`."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """max(low, min(high, v)); None is no limit. Relu is Clip(0, None)."""
+
+    low: Fraction | None
+    high: Fraction | None
+
+    def before(self, boundary: Boundary) -> Boundary:
+        """See `Rising`."""
+        if self.low is not None and _reaches(self.low, boundary):
+            return ALWAYS
+        if self.high is not None and not _reaches(self.high, boundary):
+            return NEVER
+        return boundary
+
+
+@dataclass(frozen=True)
+class LeakyRelu:
+    """v where positive, slope · v elsewhere; slope > 0."""
+
+    slope: Fraction
+
+    def before(self, boundary: Boundary) -> Boundary:
+        """See `Rising`."""
+        if boundary.value >= 0:
+            return boundary
+        return Boundary(boundary.value / self.slope, boundary.included)
+
+
+@dataclass(frozen=True)
+class Affine:
+    """factor · v + shift, factor > 0."""
+
+    factor: Fraction
+    shift: Fraction
+
+    def before(self, boundary: Boundary) -> Boundary:
+        """See `Rising`."""
+        return Boundary((boundary.value - self.shift) / self.factor, boundary.included)
+
+
+def behind(quantizer: Quantizer, functions: Sequence[Rising]) -> Quantizer:
+    """The quantizer on values before the functions (given first to last)."""
+    boundaries = quantizer.boundaries
+    for function in reversed(functions):
+        boundaries = tuple(function.before(boundary) for boundary in boundaries)
+    return replace(quantizer, boundaries=boundaries)
+
+
+def _reaches(value: Fraction, boundary: Boundary) -> bool:
+    return value > boundary.value or (boundary.included and value == boundary.value)
