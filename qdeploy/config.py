@@ -31,6 +31,8 @@ class CompileConfig(BaseModel):
     Attributes:
         board: name of a file in hw/boards.
         fps: frames per second the folding aims for at the board's clock.
+        rescale_bits: round the ratio of the scales of branches that meet (residual Add) to integers
+            of so many bits where it is no small rational; by default such branches are refused.
         result: stream out "logits", or the "class" with the largest.
         scale_form: how scales inside the sum become hardware; by default "post" where it applies.
         folding: PE and SIMD by layer name; overrides what `fps` would choose.
@@ -41,6 +43,7 @@ class CompileConfig(BaseModel):
     board: str = "pynq-z2"
     fps: PositiveFloat = 10_000.0
     result: ResultKind = "logits"
+    rescale_bits: int | None = Field(default=None, ge=1, le=16)
     scale_form: ScaleForm | None = None
     folding: dict[str, Folding] = Field(default_factory=dict)
 

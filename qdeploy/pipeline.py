@@ -164,14 +164,14 @@ def lower_stage(name: str, model: Path, config: CompileConfig) -> Stage:
     """A QONNX file to integer.npz; the network gets `name`."""
 
     def run(directory: Path) -> None:
-        network = replace(lower(model, config.result), name=name)
-        integer.save(network, directory / "integer.npz")
+        lowered = lower(model, config.result, config.rescale_bits)
+        integer.save(replace(lowered, name=name), directory / "integer.npz")
 
     return Stage(
         "lower",
         run,
         inputs=(model,),
-        options={"name": name, "result": config.result},
+        options={"name": name, **config.model_dump(include={"result", "rescale_bits"})},
         code=("lowering", *_INTEGER_CODE),
         packages=("onnx",),
     )

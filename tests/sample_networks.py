@@ -6,7 +6,9 @@ from fractions import Fraction
 import numpy as np
 
 from qdeploy.integer import (
+    Add,
     Builder,
+    Concat,
     Convolution,
     Flatten,
     InputQuantizer,
@@ -14,9 +16,14 @@ from qdeploy.integer import (
     Linear,
     MaxPool,
     Meaning,
+    Pad,
     Plane,
+    Reshape,
+    SumPool,
     Tensor,
     Threshold,
+    Transpose,
+    Upsample,
     ValueRange,
     Weights,
 )
@@ -123,4 +130,43 @@ def small_mlp(
             x = builder.add(random_threshold(rng, f"act{index}", x, activation_bits))
     return builder.network(
         name="small_mlp", quantizer=input_quantizer(4), input_name="x", output_name="logits"
+    )
+
+
+def branching_network(seed: int = 0) -> IntegerNetwork:
+    """A residual block, a dense one, and every operator that joins, pools or moves integers."""
+    rng = np.random.default_rng(seed)
+    builder = Builder()
+    x = builder.input("x", (3, 8, 8), ValueRange(0, 16), Fraction(1, 16))
+
+    def convolve(name: str, x: Tensor, channels: int) -> Tensor:
+        weights = random_weights(rng, (channels, x.channels, 3, 3), "ternary", "pixel", 3)
+        pads = (1, 1, 1, 1)
+        node = Convolution(name=name, input=x.name, output=name, weights=weights, pads=pads)
+        act = f"{name}_act"
+        return builder.add(random_threshold(rng, act, builder.add(node), 2))
+
+    x = convolve("stem", x, 6)
+    y = convolve("branch", x, 6)
+    names = {"name": "residual", "input": x.name, "output": "residual"}
+    y = builder.add(Add(others=(y.name,), multipliers=(3, -2), **names))
+    names = {"name": "pool", "input": y.name, "output": "pool"}
+    y = builder.add(MaxPool(kernel=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1), **names))
+    x = convolve("deep", y, 4)
+    names = {"name": "dense", "input": x.name, "output": "dense"}
+    y = builder.add(Concat(others=(y.name, x.name), **names))
+    names = {"name": "upsample", "input": y.name, "output": "upsample"}
+    y = builder.add(Upsample(factors=(2, 2), **names))
+    names = {"name": "pad", "input": y.name, "output": "pad"}
+    y = builder.add(Pad(pads=(0, 1, 1, 0), pad_code=-1, **names))
+    names = {"name": "average", "input": y.name, "output": "average"}
+    y = builder.add(SumPool(kernel=(3, 3), strides=(3, 3), pads=(0, 0, 1, 0), **names))
+    names = {"name": "last", "input": y.name, "output": "last"}
+    y = builder.add(Transpose(order=(1, 2, 0), **names))
+    names = {"name": "rows", "input": y.name, "output": "rows"}
+    y = builder.add(Reshape(shape=(y.channels, y.shape[1] * y.shape[2]), **names))
+    thirds = tuple(Fraction(n, 3) for n in range(1, y.shape[1] + 1))
+    builder.set_meaning("rows", Meaning(thirds, thirds, axis=1))
+    return builder.network(
+        name="branching", quantizer=input_quantizer(17), input_name="image", output_name="rows"
     )

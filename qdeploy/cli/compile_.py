@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from qdeploy.cli.lower import RESCALE
 from qdeploy.cli.progress import ConsoleProgress, show_result
 from qdeploy.config import compile_config
 
@@ -18,6 +19,7 @@ def compile_(
     board: Annotated[str, typer.Option(help="A board of hw/boards.")] = "pynq-z2",
     fps: Annotated[float, typer.Option(help="Frames per second to aim for.")] = 10_000.0,
     result: Annotated[str, typer.Option(help="'logits' or 'class'.")] = "logits",
+    rescale_bits: Annotated[int | None, RESCALE] = None,
     data: Annotated[
         Path | None, typer.Option(help="Test data: .npz with x [N, ...] and optionally y [N].")
     ] = None,
@@ -25,7 +27,7 @@ def compile_(
     """Compile a QONNX file to a packed CPU model and a simulated accelerator."""
     from qdeploy import pipeline
 
-    config = compile_config(board=board, fps=fps, result=result)
+    config = compile_config(board=board, fps=fps, result=result, rescale_bits=rescale_bits)
     console = Console()
     with closing(ConsoleProgress(console)) as progress:
         finished = pipeline.compile_model(model, config, output, progress, data)

@@ -13,6 +13,10 @@ from qdeploy.files import atomic_file
 from qdeploy.integer import Convolution, Linear, save
 from qdeploy.lowering import lower as lower_file
 
+RESCALE = typer.Option(
+    help="Let branches meet whose scales have no small ratio: round it to so many bits."
+)
+
 
 def lower(
     model: Annotated[Path, typer.Argument(help="QONNX file.")],
@@ -20,9 +24,11 @@ def lower(
         Path, typer.Option("-o", "--output", help="Integer network to write.")
     ] = Path("integer.npz"),
     result: Annotated[str, typer.Option(help="'logits' or 'class'.")] = "logits",
+    rescale_bits: Annotated[int | None, RESCALE] = None,
 ) -> None:
     """Lower a QONNX file to the integer network."""
-    network = lower_file(model, compile_config(result=result).result)
+    config = compile_config(result=result, rescale_bits=rescale_bits)
+    network = lower_file(model, config.result, config.rescale_bits)
     with atomic_file(output) as partial:
         save(network, partial)
     table = Table(box=None, pad_edge=False)
@@ -39,4 +45,6 @@ def lower(
             node.weights.describe() if isinstance(node, (Convolution, Linear)) else "",
         )
     Console().print(table)
+    for note in network.notes:
+        print(f"note: {note}")
     print(f"wrote {output}")

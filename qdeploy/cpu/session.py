@@ -75,11 +75,13 @@ class Session:
     def _outputs(self, x: ArrayLike, index: int) -> NDArray[Any]:
         values, name = self._input(x), self._session.get_outputs()[index].name
         input_name = self._session.get_inputs()[0].name
+        # Some operators of ONNX Runtime refuse a batch of no images.
+        fed = values if len(values) else np.zeros((1, *values.shape[1:]), np.float32)
         parts = [
-            self._session.run([name], {input_name: values[start : start + IMAGES_PER_CALL]})[0]
-            for start in range(0, max(1, len(values)), IMAGES_PER_CALL)
+            self._session.run([name], {input_name: fed[start : start + IMAGES_PER_CALL]})[0]
+            for start in range(0, len(fed), IMAGES_PER_CALL)
         ]
-        return np.concatenate(parts)
+        return np.concatenate(parts)[: len(values)]
 
     def _input(self, x: ArrayLike) -> NDArray[np.float32]:
         values = np.asarray(x, np.float32)

@@ -36,9 +36,9 @@ def pad(graph: Graph, node: Pad, value: str, x: Tensor, y: Tensor) -> str:
     dtype = exact_type(y.range)
     value = graph.cast(value, exact_type(x.range), dtype, f"{node.name}/input")
     value = padded(graph, value, node.pads, node.pad_code, dtype, node.name)
-    if node.pad_code == 0 and y.range.signed:
-        # ONNX Runtime joins Pad and MaxPool as if zeros could not win. This changes no value, but
-        # is a node between them.
+    if node.pad_code == 0:
+        # ONNX Runtime gives zeros to the pads of a MaxPool behind, where they cannot win and must
+        # not exceed the kernel. This changes no value, but is a node between the two.
         lowest = graph.constant(f"{node.name}/lowest", np.array(y.range.low, dtype))
         value = graph.node("Max", [value, lowest], f"{node.name}/apart")
     return value
@@ -60,9 +60,10 @@ def reshape(graph: Graph, node: Reshape, value: str, x: Tensor, y: Tensor) -> st
 
 
 def transpose(graph: Graph, node: Transpose, value: str, x: Tensor, y: Tensor) -> str:
-    """Emit `node`, unless it changes nothing: ONNX Runtime takes any Transpose before Gemm for one."""
+    """Emit `node`, if it changes anything."""
     order = (0, *(axis + 1 for axis in node.order))
     if order == tuple(range(len(order))):
+        # ONNX Runtime would take any Transpose in front of Gemm for that of a matrix.
         return value
     return graph.node("Transpose", [value], node.name, perm=order)
 

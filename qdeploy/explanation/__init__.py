@@ -5,9 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qdeploy.errors import UserError
 from qdeploy.explanation.contents import Explanation
-from qdeploy.integer import IntegerNetwork
 
 __all__ = ["Explanation", "explain"]
 
@@ -20,13 +18,6 @@ def explain(path: Path) -> Explanation:
     """
     from qdeploy.explanation.collect import collect
     from qdeploy.explanation.trace import Trace
-    from qdeploy.lowering import lower
-    from qdeploy.lowering.source import read
+    from qdeploy.lowering import start
 
-    network: IntegerNetwork | None = None
-    problem: UserError | None = None
-    try:
-        network = lower(path)
-    except UserError as error:
-        problem = error
-    return collect(Trace(read(Path(path))), network, problem)
+    return collect(Trace(start(path)))

@@ -16,8 +16,8 @@ from qdeploy.explanation.contents import (
     Thresholds,
     WeightPlane,
 )
+from qdeploy.explanation.sentences import sentence
 from qdeploy.explanation.trace import Trace, Visit
-from qdeploy.explanation.wording import sentence
 from qdeploy.fpga.mappable import obstacles
 from qdeploy.integer import (
     Codes,
@@ -29,22 +29,22 @@ from qdeploy.integer import (
     Threshold,
     ValueRange,
 )
-from qdeploy.lowering.values import Activation, QuantizedConstant
+from qdeploy.lowering.values import Activation, QuantizedConstant, Value
 
 # More distinct codes than this are counted in ranges.
 LARGEST_HISTOGRAM = 16
 
 
-def collect(trace: Trace, network: IntegerNetwork | None, error: UserError | None) -> Explanation:
-    """The explanation of a traced file.
-
-    Args:
-        trace: every node visited.
-        network: the lowered network; None if the file does not lower.
-        error: why it does not.
-    """
+def collect(trace: Trace) -> Explanation:
+    """The explanation of a traced file."""
+    network: IntegerNetwork | None = None
+    problem: Problem | None = None
+    if trace.complete:
+        try:
+            network = trace.walk.network(trace.walk.result())
+        except UserError as error:
+            problem = _problem(error)
     problems = {} if network is None else _fpga_problems(network)
-    whole = error if trace.complete else None
     layers = tuple(
         LayerExplanation(
             name=name,
@@ -63,7 +63,7 @@ def collect(trace: Trace, network: IntegerNetwork | None, error: UserError | Non
         input_shape=trace.source.input_shape,
         weights=sum(bar.count for plane in planes for bar in plane.histogram),
         layers=layers,
-        problem=_problem(whole) if whole else None,
+        problem=problem,
     )
 
 
@@ -80,37 +80,34 @@ def _fpga_problems(network: IntegerNetwork) -> dict[str, Problem]:
 
 
 def _node(trace: Trace, visit: Visit) -> NodeExplanation:
-    low_high, bits_out = _output(trace, visit)
+    found = _range(trace, visit.value)
     return NodeExplanation(
         name=visit.node.name,
         operator=visit.node.op_type,
         state=visit.state,
         became=sentence(trace, visit),
         constant=visit.is_constant,
+        operators=visit.created,
         bits_in=_input_bits(trace, visit),
-        bits_out=bits_out,
-        range=low_high,
+        bits_out=None if found is None else found.bits,
+        range=None if found is None else (found.low, found.high),
         problem=_problem(visit.error) if visit.error else None,
     )
 
 
 def _input_bits(trace: Trace, visit: Visit) -> int | None:
-    for name in visit.node.input:
-        value = trace.walk.values.get(name)
-        if isinstance(value, Activation):
-            return trace.walk.builder.tensors[value.tensor].range.bits
-    return None
+    values = (trace.walk.values.get(name) for name in visit.node.input)
+    ranges = (_range(trace, value) for value in values)
+    return next((found.bits for found in ranges if found is not None), None)
 
 
-def _output(trace: Trace, visit: Visit) -> tuple[tuple[int, int] | None, int | None]:
-    value = visit.value
+def _range(trace: Trace, value: Value | None) -> ValueRange | None:
+    """Of an integer tensor or of codes; None of what is real."""
     if isinstance(value, Activation):
-        found = trace.walk.builder.tensors[value.tensor].range
-    elif isinstance(value, QuantizedConstant) and value.codes.size:
-        found = ValueRange(int(value.codes.min()), int(value.codes.max()))
-    else:
-        return None, None
-    return (found.low, found.high), found.bits
+        return trace.walk.builder.tensors[value.tensor].range
+    if isinstance(value, QuantizedConstant) and value.codes.size:
+        return ValueRange(int(value.codes.min()), int(value.codes.max()))
+    return None
 
 
 def _operator(trace: Trace, name: str, problems: dict[str, Problem]) -> IntegerOperator:

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from qdeploy.errors import UserError
 
 State = Literal["lowered", "failed", "not reached"]
 
@@ -30,6 +33,7 @@ class NodeExplanation(_Part):
         state: whether it became integers; "not reached" depends on a failed node.
         became: what it became, in one line; for a node not reached, because of which layer.
         constant: whether it is computed at compile time (weights, shapes).
+        operators: names of the integer operators that it became; none where it was absorbed.
         bits_in: width of its first integer input; None for real and constant inputs.
         bits_out: width of its integer output; of one code for weights; None if there is none.
         range: exact smallest and largest integer of its output; None if there is none.
@@ -41,6 +45,7 @@ class NodeExplanation(_Part):
     state: State
     became: str
     constant: bool = False
+    operators: tuple[str, ...] = ()
     bits_in: int | None = None
     bits_out: int | None = None
     range: tuple[int, int] | None = None
@@ -151,3 +156,23 @@ class Explanation(_Part):
     weights: int
     layers: tuple[LayerExplanation, ...]
     problem: Problem | None = None
+
+    def only(self, name: str) -> Explanation:
+        """The same with one layer, or with all layers inside the module `name`.
+
+        Raises:
+            UserError: if there is none.
+        """
+        chosen = tuple(
+            layer
+            for layer in self.layers
+            if layer.name == name or layer.name.startswith(f"{name}.")
+        )
+        if not chosen:
+            names = [layer.name for layer in self.layers]
+            close = get_close_matches(name, names, n=3) or names[:10]
+            raise UserError(
+                f"{self.model} has no layer '{name}'",
+                remedy=f"layers are called like {', '.join(map(repr, close))}",
+            )
+        return self.model_copy(update={"layers": chosen})

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +12,7 @@ import onnx
 
 from qdeploy.errors import UserError
 from qdeploy.integer import Node
-from qdeploy.lowering.source import Source, layer_name
+from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Constant, QuantizedConstant, Value
 from qdeploy.lowering.walk import Walk
 
@@ -21,6 +22,7 @@ class Visit:
     """One node of the file and what the walk made of it.
 
     Attributes:
+        position: in the file.
         node: as in the file.
         value: what its output is; None if it failed or was not reached.
         created: names of the integer operators that it appended.
@@ -28,6 +30,7 @@ class Visit:
         blocked_by: the failed node that it depends on.
     """
 
+    position: int
     node: onnx.NodeProto
     value: Value | None = None
     created: tuple[str, ...] = ()
@@ -48,22 +51,27 @@ class Visit:
 
 
 class Trace:
-    """All visits of one file."""
+    """All visits of one file.
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.walk = Walk(source)
+    Args:
+        walk: before its first node.
+    """
+
+    def __init__(self, walk: Walk) -> None:
+        self.source = walk.source
+        self.walk = walk
         self.visits: list[Visit] = []
-        self.readers: dict[str, list[Visit]] = defaultdict(list)
+        self._readers: dict[str, list[Visit]] = defaultdict(list)
         blocked: dict[str, onnx.NodeProto] = {}
-        for node in source.nodes:
-            visit = self._visit(node, blocked)
+        for position, node in enumerate(self.source.nodes):
+            visit = self._visit(position, node, blocked)
             failed = node if visit.error else visit.blocked_by
             if failed is not None:
                 blocked.update(dict.fromkeys(node.output, failed))
             self.visits.append(visit)
             for name in dict.fromkeys(node.input):
-                self.readers[name].append(visit)
+                self._readers[name].append(visit)
+        self._operators = {operator.name: operator for operator in self.walk.builder.nodes}
 
     @property
     def complete(self) -> bool:
@@ -72,33 +80,57 @@ class Trace:
 
     def operator(self, name: str) -> Node:
         """An integer operator as it is at the end: later quantizers may have turned its signs."""
-        return next(node for node in self.walk.builder.nodes if node.name == name)
+        return self._operators[name]
+
+    def readers(self, visit: Visit) -> list[Visit]:
+        """Who reads the output of `visit`."""
+        return self._readers[visit.node.output[0]]
+
+    def readers_through(self, visit: Visit, through: Callable[[Visit], bool]) -> list[Visit]:
+        """The first readers behind `visit` for which `through` does not hold.
+
+        A visit for which it holds is looked through; it is in the answer only if it gives the
+        network's output, and so is `visit` itself.
+        """
+        found: dict[int, Visit] = {}
+        waiting, seen = [visit], {visit.position}
+        while waiting:
+            present = waiting.pop(0)
+            if present.node.output[0] == self.source.output:
+                found[present.position] = present
+            for reader in self.readers(present):
+                if not through(reader):
+                    found[reader.position] = reader
+                elif reader.position not in seen:
+                    seen.add(reader.position)
+                    waiting.append(reader)
+        return [found[position] for position in sorted(found)]
 
     def layers(self) -> dict[str, list[Visit]]:
         """Visits by layer of the PyTorch model; constants belong to the layer that reads them."""
+        owners = {visit.position: self._owner(visit) for visit in self.visits}
         groups: dict[str, list[Visit]] = {}
-        for visit in sorted(self.visits, key=self._position):
-            groups.setdefault(layer_name(self._owner(visit).node), []).append(visit)
+        for visit in sorted(self.visits, key=lambda v: (owners[v.position].position, v.position)):
+            groups.setdefault(layer_name(owners[visit.position].node), []).append(visit)
         return groups
 
-    def _visit(self, node: onnx.NodeProto, blocked: dict[str, onnx.NodeProto]) -> Visit:
+    def _visit(
+        self, position: int, node: onnx.NodeProto, blocked: dict[str, onnx.NodeProto]
+    ) -> Visit:
         cause = next((blocked[name] for name in node.input if name in blocked), None)
         if cause is not None:
-            return Visit(node, blocked_by=cause)
+            return Visit(position, node, blocked_by=cause)
         present = len(self.walk.builder.nodes)
         try:
             self.walk.visit(node)
         except UserError as error:
-            return Visit(node, error=error)
+            return Visit(position, node, error=error)
         created = tuple(operator.name for operator in self.walk.builder.nodes[present:])
-        return Visit(node, value=self.walk.values[node.output[0]], created=created)
+        return Visit(position, node, value=self.walk.values[node.output[0]], created=created)
 
     def _owner(self, visit: Visit) -> Visit:
-        """The first reader that is no constant, following constants only."""
-        while visit.is_constant and self.readers[visit.node.output[0]]:
-            visit = self.readers[visit.node.output[0]][0]
-        return visit
-
-    def _position(self, visit: Visit) -> tuple[int, int]:
-        """Constants stand directly before what reads them."""
-        return self.visits.index(self._owner(visit)), self.visits.index(visit)
+        """The first reader that is no constant, looking through constants only."""
+        if not visit.is_constant:
+            return visit
+        readers = self.readers_through(visit, lambda reader: reader.is_constant)
+        return readers[0] if readers else visit

@@ -21,13 +21,18 @@ from qdeploy.integer import (
 
 # FINN's Python execution carries integers in float32, which is exact up to here.
 LARGEST_EXACT_FLOAT = 1 << 24
+ONLY_ON_CPU = (
+    "it runs on the CPU ('qdeploy lower', then 'qdeploy pack'); the FPGA back end does not have it "
+    "yet"
+)
+_OPERATORS = (Convolution, Linear, Threshold, MaxPool, Flatten, ArgMax)
 
 
 def obstacles(network: IntegerNetwork) -> list[UserError]:
     """Every reason why `network` has no hardware, each naming its layer; empty if there is none."""
-    forks = list(_forks(network))
-    if forks:
-        return forks
+    missing = [*_unknown_operators(network), *_forks(network)]
+    if missing:
+        return missing
     try:
         network = unit_steps(network)
     except UserError as error:
@@ -35,15 +40,35 @@ def obstacles(network: IntegerNetwork) -> list[UserError]:
     return [error for node in network.nodes for error in _node(network, node)]
 
 
+def _unknown_operators(network: IntegerNetwork) -> Iterator[UserError]:
+    for node in network.nodes:
+        if not isinstance(node, _OPERATORS):
+            yield UserError(
+                f"there is no hardware for {node.kind}", layer=node.name, remedy=ONLY_ON_CPU
+            )
+        elif isinstance(node, MaxPool) and any(node.pads):
+            yield UserError(
+                f"there is no hardware for MaxPool with padding {node.pads}",
+                layer=node.name,
+                remedy=ONLY_ON_CPU,
+            )
+
+
 def _forks(network: IntegerNetwork) -> Iterator[UserError]:
-    readers = Counter(node.input for node in network.nodes)
+    readers = Counter(name for node in network.nodes for name in node.inputs)
     readers[network.output] += 1
+    if readers[network.input] > 1:
+        yield UserError(
+            f"{readers[network.input]} layers read the input; a stream has one reader",
+            layer=next(node.name for node in network.nodes if network.input in node.inputs),
+            remedy=ONLY_ON_CPU,
+        )
     for node in network.nodes:
         if readers[node.output] != 1:
             yield UserError(
                 f"{readers[node.output]} layers read its output; a stream has one reader",
                 layer=node.name,
-                remedy="remove the branch",
+                remedy=ONLY_ON_CPU,
             )
 
 

@@ -191,6 +191,7 @@ class IntegerNetwork:
         quantizer: turns real inputs into codes.
         nodes: operators in topological order.
         tensors: every tensor by name.
+        notes: where the network is not exactly the source file, by the user's leave.
     """
 
     name: str
@@ -201,6 +202,7 @@ class IntegerNetwork:
     quantizer: InputQuantizer
     nodes: tuple[Node, ...]
     tensors: dict[str, Tensor] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         known = {self.input}

@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 ResultKind = Literal["logits", "class"]
 
 
-def lower(path: Path, result: ResultKind = "logits") -> IntegerNetwork:
+def lower(
+    path: Path, result: ResultKind = "logits", rescale_bits: int | None = None
+) -> IntegerNetwork:
     """Lower a QONNX file.
 
     Args:
         path: ONNX file with Quant / BipolarQuant nodes.
         result: "logits" as the file gives them, or "class": the index of the largest.
+        rescale_bits: round the ratio of the scales of branches that meet to integers of so many
+            bits where it is no small rational; None refuses such branches.
 
     Returns:
         The integer network, whose numpy reference is the meaning every back end must reproduce.
@@ -29,15 +33,15 @@ def lower(path: Path, result: ResultKind = "logits") -> IntegerNetwork:
     """
     from qdeploy.lowering.outputs import choose_class
 
-    walk = start(path)
+    walk = start(path, rescale_bits)
     output = walk.run()
     if result == "class":
         output = choose_class(walk, output, "class")
     return walk.network(output)
 
 
-def start(path: Path) -> Walk:
-    """The walk over a file, before its first node.
+def start(path: Path, rescale_bits: int | None = None) -> Walk:
+    """The walk over a file, before its first node; arguments as in `lower`.
 
     Raises:
         UserError: if the file is damaged.
@@ -55,4 +59,4 @@ def start(path: Path) -> Walk:
     from qdeploy.lowering.source import read
     from qdeploy.lowering.walk import Walk
 
-    return Walk(read(Path(path)))
+    return Walk(read(Path(path)), rescale_bits)

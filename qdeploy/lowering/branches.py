@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where branches meet: residual Add and Concat of two quantized tensors.
 
-    s1·x1 + s2·x2 = u · (m1·x1 + m2·x2)        u = gcd(s1, s2), m = s / u integer
+    s1·x1 + s2·x2 = u · (m1·x1 + m2·x2)        s1 / s2 = m1 / m2 in lowest terms, u = s1 / m1
 
 Concat needs no common scale: each channel keeps its own, and the next layer takes it into its
 weights.
@@ -18,7 +18,6 @@ import onnx
 from qdeploy.errors import UserError
 from qdeploy.integer import Add, Concat
 from qdeploy.lowering.attributes import attributes
-from qdeploy.lowering.exact import greatest_common_divisor
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant
 from qdeploy.lowering.walk import Walk, handles
@@ -70,22 +69,45 @@ def _common_scale(
         (left.scale[c % len(left.scale)], right.scale[c % len(right.scale)])
         for c in range(channels)
     ]
-    same_axis = left.uniform or right.uniform or left.axis == right.axis
-    first = pairs[0]
-    if same_axis and all(a * first[1] == b * first[0] for a, b in pairs) and any(first):
-        divisor = greatest_common_divisor(first)
-        multipliers = (int(first[0] / divisor), int(first[1] / divisor))
-        if max(map(abs, multipliers)).bit_length() <= MAXIMUM_RATIO_BITS:
-            return tuple(
-                a / multipliers[0] if multipliers[0] else b / multipliers[1] for a, b in pairs
-            ), multipliers
-    texts = [f"{float(min(s)):.6g}" for s in (left.scale, right.scale)]
-    raise UserError(
-        f"{node.op_type} (node '{node.name}') of branches with scales {texts[0]} "
-        f"({left.tensor}) and {texts[1]} ({right.tensor}), whose ratio is no small rational",
+    aligned = left.uniform or right.uniform or left.axis == right.axis
+    a, b = pairs[0]
+    if not aligned or not a or not b or any(a * q != b * p for p, q in pairs):
+        raise _unequal(node, left, right, "whose ratio differs between channels")
+    if walk.rescale_bits is None:
+        ratio = a / b
+        largest = max(abs(ratio.numerator), ratio.denominator)
+        if largest.bit_length() > MAXIMUM_RATIO_BITS:
+            raise _unequal(node, left, right, "whose ratio is no small rational")
+    else:
+        ratio = _rounded(a / b, walk.rescale_bits)
+        error = float(abs(ratio * b / a - 1))
+        if error:
+            walk.notes.append(
+                f"{layer_name(node)}: the scale of one branch was rounded to "
+                f"{walk.rescale_bits} bits of the other's, which changes it by {error:.2e}"
+            )
+    # The larger scale stays exact, so that only the smaller branch is rounded.
+    m, n = ratio.numerator, ratio.denominator
+    scale = tuple(p / m if abs(p) >= abs(q) else q / n for p, q in pairs)
+    return scale, (m, n)
+
+
+def _rounded(ratio: Fraction, bits: int) -> Fraction:
+    """The nearest ratio of two integers of at most `bits` bits (not 0)."""
+    limit = (1 << bits) - 1
+    if abs(ratio) > 1:
+        return 1 / _rounded(1 / ratio, bits)
+    return ratio.limit_denominator(limit) or Fraction(1 if ratio > 0 else -1, limit)
+
+
+def _unequal(node: onnx.NodeProto, left: Activation, right: Activation, why: str) -> UserError:
+    first, second = (f"{float(min(branch.scale)):.6g}" for branch in (left, right))
+    return UserError(
+        f"{node.op_type} (node '{node.name}') of branches with scales {first} ({left.tensor}) and "
+        f"{second} ({right.tensor}), {why}",
         layer=layer_name(node),
-        remedy="share one quantizer between the branches in training "
-        "(one brevitas.nn.QuantIdentity for both)",
+        remedy="share one quantizer between the branches in training (one "
+        "brevitas.nn.QuantIdentity for both), or allow rounding with --rescale-bits 8",
     )
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -18,23 +18,37 @@ Fractions = NDArray[np.object_]
 
 
 def fractions(values: NDArray[Any]) -> Fractions:
-    """Floats or integers of any shape to Fractions, exactly.
+    """Floats or integers of any shape to Fractions, exactly; equal elements share one object.
 
     Raises:
         ValueError: if a value is infinite or not a number.
     """
-    result = np.empty(values.shape, object)
-    for index, value in np.ndenumerate(values):
-        if not math.isfinite(value):
-            raise ValueError(f"{value} at {index}")
-        result[index] = Fraction(value.item() if isinstance(value, np.generic) else value)
-    return result
+    finite = np.isfinite(values)
+    if not finite.all():
+        index = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise ValueError(f"{values[index]} at {index}")
+    distinct, places = np.unique(values, return_inverse=True)
+    exact = np.empty(len(distinct), object)
+    exact[:] = [Fraction(value) for value in distinct.tolist()]
+    return exact[places.reshape(-1)].reshape(values.shape)
+
+
+def of_distinct(function: Callable[[Fraction], Any], values: Fractions) -> Fractions:
+    """`function` of every element, computed once per object: arrays share their Fractions."""
+    results = {id(value): function(value) for value in _distinct(values.ravel())}
+    mapped = np.empty(values.size, object)
+    mapped[:] = [results[id(value)] for value in values.ravel()]
+    return mapped.reshape(values.shape)
+
+
+def _distinct(values: Iterable[Fraction]) -> Iterable[Fraction]:
+    return {id(value): value for value in values}.values()
 
 
 def greatest_common_divisor(values: Iterable[Fraction]) -> Fraction:
     """Largest rational of which all values are integer multiples; 0 if all are 0."""
     numerator, denominator = 0, 1
-    for value in values:
+    for value in _distinct(values):
         numerator = math.gcd(numerator * value.denominator, value.numerator * denominator)
         denominator *= value.denominator
         common = math.gcd(numerator, denominator)

@@ -8,11 +8,11 @@ Theorem: for a non-decreasing f, f(v) reaches a boundary b exactly where v reach
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-from qdeploy.lowering.thresholds import Boundary, Quantizer
+from qdeploy.lowering.levels import Boundary, Quantizer
 
 # Boundaries that every value, or none, reaches.
 ALWAYS = Boundary(Fraction(-(1 << 200)), True)
@@ -35,9 +35,9 @@ class Clip:
 
     def before(self, boundary: Boundary) -> Boundary:
         """See `Rising`."""
-        if self.low is not None and _reaches(self.low, boundary):
+        if self.low is not None and boundary.reached_by(self.low):
             return ALWAYS
-        if self.high is not None and not _reaches(self.high, boundary):
+        if self.high is not None and not boundary.reached_by(self.high):
             return NEVER
         return boundary
 
@@ -69,11 +69,9 @@ class Affine:
 
 def behind(quantizer: Quantizer, functions: Sequence[Rising]) -> Quantizer:
     """The quantizer on values before the functions (given first to last)."""
+    if not functions:
+        return quantizer
     boundaries = quantizer.boundaries
     for function in reversed(functions):
         boundaries = tuple(function.before(boundary) for boundary in boundaries)
-    return replace(quantizer, boundaries=boundaries)
-
-
-def _reaches(value: Fraction, boundary: Boundary) -> bool:
-    return value > boundary.value or (boundary.included and value == boundary.value)
+    return quantizer.with_boundaries(boundaries)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -11,36 +13,33 @@ import onnx
 from numpy.typing import NDArray
 
 from qdeploy.errors import UserError
-from qdeploy.integer import Threshold
+from qdeploy.integer import InputQuantizer, Meaning, Threshold, ValueRange
+from qdeploy.lowering.affine import per_axis
 from qdeploy.lowering.attributes import attributes
-from qdeploy.lowering.exact import Fractions, fractions
+from qdeploy.lowering.levels import ROUNDING, Quantizer, Rounding, bipolar, code_range, sign, uniform
 from qdeploy.lowering.monotone import behind
-from qdeploy.lowering.source import layer_name
-from qdeploy.lowering.thresholds import (
-    ROUNDING,
-    Quantizer,
-    bipolar,
-    input_quantizer,
-    integer_thresholds,
-    uniform,
-)
+from qdeploy.lowering.source import IntegerType, layer_name
+from qdeploy.lowering.thresholds import Steps, input_levels, input_quantizer, integer_thresholds
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput, Value
 from qdeploy.lowering.walk import Walk, handles
+from qdeploy.lowering.weights import collapsed, quantized_weights
 
 MAXIMUM_BITS = 16
+NO_ZERO_POINT = np.zeros((), np.float32)
 
 
 @handles("Quant")
 def quant(walk: Walk, node: onnx.NodeProto) -> Value:
     """QONNX Quant: inputs x, scale, zero point, bit width."""
-    scale = _scale(walk, node)
-    zero_point = _integer(walk, node, 2, "zero point")
-    bits = _integer(walk, node, 3, "bit width")
+    scale = scale_of(walk, node, 1)
+    zero_point = collapsed(walk.array(node, 2))
+    bits = integer_of(walk, node, 3, "bit width")
     given = attributes(node)
     rounding = str(given.get("rounding_mode", "ROUND")).upper()
-    if not 1 <= bits <= MAXIMUM_BITS or abs(zero_point) > 1 << bits or rounding not in ROUNDING:
+    largest = float(np.abs(zero_point).max(initial=0))
+    if not 1 <= bits <= MAXIMUM_BITS or not largest <= 1 << MAXIMUM_BITS or rounding not in ROUNDING:
         raise UserError(
-            f"Quant (node '{node.name}') with {bits} bits, zero point {zero_point} and "
+            f"Quant (node '{node.name}') with {bits} bits, zero point {largest:g} and "
             f"rounding mode {rounding}",
             layer=layer_name(node),
             remedy=f"use 1 to {MAXIMUM_BITS} bits, a zero point within them, and one of "
@@ -48,72 +47,150 @@ def quant(walk: Walk, node: onnx.NodeProto) -> Value:
         )
     signed, narrow = bool(given.get("signed", 1)), bool(given.get("narrow", 0))
     value = walk.value(node)
-    if isinstance(value, Constant):
-        one = uniform(bits, signed, narrow, Fraction(1), zero_point, rounding)
-        return QuantizedConstant(_codes(value.array, scale, one, node), scale)
-    quantizer = uniform(bits, signed, narrow, _single(scale, node), zero_point, rounding)
-    return _quantize(walk, node, value, quantizer)
+    if not isinstance(value, Constant):
+        return quantize_channels(
+            walk,
+            node,
+            value,
+            lambda s, z: uniform(bits, signed, narrow, s, z, rounding),
+            scale,
+            zero_point,
+        )
+    if bits == 1 and signed:
+        return _bipolar_weights(value.array, scale, zero_point, node)
+    codes = code_range(bits, signed, narrow)
+    return constant_codes(value.array, scale, zero_point, codes, ROUNDING[rounding], node)
 
 
 @handles("BipolarQuant")
 def bipolar_quant(walk: Walk, node: onnx.NodeProto) -> Value:
     """QONNX BipolarQuant: inputs x, scale."""
-    scale = _scale(walk, node)
+    scale = scale_of(walk, node, 1)
     value = walk.value(node)
     if isinstance(value, Constant):
-        return QuantizedConstant(_codes(value.array, scale, bipolar(Fraction(1)), node), scale)
-    return _quantize(walk, node, value, bipolar(_single(scale, node)))
+        return _bipolar_weights(value.array, scale, NO_ZERO_POINT, node)
+    return quantize_channels(walk, node, value, bipolar, scale, NO_ZERO_POINT)
 
 
-def _codes(
-    array: NDArray[Any], scale: Fractions, quantizer: Quantizer, node: onnx.NodeProto
-) -> NDArray[np.int32]:
-    """Codes of constant weights, decided in rationals where float64 could round onto a boundary."""
-    weights = np.asarray(array, np.float64)
-    if not np.isfinite(weights).all():
-        raise UserError(
-            f"the weights of node '{node.name}' are not finite",
-            layer=layer_name(node),
-            remedy="the training diverged; train again",
-        )
+def constant_codes(
+    array: NDArray[Any],
+    scale: NDArray[Any],
+    zero_point: NDArray[Any],
+    codes: ValueRange,
+    rounding: Rounding,
+    node: onnx.NodeProto,
+) -> QuantizedConstant:
+    """`quantized_weights` of the constant that `node` quantizes.
+
+    Raises:
+        UserError: if they have no codes.
+    """
     try:
-        scaled = weights / scale.astype(np.float64)
-        divisor = np.broadcast_to(scale, weights.shape)
+        return quantized_weights(array, scale, zero_point, codes, rounding)
     except ValueError as error:
         raise UserError(
-            f"a scale of shape {scale.shape} for weights of shape {weights.shape}",
+            f"the weights of {node.op_type} (node '{node.name}'): {error}",
             layer=layer_name(node),
-            remedy="the scale must broadcast to the weights",
+            remedy="check that the training converged and that the scale broadcasts to the weights",
         ) from error
-    boundaries = np.array([float(b.value) for b in quantizer.boundaries])
-    count = np.searchsorted(boundaries, scaled, side="right")
-    padded = np.concatenate([[-np.inf], boundaries, [np.inf]])
-    nearest = np.minimum(scaled - padded[count], padded[count + 1] - scaled)
-    for index in zip(*np.nonzero(nearest < 1e-9 * (1 + np.abs(scaled))), strict=True):
-        exact = Fraction(float(weights[index])) / divisor[index]
-        count[index] = sum(
-            exact > b.value or (b.included and exact == b.value) for b in quantizer.boundaries
-        )
-    codes: NDArray[np.int32] = (quantizer.low + quantizer.step * count).astype(np.int32)
-    return codes
 
 
-def _quantize(walk: Walk, node: onnx.NodeProto, value: Value, quantizer: Quantizer) -> Activation:
-    if isinstance(value, RealInput):
-        return _input(walk, node, value, quantizer)
-    if not isinstance(value, Activation):
+def _bipolar_weights(
+    array: NDArray[Any], scale: NDArray[Any], zero_point: NDArray[Any], node: onnx.NodeProto
+) -> QuantizedConstant:
+    """Weights (±1 - zero point) · scale: 2 · {0, 1} minus (zero point + 1), in units of scale."""
+    signs = constant_codes(array, scale, zero_point, ValueRange(0, 1), sign, node)
+    if not zero_point.any():
+        return QuantizedConstant(2 * signs.codes - 1, signs.scale)
+    shifted = constant_codes(
+        2.0 * (signs.codes > signs.codes.min()) - 1,
+        np.ones((), np.float32),
+        zero_point,
+        ValueRange(-1, 1),
+        ROUNDING["ROUND"],
+        node,
+    )
+    return QuantizedConstant(shifted.codes, shifted.scale * signs.scale)
+
+
+def quantize_channels(
+    walk: Walk,
+    node: onnx.NodeProto,
+    value: Value,
+    quantizer: Callable[[Fraction, Fraction], Quantizer],
+    scale: NDArray[Any],
+    zero_point: NDArray[Any],
+) -> Activation:
+    """Quantize an activation by `quantizer(scale, zero point)`, one for all or one per channel.
+
+    Raises:
+        UserError: if scale and zero point vary along more than one axis.
+    """
+    shape = _quantizable(node, value).shape
+    scales, axis = per_axis(scale, shape, node)
+    zeros, other = per_axis(zero_point, shape, node)
+    if len(scales) > 1 and len(zeros) > 1 and axis != other:
         raise UserError(
-            f"{node.op_type} (node '{node.name}') of a quantized constant",
+            f"{node.op_type} (node '{node.name}'): scale and zero point vary along two axes",
             layer=layer_name(node),
-            remedy="quantize weights once",
+            remedy="let both vary along the channels",
         )
+    count = max(len(scales), len(zeros))
+    pairs = [(scales[c % len(scales)], zeros[c % len(zeros)]) for c in range(count)]
+    quantizers = [quantizer(s, z) for s, z in pairs]
+    return quantize(walk, node, value, quantizers, axis if len(scales) > 1 else other)
+
+
+def quantize(
+    walk: Walk, node: onnx.NodeProto, value: Value, quantizers: Sequence[Quantizer], axis: int = 0
+) -> Activation:
+    """Append the quantizer of a whole tensor, or one per index of `axis` of its shape.
+
+    Raises:
+        UserError: if `value` is constant, or has scales along another axis already.
+    """
+    value = _quantizable(node, value)
+    if isinstance(value, RealInput):
+        return _quantize_input(walk, node, value, quantizers, axis)
     x = walk.with_positive_scale(value)
-    quantizer = behind(quantizer, x.functions)
+    if x.uniform:
+        x = replace(x, axis=axis)
+    elif len(quantizers) > 1 and axis != x.axis:
+        raise UserError(
+            f"{node.op_type} (node '{node.name}') varies along axis {axis + 1}, the scales before "
+            f"it along axis {x.axis + 1}",
+            layer=layer_name(node),
+            remedy="use one scale per tensor, or scales along the same axis",
+        )
     order = (x.axis, *(axis for axis in range(len(x.shape)) if axis != x.axis))
+    if x.uniform and len(quantizers) == 1:
+        order = tuple(range(len(x.shape)))
     x = walk.transpose(x, order, f"{layer_name(node)}.channels")
+    before = [behind(quantizer, x.functions) for quantizer in quantizers]
     source = walk.builder.tensors[x.tensor]
-    thresholds, base, step = integer_thresholds(quantizer, x.scale, x.offset, source.range)
+    steps = integer_thresholds(before, x.scale, x.offset, source.range)
+    y = _threshold(walk, node, x, steps, quantizers)
+    back = tuple(order.index(axis) for axis in range(len(order)))
+    return walk.transpose(y, back, f"{layer_name(node)}.back")
+
+
+def _quantizable(node: onnx.NodeProto, value: Value) -> Activation | RealInput:
+    if isinstance(value, (Activation, RealInput)):
+        return value
+    raise UserError(
+        f"{node.op_type} (node '{node.name}') of a constant that is quantized already",
+        layer=layer_name(node),
+        remedy="quantize weights once",
+    )
+
+
+def _threshold(
+    walk: Walk, node: onnx.NodeProto, x: Activation, steps: Steps, quantizers: Sequence[Quantizer]
+) -> Activation:
+    """Append the thresholds along axis 0; their output means what the quantizers say."""
+    scale, offset = _meaning(quantizers)
     name = walk.unique(layer_name(node))
+    thresholds, base, step = steps
     operator = Threshold(
         name=name,
         input=x.tensor,
@@ -123,37 +200,107 @@ def _quantize(walk: Walk, node: onnx.NodeProto, value: Value, quantizer: Quantiz
         base=base,
         step=step,
     )
-    y = walk.add(operator, (quantizer.scale,))
-    back = tuple(order.index(axis) for axis in range(len(order)))
+    y = walk.add(operator, scale)
+    walk.builder.set_meaning(y.tensor, Meaning(scale, offset))
+    return replace(y, offset=offset)
+
+
+def _meaning(quantizers: Sequence[Quantizer]) -> tuple[tuple[Fraction, ...], tuple[Fraction, ...]]:
+    scale = tuple(q.scale for q in quantizers)
+    offset = tuple(q.offset for q in quantizers)
+    return scale[: len(set(scale)) if len(set(scale)) == 1 else None], (
+        offset[:1] if len(set(offset)) == 1 else offset
+    )
+
+
+def _quantize_input(
+    walk: Walk,
+    node: onnx.NodeProto,
+    value: RealInput,
+    quantizers: Sequence[Quantizer],
+    axis: int,
+) -> Activation:
+    if not value.scale:
+        raise UserError(
+            f"the input is multiplied by 0 before node '{node.name}'",
+            layer=layer_name(node),
+            remedy="check the constants of the source model",
+        )
+    if len(quantizers) == 1 and value.scale > 0:
+        (plain,) = quantizers
+        boundary = input_quantizer(plain, value.scale, value.offset)
+        scale, offset = _meaning(quantizers)
+        return _input(walk, node, value, boundary, plain.range, Meaning(scale, offset))
+    boundary, steps = input_levels(quantizers, (value.scale,), (value.offset,))
+    levels = ValueRange(0, len(boundary.boundaries))
+    x = _input(walk, node, value, boundary, levels, Meaning())
+    order = (axis, *(k for k in range(len(x.shape)) if k != axis))
+    x = walk.transpose(x, order, f"{layer_name(node)}.channels")
+    y = _threshold(walk, node, x, steps, quantizers)
+    back = tuple(order.index(k) for k in range(len(order)))
     return walk.transpose(y, back, f"{layer_name(node)}.back")
 
 
-def _input(walk: Walk, node: onnx.NodeProto, value: RealInput, quantizer: Quantizer) -> Activation:
-    if walk.quantizer is not None or value.scale <= 0:
+def _input(
+    walk: Walk,
+    node: onnx.NodeProto,
+    value: RealInput,
+    quantizer: InputQuantizer,
+    codes: ValueRange,
+    meaning: Meaning,
+) -> Activation:
+    """The network's integer input, in the shape it has at `node`; equal quantizers share it."""
+    name, shape, first = walk.source.input, walk.source.input_shape, walk.quantizer
+    if first is None:
+        walk.quantizer = quantizer
+        walk.unique(name)
+        walk.builder.input(name, shape, codes, meaning.scale[0])
+        walk.builder.set_meaning(name, meaning)
+    elif (first.low, first.step) != (quantizer.low, quantizer.step) or not np.array_equal(
+        first.boundaries, quantizer.boundaries
+    ):
         raise UserError(
-            f"the input is quantized {'twice' if walk.quantizer else 'after a negative factor'} "
-            f"(node '{node.name}')",
+            f"the input is quantized twice, and differently (node '{node.name}')",
             layer=layer_name(node),
             remedy="quantize the network's input once, before everything else",
         )
-    walk.quantizer = input_quantizer(quantizer, value.scale, value.offset)
-    scale = (quantizer.scale,)
-    shape = walk.source.input_shape
-    walk.unique(walk.source.input)
-    tensor = walk.builder.input(walk.source.input, shape, quantizer.range, quantizer.scale)
-    return walk.replay(Activation(tensor.name, shape, scale), value)
-
-
-def _scale(walk: Walk, node: onnx.NodeProto) -> Fractions:
-    try:
-        scale = fractions(walk.array(node, 1))
-    except ValueError as error:
+    if codes.bits > MAXIMUM_BITS:
         raise UserError(
-            f"the scale of node '{node.name}' is {error}",
+            f"the channels of the input have {codes.high} levels together (node '{node.name}')",
+            layer=layer_name(node),
+            remedy="quantize the network's input with one scale for all channels",
+        )
+    return walk.replay(Activation(name, shape, meaning.scale, meaning.offset), value)
+
+
+def annotated_input(walk: Walk, integers: IntegerType) -> Activation:
+    """The network's input where the file says that it holds integers: exact codes, no quantizer.
+
+    Boundaries lie halfway between the integers, so that a float a little off still counts.
+    """
+    name, shape = walk.source.input, walk.source.input_shape
+    ends = np.arange(integers.low, integers.high, integers.step) + integers.step / 2
+    walk.quantizer = InputQuantizer(ends.astype(np.float32), integers.low, integers.step)
+    walk.unique(name)
+    codes = ValueRange(integers.low, integers.high)
+    walk.builder.input(name, shape, codes, Fraction(1))
+    return Activation(name, shape, (Fraction(1),))
+
+
+def scale_of(walk: Walk, node: onnx.NodeProto, index: int) -> NDArray[Any]:
+    """Input `index` as positive scales; axes along which they are equal have length 1.
+
+    Raises:
+        UserError: if a scale is not finite or not positive.
+    """
+    scale = collapsed(walk.array(node, index))
+    if not np.isfinite(scale).all():
+        raise UserError(
+            f"the scale of node '{node.name}' is {scale[~np.isfinite(scale)].ravel()[0]}",
             layer=layer_name(node),
             remedy="the training diverged; train again",
-        ) from error
-    if scale.size == 0 or min(scale.ravel()) <= 0:
+        )
+    if scale.size == 0 or scale.min() <= 0:
         raise UserError(
             f"the scale of node '{node.name}' is not positive",
             layer=layer_name(node),
@@ -162,18 +309,12 @@ def _scale(walk: Walk, node: onnx.NodeProto) -> Fractions:
     return scale
 
 
-def _single(scale: Fractions, node: onnx.NodeProto) -> Fraction:
-    values = set(scale.ravel())
-    if len(values) != 1:
-        raise UserError(
-            f"the activation quantizer '{node.name}' has {scale.size} scales",
-            layer=layer_name(node),
-            remedy="use one scale per tensor for activations",
-        )
-    return Fraction(values.pop())
+def integer_of(walk: Walk, node: onnx.NodeProto, index: int, what: str) -> int:
+    """Input `index` as one integer.
 
-
-def _integer(walk: Walk, node: onnx.NodeProto, index: int, what: str) -> int:
+    Raises:
+        UserError: if it is none.
+    """
     array = walk.array(node, index)
     value = float(array.ravel()[0]) if array.size == 1 else float("nan")
     if not value.is_integer():

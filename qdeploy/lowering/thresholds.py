@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.integer import InputQuantizer, Integers, ValueRange
-from qdeploy.lowering.levels import Boundary, Quantizer
+from qdeploy.lowering.levels import Boundary, Quantizer, nearest_float
 
 Channels = Sequence[Fraction]
 Steps = tuple[Integers, Integers, Integers]
@@ -62,7 +62,7 @@ def _first_integers(
     """
     positions = np.stack([q.float_positions for q in quantizers])
     included = np.stack([q.included for q in quantizers])
-    lines = np.array([[_nearest(v) for v in edge or (Fraction(0),) * 2] for edge in edges])
+    lines = np.array([[nearest_float(v) for v in edge or (Fraction(0),) * 2] for edge in edges])
     slope, intercept = lines[:, :1], lines[:, 1:]
     with np.errstate(all="ignore"):
         edge = slope * positions + intercept
@@ -103,13 +103,6 @@ def _steps(
     if (step == step[0]).all() and (base == base[0]).all():
         step, base = step[:1], base[:1]
     return thresholds, base, step
-
-
-def _nearest(value: Fraction) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
 
 
 def input_quantizer(quantizer: Quantizer, scale: Fraction, offset: Fraction) -> InputQuantizer:
@@ -153,7 +146,7 @@ def _input_boundaries(quantizer: Quantizer, scale: Fraction, offset: Fraction) -
 def _smallest_float(boundary: Boundary) -> np.float32:
     """The smallest float32 that reaches `boundary`."""
     with np.errstate(over="ignore"):
-        guess: np.float32 = np.float32(_nearest(boundary.value))
+        guess: np.float32 = np.float32(nearest_float(boundary.value))
     infinity: NDArray[np.float32] = np.array([np.inf], np.float32)
     while np.isfinite(guess) and boundary.reached_by(Fraction(float(guess))):
         guess = np.nextafter(guess, -infinity[0])

@@ -52,10 +52,18 @@ def handles(*operators: str) -> Callable[[Handler], Handler]:
 
 
 class Walk:
-    """State of the walk: what each source tensor is, and the integer network so far."""
+    """State of the walk: what each source tensor is, and the integer network so far.
 
-    def __init__(self, source: Source) -> None:
+    Args:
+        source: the file.
+        rescale_bits: allow branches to meet whose scales have no small rational ratio: the ratio
+            is rounded to integers of so many bits. None refuses.
+    """
+
+    def __init__(self, source: Source, rescale_bits: int | None = None) -> None:
         self.source = source
+        self.rescale_bits = rescale_bits
+        self.notes: list[str] = []
         self.builder = Builder()
         self.quantizer: InputQuantizer | None = None
         self.values: dict[str, Value] = {
@@ -114,12 +122,13 @@ class Walk:
         assert self.quantizer is not None
         meaning = Meaning(output.scale, output.offset, output.axis)
         self.builder.set_meaning(output.tensor, meaning)
-        return self.builder.network(
+        network = self.builder.network(
             name=self.source.name,
             quantizer=self.quantizer,
             input_name=self.source.input,
             output_name=self.source.output,
         )
+        return dataclasses.replace(network, notes=tuple(self.notes))
 
     def value(self, node: onnx.NodeProto, index: int = 0) -> Value:
         """What input `index` of `node` is.

@@ -17,12 +17,83 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.errors import UserError
-from qdeploy.integer import Codes, Integers, Plane, Weights
-from qdeploy.lowering.exact import Fractions, greatest_common_divisor
+from qdeploy.integer import Codes, Integers, Plane, ValueRange, Weights
+from qdeploy.lowering.exact import Fractions, fractions, greatest_common_divisor, of_distinct
+from qdeploy.lowering.levels import MAXIMUM_STEP, Boundary, Rounding
 from qdeploy.lowering.values import QuantizedConstant
 
 # More than a trained fixed-point scale ever needs; arbitrary float32 scales need 24 and up.
 MAXIMUM_MULTIPLIER_BITS = 24
+
+
+def quantized_weights(
+    array: NDArray[Any],
+    scale: NDArray[Any],
+    zero_point: NDArray[Any],
+    codes: ValueRange,
+    rounding: Rounding,
+) -> QuantizedConstant:
+    """Codes of constant weights: w / scale + zero_point, clipped and rounded, minus zero_point.
+
+    A float64 quotient finds the code up to one; comparisons with the code's two boundaries, exact
+    as long as the scale is a float32, correct it.
+
+    Args:
+        array: real weights of any shape.
+        scale: positive, broadcastable to the weights.
+        zero_point: likewise; codes are counted from it, in fractions of a code where it is one.
+        codes: before the zero point is subtracted.
+        rounding: from `ROUNDING`.
+
+    Raises:
+        ValueError: if the weights are not finite, the shapes do not fit or a zero point is no
+            multiple of 1/16.
+    """
+    weights = np.asarray(array, np.float64)
+    if not np.isfinite(weights).all():
+        raise ValueError("the weights are not finite")
+    if np.broadcast_shapes(weights.shape, scale.shape, zero_point.shape) != weights.shape:
+        raise ValueError(f"a scale of shape {scale.shape} for weights of shape {weights.shape}")
+    s, z = scale.astype(np.float64), zero_point.astype(np.float64)
+    parts = max(zero.denominator for zero in fractions(zero_point).ravel())
+    if parts > MAXIMUM_STEP:
+        raise ValueError(f"a zero point is no multiple of 1/{MAXIMUM_STEP}")
+    with np.errstate(over="ignore"):
+        guess = np.clip(np.rint(weights / s + z), codes.low, codes.high).astype(np.int64)
+    upper = _reached(weights, guess + 1, s, z, rounding) & (guess < codes.high)
+    lower = ~_reached(weights, guess, s, z, rounding) & (guess > codes.low)
+    result: Integers = parts * (guess + upper - lower) - np.rint(parts * z).astype(np.int64)
+    return QuantizedConstant(result.astype(np.int32), np.atleast_1d(fractions(scale)) / parts)
+
+
+def _reached(
+    w: NDArray[np.float64],
+    code: Integers,
+    scale: NDArray[np.float64],
+    zero_point: NDArray[np.float64],
+    rounding: Rounding,
+) -> NDArray[np.bool_]:
+    """Whether each weight lies behind the boundary that leads to its code."""
+    halves, included = rounding(code)
+    place = halves / 2 - zero_point
+    edge = place * scale
+    reached: NDArray[np.bool_] = (w > edge) | (included & (w == edge))
+    if (scale.astype(np.float32) != scale).any():  # else 24 + 25 bits: the product is exact
+        close = np.abs(w - edge) <= 2.0**-50 * np.abs(edge)
+        for index in zip(*np.nonzero(close), strict=True):
+            factor = Fraction(float(np.broadcast_to(scale, w.shape)[index]))
+            boundary = Boundary(factor * Fraction(float(place[index])), bool(included[index]))
+            reached[index] = boundary.reached_by(Fraction(float(w[index])))
+    return reached
+
+
+def collapsed(array: NDArray[Any]) -> NDArray[Any]:
+    """The array with every axis along which it is constant shortened to 1."""
+    for axis in range(array.ndim):
+        first = array.take([0], axis) if array.size else array
+        if array.shape[axis] > 1 and (array == first).all():
+            array = first
+    return array
 
 
 def structured_weights(
@@ -48,18 +119,16 @@ def structured_weights(
     )
     if len(input_scale) > 1:
         scale = scale * np.array(input_scale, object).reshape(1, -1, *(1,) * (codes.ndim - 2))
-    elif input_scale[0] != 1:
-        scale = scale * input_scale[0]
-    if (scale < 0).any():
-        codes = np.where(scale < 0, -codes, codes)
+    negative = (scale < 0).astype(bool)
+    if negative.any():
+        codes = np.where(negative, -codes, codes)
         scale = abs(scale)
-    output_scale = tuple(greatest_common_divisor(row.ravel()) for row in scale)
+    divisors = [greatest_common_divisor(row.ravel()) for row in scale]
     multipliers = np.stack(
-        [
-            _multipliers(row, divisor, layer)
-            for row, divisor in zip(scale, output_scale, strict=True)
-        ]
+        [_multipliers(row, divisor, layer) for row, divisor in zip(scale, divisors, strict=True)]
     )
+    common = input_scale[0] if len(input_scale) == 1 else Fraction(1)
+    output_scale = tuple(divisor * common for divisor in divisors)
     if (multipliers == multipliers[:1]).all():
         multipliers = multipliers[:1]
     return Weights((Plane(_smallest(codes), multipliers),)), output_scale
@@ -82,7 +151,7 @@ def _multipliers(row: Fractions, divisor: Fraction, layer: str) -> Integers:
     """The scales of one output channel (or of all) as integers over their common divisor."""
     if divisor == 0:
         return np.ones(row.shape, np.int64)
-    multipliers = row / divisor
+    multipliers = of_distinct(lambda scale: int(scale / divisor), row)
     bits = int(multipliers.max()).bit_length()
     if bits > MAXIMUM_MULTIPLIER_BITS:
         raise UserError(

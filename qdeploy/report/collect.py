@@ -86,7 +86,7 @@ def collect(
         performance=_performance(verification, design),
         resources=_resources(estimate),
         skipped=skipped,
-        notes=[*skipped, *_remarks(verification, design, estimate)],
+        notes=[*skipped, *network.notes, *_remarks(verification, design, estimate)],
     )
 
 

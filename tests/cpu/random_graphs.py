@@ -25,7 +25,6 @@ from qdeploy.integer import (
     Reshape,
     SumPool,
     Tensor,
-    Threshold,
     Transpose,
     Upsample,
     ValueRange,

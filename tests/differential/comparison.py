@@ -21,6 +21,9 @@ REFUSALS = re.compile(
     r"|need integer multipliers of \d+ bits"
     r"|MaxPool .* behind a negative scale"
     r"|AveragePool .* divides by another number at the border"
+    r"|a scale per channel, which this \w+ cannot take in"
+    r"|pads with .*, which is no code of the tensor's quantizer"
+    r"|mixes channels that have scales of their own"
 )
 
 

@@ -56,6 +56,8 @@ class RandomGraph:
         x = self.quantizer(x, activation=True)
         for _ in range(self.choice.randint(1, 4)):
             x = self._block(x)
+        if len(self.file.nodes) < 3:
+            x = self._linear_block(x)
         if not x.rectified and self.maybe(0.2):
             x = self._elementwise(x)
         if x.rectified:
@@ -137,7 +139,9 @@ class RandomGraph:
 
     def quantizer(self, x: Value, scale: float | None = None, activation: bool = False) -> Value:
         if scale is None:
-            scale = self._dyadic() if self.maybe(0.7) else float(np.float32(self.rng.uniform(0.1, 2)))
+            scale = (
+                self._dyadic() if self.maybe(0.7) else float(np.float32(self.rng.uniform(0.1, 2)))
+            )
         if not activation and self.maybe(0.15):
             return replace(x, name=self.file.bipolar(x.name, scale), single=True, rectified=False)
         bits = self.choice.choice([2, 2, 3, 4, 5, 8])
@@ -158,7 +162,9 @@ class RandomGraph:
     def _linear(self, x: Value) -> Value:
         if len(x.shape) == 1:
             return self._fully_connected(x)
-        return self._convolution(x) if self.maybe(0.75) else self._fully_connected(self._flattened(x))
+        return (
+            self._convolution(x) if self.maybe(0.75) else self._fully_connected(self._flattened(x))
+        )
 
     def _convolution(self, x: Value, same: bool = False) -> Value:
         axes, channels = len(x.shape) - 1, x.shape[0]
@@ -170,7 +176,9 @@ class RandomGraph:
             given["pads"] = [k // 2 for k in kernel] * 2
         else:
             pads = [self.choice.choice([0, 0, 1, 2]) for _ in range(2 * axes)]
-            room = [n + a + b for n, a, b in zip(x.shape[1:], pads[:axes], pads[axes:], strict=True)]
+            room = [
+                n + a + b for n, a, b in zip(x.shape[1:], pads[:axes], pads[axes:], strict=True)
+            ]
             kernel = tuple(self.choice.randint(1, min(3, n)) for n in room)
             given["dilations"] = [
                 self.choice.choice([1, 1, 2]) if (k - 1) * 2 < n else 1
@@ -196,12 +204,17 @@ class RandomGraph:
         axes = len(kernel)
         pads, strides, dilations = (
             given.get(name, [default] * length)
-            for name, default, length in (("pads", 0, 2 * axes), ("strides", 1, axes), ("dilations", 1, axes))
+            for name, default, length in (
+                ("pads", 0, 2 * axes),
+                ("strides", 1, axes),
+                ("dilations", 1, axes),
+            )
         )
         return (
             outputs,
             *(
-                (n + pads[i] + pads[i + axes] - (kernel[i] - 1) * dilations[i] - 1) // strides[i] + 1
+                (n + pads[i] + pads[i + axes] - (kernel[i] - 1) * dilations[i] - 1) // strides[i]
+                + 1
                 for i, n in enumerate(x.shape[1:])
             ),
         )

@@ -12,15 +12,22 @@ from qdeploy.errors import UserError
 from qdeploy.fpga.mappable import obstacles
 from qdeploy.fpga.mapping import map_network
 from qdeploy.integer import (
+    Add,
     ArgMax,
     Builder,
+    Concat,
     Convolution,
     Flatten,
     Linear,
     MaxPool,
     Node,
+    Pad,
     Plane,
+    Reshape,
+    SumPool,
     Tensor,
+    Transpose,
+    Upsample,
     ValueRange,
     Weights,
 )
@@ -87,6 +94,56 @@ def test_a_branch_is_refused() -> None:
         name="n", quantizer=input_quantizer(4), input_name="i", output_name="o"
     )
     assert [error.layer for error in obstacles(network)] == ["a", "b"]
+
+
+def test_a_branch_from_the_input_is_refused() -> None:
+    builder = Builder()
+    x = builder.input("x", (4,), ValueRange(0, 3), Fraction(1))
+    for name in ("a", "b"):
+        builder.add(random_threshold(RNG, name, x, 2))
+    names = {"name": "sum", "input": "a", "output": "sum"}
+    builder.add(Add(others=("b",), multipliers=(1, 1), **names))
+    network = builder.network(
+        name="n", quantizer=input_quantizer(4), input_name="i", output_name="o"
+    )
+    errors = {error.layer: error for error in obstacles(network)}
+    assert list(errors) == ["sum", "a"]
+    assert "no hardware for Add" in str(errors["sum"])
+    assert "2 layers read the input" in str(errors["a"])
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda names: SumPool(kernel=(2, 2), strides=(2, 2), **names), "SumPool"),
+        (lambda names: Add(multipliers=(2,), **names), "Add"),
+        (lambda names: Concat(**names), "Concat"),
+        (lambda names: Pad(pads=(1, 1, 1, 1), **names), "Pad"),
+        (lambda names: Upsample(factors=(2, 2), **names), "Upsample"),
+        (lambda names: Reshape(shape=(8, 8, 4), **names), "Reshape"),
+        (lambda names: Transpose(order=(1, 2, 0), **names), "Transpose"),
+        (
+            lambda names: MaxPool(kernel=(2, 2), strides=(2, 2), pads=(0, 0, 1, 0), **names),
+            "MaxPool with padding \\(0, 0, 1, 0\\)",
+        ),
+    ],
+)
+def test_operators_of_the_cpu_alone(make: Callable[[dict[str, object]], Node], reason: str) -> None:
+    """The layer in front may be anything, even what the FPGA could not do either."""
+    builder = Builder()
+    x = builder.input("x", (4, 8, 8), ValueRange(0, 16), Fraction(1))
+    x = builder.add(replace(random_threshold(RNG, "act", x, 2), step=np.array([-1])))
+    node = make({"name": "bad", "input": x.name, "output": "y"})
+    builder.add(replace(node, others=("act",)) if reason == "Concat" else node)
+    network = builder.network(
+        name="n", quantizer=input_quantizer(17), input_name="i", output_name="o"
+    )
+    with pytest.raises(
+        UserError, match=f"layer 'bad': there is no hardware for {reason}"
+    ) as caught:
+        map_network(network)
+    assert "runs on the CPU" in caught.value.remedy
+    assert "FPGA back end does not have it yet" in caught.value.remedy
 
 
 def test_ordinary_networks_have_no_obstacle() -> None:

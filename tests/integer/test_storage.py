@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 import pytest
-from sample_networks import small_cnn, small_mlp
+from sample_networks import branching_network, small_cnn, small_mlp
 
 from qdeploy.errors import UserError
 from qdeploy.integer import load, run, save
 
 
-@pytest.mark.parametrize("network", [small_cnn(), small_mlp()], ids=["cnn", "mlp"])
+@pytest.mark.parametrize(
+    "network", [small_cnn(), small_mlp(), branching_network()], ids=["cnn", "mlp", "branches"]
+)
 def test_round_trip_keeps_meaning_and_bytes(network, tmp_path):
     save(network, tmp_path / "a.npz")
     loaded = load(tmp_path / "a.npz")
@@ -15,6 +17,7 @@ def test_round_trip_keeps_meaning_and_bytes(network, tmp_path):
     x = np.random.default_rng(1).random((4, *network.input_tensor.shape))
     assert np.array_equal(run(loaded, x), run(network, x))
     assert loaded.tensors == network.tensors
+    assert [node.inputs for node in loaded.nodes] == [node.inputs for node in network.nodes]
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 

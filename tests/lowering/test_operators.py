@@ -65,6 +65,22 @@ def test_branches_with_unrelated_scales_are_refused(tmp_path):
         lower(path)
 
 
+@pytest.mark.parametrize("bits", [4, 8, 12])
+def test_rounded_branches_stay_within_the_stated_error(bits, tmp_path):
+    f = QonnxFile((3,))
+    x = f.quant("x", 0.5, 3)
+    y = f.node("Add", f.quant(x, 0.0973, 4), x, name="/add/Add")
+    path = f.save(y, tmp_path / "net.onnx")
+    network = lower(path, rescale_bits=bits)
+    x_real = (np.random.default_rng(0).integers(-6, 7, (30, 3)) / 4).astype(np.float32)
+    got, expected = network.real_output(run(network, x_real)), execute(path, x_real)
+    (note,) = network.notes
+    error = float(note.rsplit(" ", 1)[1])
+    assert note.startswith("add: ")
+    assert 0 < error < 2.0**-bits * 10
+    assert np.abs(got - expected).max() <= 0.0973 * 8 * error * 1.01 + 1e-6
+
+
 def test_concat_of_branches_keeps_each_scale(tmp_path):
     f, rng = QonnxFile((2, 4, 4)), np.random.default_rng(3)
     x = f.quant("x", 0.5, 3)

@@ -12,7 +12,8 @@ from qonnx.custom_op.general.quant import quant as qonnx_quant
 
 from qdeploy.integer import Threshold, ValueRange
 from qdeploy.integer.reference import evaluate
-from qdeploy.lowering.thresholds import bipolar, input_quantizer, integer_thresholds, uniform
+from qdeploy.lowering.levels import bipolar, uniform
+from qdeploy.lowering.thresholds import input_quantizer, integer_thresholds
 
 SIGN = {True: -1, False: 1}
 ROUND = {

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What became of a node of the file, in one line for someone who knows PyTorch."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from qdeploy.explanation.trace import Trace, Visit
+from qdeploy.explanation.wording import (
+    count,
+    dimensions,
+    interval,
+    operator_sentence,
+    real,
+    thresholds,
+)
+from qdeploy.integer import (
+    Concat,
+    Convolution,
+    Flatten,
+    Linear,
+    MaxPool,
+    Pad,
+    Reshape,
+    SumPool,
+    Threshold,
+    Transpose,
+    Upsample,
+)
+from qdeploy.lowering.monotone import Clip
+from qdeploy.lowering.source import layer_name
+from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput
+
+# Operators behind which a scale and an offset are still pending.
+_TRANSPARENT = (MaxPool, SumPool, Flatten, Reshape, Transpose, Upsample, Pad, Concat)
+
+# What affine nodes and functions do to their input x; {} is a constant operand.
+_FORMULAS = {
+    "BatchNormalization": "a·x + b per channel",
+    "Relu": "max(0, x)",
+    "LeakyRelu": "slope·x below 0",
+    "Mul": "{}·x",
+    "Div": "x / {}",
+    "Add": "x + {}",
+    "Sub": "x - {}",
+}
+
+
+def sentence(trace: Trace, visit: Visit) -> str:
+    """What became of a node."""
+    value = visit.value
+    if visit.blocked_by is not None:
+        return f"not reached because of '{layer_name(visit.blocked_by)}'"
+    if visit.error is not None:
+        return "cannot be lowered"
+    if isinstance(value, Constant):
+        return f"constant of shape {dimensions(value.array.shape)}, known at compile time"
+    if isinstance(value, QuantizedConstant):
+        return _quantized_constant(trace, visit, value)
+    before = _input(trace, visit)
+    if isinstance(value, RealInput):
+        return _real_input(trace, visit, value, before)
+    assert isinstance(value, Activation)
+    if isinstance(before, RealInput):
+        return _input_quantizer(trace, value)
+    if visit.created:
+        tensors = trace.walk.builder.tensors
+        parts = [operator_sentence(trace.operator(name), tensors) for name in visit.created]
+        if any(value.offset) and not (before and any(before.offset)):
+            parts.append(f"the bias is {_absorbed(trace, visit)}")
+        return "; ".join(parts)
+    if before and _pending(before) == _pending(value):
+        return "nothing to compute at inference"
+    return f"{_formula(trace, visit)}: {_absorbed(trace, visit)}"
+
+
+def _input(trace: Trace, visit: Visit) -> Activation | RealInput | None:
+    """The first input that is no constant."""
+    values = [trace.walk.values.get(name) for name in visit.node.input]
+    return next((v for v in values if isinstance(v, (Activation, RealInput))), None)
+
+
+def _pending(value: Activation | RealInput) -> tuple[object, ...]:
+    functions = value.functions if isinstance(value, Activation) else ()
+    return value.scale, value.offset, functions
+
+
+def _real_input(
+    trace: Trace, visit: Visit, value: RealInput, before: Activation | RealInput | None
+) -> str:
+    if before is None or _pending(before) == _pending(value):
+        return f"wires only: the input is read as {dimensions(value.shape)}"
+    return f"{_formula(trace, visit)}: {_absorbed(trace, visit)}"
+
+
+def _input_quantizer(trace: Trace, value: Activation) -> str:
+    quantizer = trace.walk.quantizer
+    assert quantizer is not None
+    codes = trace.walk.builder.tensors[value.tensor].range
+    return (
+        f"input quantizer: {count(len(quantizer.boundaries), 'float32 comparison')} per value, "
+        f"codes {interval(codes.low, codes.high)}, 1 means {real(value.scale[0])}"
+    )
+
+
+def _quantized_constant(trace: Trace, visit: Visit, value: QuantizedConstant) -> str:
+    if isinstance(trace.walk.values.get(visit.node.input[0]), QuantizedConstant):
+        return f"rearranged at compile time to {dimensions(value.codes.shape)}"
+    for reader in trace.readers_through(visit, lambda v: v.is_constant):
+        for name in reader.created:
+            operator = trace.operator(name)
+            if not isinstance(operator, (Convolution, Linear)):
+                continue
+            if operator.weights.planes[0].codes.size == value.codes.size:
+                return f"weights: {_weights(trace, operator, value)}"
+    low, high = int(value.codes.min(initial=0)), int(value.codes.max(initial=0))
+    text = f"{dimensions(value.codes.shape)} codes in {interval(low, high)}"
+    readers = [f"'{layer_name(v.node)}'" for v in trace.readers(visit)]
+    return f"{text}, {count(value.scale.size, 'scale')}, for {' and '.join(readers) or 'nobody'}"
+
+
+def _weights(trace: Trace, operator: Convolution | Linear, value: QuantizedConstant) -> str:
+    weights = operator.weights
+    kinds = " + ".join(plane.kind for plane in weights.planes)
+    text = f"{kinds} codes {dimensions(weights.shape)}"
+    if not weights.is_scaled:
+        scales = set(value.scale.ravel())
+        if len(scales) == 1:
+            return f"{text}, scale {real(Fraction(scales.pop()))} leaves the sum"
+        return f"{text}, {value.scale.size} scales (one per output channel) leave the sum"
+    kept = [plane.multipliers for plane in weights.planes if plane.is_scaled]
+    bits = max(int(multipliers.max()).bit_length() for multipliers in kept)
+    number = sum(multipliers.size for multipliers in kept)
+    text += f", {count(number, 'multiplier')} of {count(bits, 'bit')} inside the sum"
+    tensors = trace.walk.builder.tensors
+    own = {abs(scale) for scale in tensors[operator.output].meaning.scale}
+    before = set(tensors[operator.input].meaning.scale)
+    if len(own) == len(before) == 1:
+        return f"{text}, scale {real(own.pop() / before.pop())} leaves it"
+    return f"{text}, a scale per output channel leaves it"
+
+
+def _formula(trace: Trace, visit: Visit) -> str:
+    node, value = visit.node, visit.value
+    if node.op_type == "Clip" and isinstance(value, Activation) and value.functions:
+        clip = value.functions[-1]
+        if isinstance(clip, Clip):
+            ends = ["" if end is None else real(end) for end in (clip.low, clip.high)]
+            return f"x limited to {'..'.join(ends)}"
+    operands = [trace.walk.values.get(name) for name in node.input]
+    constant = next((v.array for v in operands if isinstance(v, Constant)), None)
+    operand = "c per channel"
+    if constant is not None and constant.size == 1:
+        operand = real(float(constant.reshape(-1)[0]))
+    formula = _FORMULAS.get(node.op_type, "scale and offset change")
+    return formula.format(operand).replace("+ -", "- ")
+
+
+def _absorbed(trace: Trace, visit: Visit) -> str:
+    """Who takes the pending scale, offset and functions of a node's output."""
+    takers = []
+    for reader in trace.readers_through(visit, lambda v: _is_transparent(trace, v)):
+        operators = [trace.operator(name) for name in reader.created]
+        quantizers = [operator for operator in operators if isinstance(operator, Threshold)]
+        if reader.state != "lowered":
+            takers.append(f"'{layer_name(reader.node)}', which is not lowered")
+        elif quantizers:
+            takers += [f"the {thresholds(q)} of '{q.name}'" for q in quantizers]
+        elif isinstance(visit.value, RealInput):
+            takers.append(f"the boundaries of the input quantizer '{layer_name(reader.node)}'")
+        elif operators and not isinstance(operators[-1], _TRANSPARENT):
+            takers.append(f"the scale of '{operators[-1].name}'")
+        else:
+            takers.append("the meaning of the output, real = scale · integer + offset")
+    return f"absorbed into {' and '.join(dict.fromkeys(takers))}"
+
+
+def _is_transparent(trace: Trace, visit: Visit) -> bool:
+    """Whether what was pending before the node still is behind it."""
+    if visit.state != "lowered" or visit.is_constant:
+        return False
+    if isinstance(visit.value, Activation) and isinstance(_input(trace, visit), RealInput):
+        return False
+    return all(isinstance(trace.operator(name), _TRANSPARENT) for name in visit.created)
