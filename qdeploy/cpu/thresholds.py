@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counting how many ascending thresholds a value reaches, exactly.
 
-Few thresholds are compared one by one. Many are searched: a table lookup per halving, for all
-elements at once, so that 255 thresholds take 8 comparisons and no tensor grows by the number of
+Few thresholds are compared one by one. Many at nearly equal distances are guessed by a straight
+line and the next one compared. Many others are searched: a table lookup per halving, for all
+elements at once, so that 255 thresholds take 8 comparisons. No tensor grows by the number of
 thresholds.
 """
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from qdeploy.cpu.exactness import FloatType, exact_type
 from qdeploy.cpu.graph import Graph
+from qdeploy.cpu.uniform import Line, line_through
 from qdeploy.integer import InputQuantizer, Integers, Tensor, Threshold
 
 # With more, a search is about as fast and takes fewer nodes.
@@ -25,10 +27,17 @@ def threshold(graph: Graph, node: Threshold, value: str, x: Tensor, y: Tensor) -
     """Emit `node` for the input `value`, which stands for tensor `x`; the result stands for `y`."""
     never = x.range.high + 1
     # What lies beyond the range of x changes no comparison and need not be stored.
-    table = _padded(np.clip(node.thresholds, x.range.low, never), never)
+    thresholds = np.clip(node.thresholds, x.range.low, never)
     per_channel = (-1,) + (1,) * (len(x.shape) - 1)
-    table = table.reshape(*per_channel, table.shape[1])
-    count = _count(graph, node.name, value, table, exact_type(x.range))
+    dtype, number = exact_type(x.range), thresholds.shape[1]
+    line = line_through(thresholds, x.range, dtype) if number > MOST_COMPARISONS else None
+    if line:
+        table = thresholds.reshape(*per_channel, number)
+        count = _guess(graph, node.name, value, table, line, dtype)
+    else:
+        table = _padded(thresholds, never)
+        table = table.reshape(*per_channel, table.shape[1])
+        count = _count(graph, node.name, value, table, dtype)
     step, base = node.step.reshape(per_channel), node.base.reshape(per_channel)
     return _affine(graph, node.name, count, step, base, exact_type(y.range))
 
@@ -95,6 +104,35 @@ def _search(graph: Graph, name: str, value: str, table: NDArray[Any], dtype: Flo
     starts = graph.constant(f"{name}/starts", row_starts)
     found = graph.node("Sub", [position, starts], f"{name}/found")
     return graph.cast(found, np.int32, np.float32, f"{name}/count")
+
+
+def _guess(
+    graph: Graph, name: str, value: str, table: NDArray[Any], line: Line, dtype: FloatType
+) -> str:
+    """Like `_count`, with the guess of `line` and one comparison, for a `table` of any length."""
+    width = table.shape[-1]
+    per_channel = table.shape[:-1]
+    slope = graph.constant(f"{name}/slope", line.slope.reshape(per_channel))
+    shift = graph.constant(f"{name}/shift", line.shift.reshape(per_channel))
+    limits = [np.array(limit, dtype) for limit in (0, width - 1)]
+    least, most = (graph.shared(f"limit/{x}/{dtype.__name__}", x) for x in limits)
+    guess = graph.node("Mul", [value, slope], f"{name}/line")
+    guess = graph.node("Add", [guess, shift], f"{name}/shifted")
+    guess = graph.node("Clip", [guess, least, most], f"{name}/limited")
+    guess = graph.cast(guess, dtype, np.int32, f"{name}/guess")  # which rounds down
+    position = guess
+    if len(line.slope) > 1:
+        starts = np.arange(len(line.slope), dtype=np.int32) * np.int32(width)
+        row_starts = graph.constant(f"{name}/starts", starts.reshape(per_channel))
+        position = graph.node("Add", [guess, row_starts], f"{name}/position")
+    thresholds = graph.constant(f"{name}/thresholds", table.ravel(), dtype)
+    following = graph.node("Gather", [thresholds, position], f"{name}/lookup")
+    reached = graph.node("GreaterOrEqual", [value, following], f"{name}/compare")
+    terms = [
+        graph.cast(guess, np.int32, np.float32, f"{name}/guessed"),
+        graph.cast(reached, np.bool_, np.float32, f"{name}/reached"),
+    ]
+    return graph.node("Add", terms, f"{name}/count")
 
 
 def _affine(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from qdeploy.errors import InternalError, UserError
 from qdeploy.integer.tensors import Tensor
 from qdeploy.integer.weights import Integers, Weights
+
+# What the source file does to the real logits at its very end.
+OutputFunction = Literal["", "softmax", "sigmoid"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -191,6 +195,7 @@ class IntegerNetwork:
         quantizer: turns real inputs into codes.
         nodes: operators in topological order.
         tensors: every tensor by name.
+        output_function: applied to the real outputs, not to the integers.
         notes: where the network is not exactly the source file, by the user's leave.
     """
 
@@ -202,6 +207,7 @@ class IntegerNetwork:
     quantizer: InputQuantizer
     nodes: tuple[Node, ...]
     tensors: dict[str, Tensor] = field(default_factory=dict)
+    output_function: OutputFunction = ""
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -251,8 +257,14 @@ class IntegerNetwork:
         trailing = (1,) * (len(self.output_tensor.shape) - 1 - meaning.axis)
         scale = np.array([float(s) for s in meaning.scale]).reshape(-1, *trailing)
         offset = np.array([float(o) for o in meaning.offset]).reshape(-1, *trailing)
-        real: NDArray[np.float32] = (scale * integers + offset).astype(np.float32)
-        return real
+        real = scale * integers + offset
+        if self.output_function == "softmax":
+            powers = np.exp(real - real.max(axis=1, keepdims=True))
+            real = powers / powers.sum(axis=1, keepdims=True)
+        elif self.output_function == "sigmoid":
+            real = (1 + np.tanh(real / 2)) / 2
+        result: NDArray[np.float32] = real.astype(np.float32)
+        return result
 
     def codes(self) -> int:
         """Number of weight codes in all layers and planes."""

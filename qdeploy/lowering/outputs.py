@@ -29,6 +29,44 @@ def arg_max(walk: Walk, node: onnx.NodeProto) -> Activation:
     return choose_class(walk, x, layer_name(node))
 
 
+@handles("TopK")
+def top_k(walk: Walk, node: onnx.NodeProto) -> Activation:
+    """ONNX TopK 1..11 with k = 1, of which the index is the network's output."""
+    x = walk.activation(node)
+    given = attributes(node)
+    k = given.get("k") or int(walk.array(node, 1).ravel()[0])
+    index = node.output[1] if len(node.output) > 1 else ""
+    plain = given.get("axis", -1) in (1, -1) and given.get("largest", 1) and len(x.shape) == 1
+    if k != 1 or not plain or index != walk.source.output:
+        raise UserError(
+            f"TopK (node '{node.name}') with k={k}",
+            layer=layer_name(node),
+            remedy="only the index of the largest value (k=1) can be the output; or export logits",
+        )
+    walk.values[index] = choose_class(walk, x, layer_name(node))
+    return x
+
+
+@handles("Softmax", "Sigmoid")
+def output_function(walk: Walk, node: onnx.NodeProto) -> Activation:
+    """ONNX Softmax 1..13 over the features and Sigmoid 6..13, as the very last node.
+
+    The integers stay what they are (the order of classes is the same); the function is applied to
+    the real output.
+    """
+    x = walk.activation(node)
+    axis = attributes(node).get("axis", -1)
+    over_features = node.op_type == "Sigmoid" or (axis in (1, -1) and len(x.shape) == 1)
+    if node.output[0] != walk.source.output or not over_features:
+        raise UserError(
+            f"{node.op_type} (node '{node.name}') in the middle of the network",
+            layer=layer_name(node),
+            remedy="use it only as the last layer, over the features of [N, features]",
+        )
+    walk.output_function = "softmax" if node.op_type == "Softmax" else "sigmoid"
+    return x
+
+
 def choose_class(walk: Walk, x: Activation, layer: str) -> Activation:
     """Append the index of the largest value.
 

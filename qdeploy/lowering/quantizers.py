@@ -16,7 +16,15 @@ from qdeploy.errors import UserError
 from qdeploy.integer import InputQuantizer, Meaning, Threshold, ValueRange
 from qdeploy.lowering.affine import per_axis
 from qdeploy.lowering.attributes import attributes
-from qdeploy.lowering.levels import ROUNDING, Quantizer, Rounding, bipolar, code_range, sign, uniform
+from qdeploy.lowering.levels import (
+    ROUNDING,
+    Quantizer,
+    Rounding,
+    bipolar,
+    code_range,
+    sign,
+    uniform,
+)
 from qdeploy.lowering.monotone import behind
 from qdeploy.lowering.source import IntegerType, layer_name
 from qdeploy.lowering.thresholds import Steps, input_levels, input_quantizer, integer_thresholds

@@ -28,10 +28,12 @@ from qdeploy.integer import (
     Linear,
     Meaning,
     Node,
+    OutputFunction,
     Reshape,
     Transpose,
+    ValueRange,
 )
-from qdeploy.lowering.source import Source, layer_name
+from qdeploy.lowering.source import IntegerType, Source, layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput, Value
 from qdeploy.lowering.weights import negated
 
@@ -64,6 +66,7 @@ class Walk:
         self.source = source
         self.rescale_bits = rescale_bits
         self.notes: list[str] = []
+        self.output_function: OutputFunction = ""
         self.builder = Builder()
         self.quantizer: InputQuantizer | None = None
         self.values: dict[str, Value] = {
@@ -128,7 +131,9 @@ class Walk:
             input_name=self.source.input,
             output_name=self.source.output,
         )
-        return dataclasses.replace(network, notes=tuple(self.notes))
+        return dataclasses.replace(
+            network, output_function=self.output_function, notes=tuple(self.notes)
+        )
 
     def value(self, node: onnx.NodeProto, index: int = 0) -> Value:
         """What input `index` of `node` is.
@@ -151,6 +156,8 @@ class Walk:
             UserError: if it is real or constant.
         """
         value = self.value(node, index)
+        if isinstance(value, RealInput) and self.source.input_type is not None:
+            value = self._typed_input(value, self.source.input_type)
         if isinstance(value, Activation) and not value.functions:
             return value
         what = {
@@ -164,6 +171,18 @@ class Walk:
             layer=layer_name(node),
             remedy=QUANTIZER_REMEDY,
         )
+
+    def _typed_input(self, real: RealInput, kind: IntegerType) -> Activation:
+        """The input of a file that says it holds integers already."""
+        name, shape = self.source.input, self.source.input_shape
+        if self.quantizer is None:
+            codes = np.arange(kind.low, kind.high, kind.step, dtype=np.float64)
+            boundaries = (codes + kind.step / 2).astype(np.float32)
+            self.quantizer = InputQuantizer(boundaries, kind.low, kind.step)
+            self.unique(name)
+            self.builder.input(name, shape, ValueRange(kind.low, kind.high), Fraction(1))
+        value = Activation(name, shape, (real.scale,), (real.offset,))
+        return self.replay(value, real)
 
     def array(self, node: onnx.NodeProto, index: int) -> NDArray[Any]:
         """Input `index` as a plain constant array.

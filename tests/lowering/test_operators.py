@@ -156,3 +156,26 @@ def test_computed_reshape(tmp_path):
     target = f.node("Concat", batch, f.constant([-1], np.int64), axis=0)
     y = f.node("Reshape", y, target)
     check(f, f.node("MatMul", y, weights(f, rng, (16, 3))), tmp_path, (2, 3, 3), 2)
+
+
+@pytest.mark.parametrize("function", ["Softmax", "Sigmoid"])
+def test_function_at_the_very_end_leaves_the_integers(function, tmp_path):
+    f, rng = QonnxFile((6,)), np.random.default_rng(10)
+    y = f.node("MatMul", f.quant("x", 0.5, 3), weights(f, rng, (6, 4)))
+    logits = lower(f.save(y, tmp_path / "logits.onnx"))
+    path = f.save(f.node(function, y), tmp_path / "net.onnx")
+    network = lower(path)
+    x = rng.normal(size=(10, 6)).astype(np.float32)
+    assert np.array_equal(run(network, x), run(logits, x))
+    assert np.allclose(network.real_output(run(network, x)), execute(path, x), atol=1e-6)
+
+
+def test_top_1_is_the_class(tmp_path):
+    f, rng = QonnxFile((6,)), np.random.default_rng(11)
+    y = f.node("MatMul", f.quant("x", 0.5, 3), weights(f, rng, (6, 4)))
+    f.node("TopK", y, f.constant([1], np.int64), axis=1)
+    f.nodes[-1].output.append("index")
+    network = lower(f.save("index", tmp_path / "net.onnx"))
+    logits = lower(f.save(y, tmp_path / "logits.onnx"))
+    x = rng.normal(size=(10, 6)).astype(np.float32)
+    assert np.array_equal(run(network, x)[:, 0], run(logits, x).argmax(axis=1))
