@@ -35,12 +35,9 @@ echo "[setup] creating .venv with $("$PYTHON" --version)"
 "$PYTHON" -m venv .venv
 echo "[setup] installing PyTorch (CPU)"
 pip install --no-deps "$TORCH" 2>/dev/null || pip install --no-deps "$TORCH" --index-url "$TORCH_INDEX"
-packages="$(grep -vc '^#' requirements.lock)"
+echo "[setup] installing $(grep -vc '^#' requirements.lock) pinned packages"
 .venv/bin/python -m pip --disable-pip-version-check install --no-deps -r requirements.lock |
-  awk -v total="$packages" '
-    /^Collecting/ { printf "[setup] fetching package %d of %d: %s\n", ++n, total, $2 }
-    /^Installing collected/ { print "[setup] installing " total " packages" }
-    { fflush() }'
+  awk '/^Collecting/ { print "[setup] fetching " $2 } /^Installing collected/ { print "[setup] installing" } { fflush() }'
 pip install --no-deps --no-build-isolation --editable .
 touch .venv/complete
 echo "[setup] done"

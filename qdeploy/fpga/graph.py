@@ -221,9 +221,12 @@ def _pointwise(node: Convolution) -> bool:
 
 
 def weight_type(weights: Integers | Codes) -> str:
-    """FINN's name of the smallest type for expanded weights; two's complement beyond one bit."""
+    """FINN's name of a type for weights that the matrix-vector unit takes.
+
+    Its two-bit codes are ternary, so {-2, ...} takes three bits.
+    """
     if (np.abs(weights) == 1).all():
         return "BIPOLAR"
     if (np.abs(weights) <= 1).all():
         return "TERNARY"
-    return f"INT{signed_bits(int(weights.min()), int(weights.max()))}"
+    return f"INT{max(3, signed_bits(int(weights.min()), int(weights.max())))}"

@@ -15,6 +15,13 @@ from qdeploy.errors import InternalError
 
 MemoryStyle = Literal["auto", "block", "distributed"]
 
+# Yosys has no "distributed" for a ROM and goes on to the second attribute; Vivado takes the first.
+_ATTRIBUTES: dict[MemoryStyle, str] = {
+    "auto": "",
+    "block": '(* rom_style = "block" *) ',
+    "distributed": '(* rom_style = "distributed", ram_style = "registers" *) ',
+}
+
 _TEMPLATE = """\
 // SPDX-License-Identifier: Apache-2.0
 // Constant memory: {depth} words of {width} bits.
@@ -67,7 +74,7 @@ def write_memory(
             depth=len(words),
             width=width_bits,
             address_bits=max(1, (len(words) - 1).bit_length()),
-            attribute="" if style == "auto" else f'(* rom_style = "{style}" *) ',
+            attribute=_ATTRIBUTES[style],
             contents=contents,
         )
     )

@@ -12,8 +12,8 @@ from brevitas.quant.solver.act import ActQuantSolver
 class FixedPointActivation(UintQuant, ActQuantSolver):  # type: ignore[misc]
     """Brevitas activation quantizer: k bits, k - 1 of them after the binary point.
 
-    y = 2^-(k-1) · clip(round(x · 2^(k-1)), 0, 2^k - 1), ties to even; the gradient is 1 inside the
-    range and 0 outside. With 5 bits it keeps the 17 grey levels 0/16 .. 16/16 as they are.
+    y = 2^-(k-1) · clip(round(x · 2^(k-1)), 0, 2^k - 1), ties to even; the gradient is 1 for
+    values that round to a code and 0 beyond. 5 bits keep the 17 grey levels 0/16 .. 16/16 exactly.
 
     Examples:
         `QuantReLU(act_quant=FixedPointActivation, bit_width=2)`: values 0, 0.5, 1, 1.5.

@@ -42,5 +42,5 @@ def unpack_words(
     single = flat.reshape(len(words), elements, bits).astype(np.int64)
     weights = np.int64(1) << np.arange(bits, dtype=np.int64)
     if signed:
-        weights[-1] = -weights[-1]
+        weights[-1] = -(1 << bits - 1)
     return single @ weights

@@ -13,6 +13,7 @@ import importlib.util
 import os
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ def build_model(
     Args:
         sources: Verilog files.
         top: name of the top module.
-        directory: where the generated C++ and the result go.
+        directory: where the result goes.
         parameters: values for parameters of the top module.
 
     Returns:
@@ -105,23 +106,21 @@ def build_model(
         ToolError: if Verilator or the C++ compiler ($CXX, g++) is missing or fails.
     """
     verilator = find_verilator()
-    generated = directory / "verilated"
-    generated.mkdir(parents=True, exist_ok=True)
-    for stale in generated.iterdir():
-        stale.unlink()
+    directory.mkdir(parents=True, exist_ok=True)
     overrides = [f"-G{name}={value}" for name, value in (parameters or {}).items()]
-    verilator.run(
-        *("--cc", "--quiet", "--prefix", "Vmodel", "--top-module", top, "--Mdir", str(generated)),
-        *("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert"),
-        *("--output-split", "20000"),
-        *ACCEPTED_WARNINGS,
-        *overrides,
-        *(str(source) for source in sources),
-    )
-    objects = _compile_model(verilator, generated) + _runtime(verilator)
-    result = directory / f"{top}.so"
-    with atomic_file(result) as partial:
-        _compile("-shared", "-pthread", "-o", str(partial), *map(str, objects))
+    with tempfile.TemporaryDirectory(dir=directory) as generated:
+        verilator.run(
+            *("--cc", "--quiet", "--prefix", "Vmodel", "--top-module", top, "--Mdir", generated),
+            *("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert"),
+            *("--output-split", "20000"),
+            *ACCEPTED_WARNINGS,
+            *overrides,
+            *(str(source) for source in sources),
+        )
+        objects = _compile_model(verilator, Path(generated)) + _runtime(verilator)
+        result = directory / f"{top}.so"
+        with atomic_file(result) as partial:
+            _compile("-shared", "-pthread", "-o", str(partial), *map(str, objects))
     return result
 
 

@@ -22,6 +22,7 @@ class Dataset:
         x_test: test inputs, never trained on.
         y_test: their classes.
         class_names: what class 0, 1, ... is called.
+        shift: pixels by which an image may move without changing its class.
     """
 
     x_train: NDArray[np.float32]
@@ -29,6 +30,7 @@ class Dataset:
     x_test: NDArray[np.float32]
     y_test: NDArray[np.int64]
     class_names: tuple[str, ...]
+    shift: int
 
 
 def load(name: str) -> Dataset:
@@ -54,7 +56,7 @@ def _digits() -> Dataset:
         x, y, test_size=360, stratify=y, random_state=0
     )
     names = tuple(str(name) for name in digits.target_names)
-    return Dataset(x_train, y_train, x_test, y_test, names)
+    return Dataset(x_train, y_train, x_test, y_test, names, shift=1)
 
 
 _LOADERS: dict[str, Callable[[], Dataset]] = {"digits": _digits}

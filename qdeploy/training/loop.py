@@ -6,14 +6,14 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from torch import nn
+from torch import Tensor, nn
 
 from qdeploy.errors import UserError
 from qdeploy.files import atomic_file
@@ -25,7 +25,7 @@ from qdeploy.training.config import DataConfig, NetworkConfig, TrainingConfig
 from qdeploy.training.datasets import Dataset
 from qdeploy.training.evaluation import accuracy
 
-# Scales are a tenth of a typical parameter (a mean |w|); Adam's steps do not know that.
+# Relative to the other parameters: with Adam's full steps scales ran far out of their integers' range.
 SCALE_LEARNING_RATE = 0.1
 _CHECKPOINT = "network.safetensors"
 _FLOAT_CHECKPOINT = "float.safetensors"
@@ -133,7 +133,12 @@ def _fit(
     progress: Progress,
     name: str,
 ) -> list[Epoch]:
-    """Adam on the cross entropy, learning rate falling to 0 along a cosine."""
+    """Adam on the cross entropy, learning rate falling to 0 along a cosine.
+
+    Only the float network sees shifted images; on them the digits network with ternary weights
+    reached a higher loss and no better accuracy in the same epochs.
+    """
+    shift = dataset.shift if network.config.weights == "float" else 0
     x, y = torch.from_numpy(dataset.x_train), torch.from_numpy(dataset.y_train)
     steps = math.ceil(len(x) / training.batch_size)
     optimizer = torch.optim.Adam(_parameter_groups(network, training.learning_rate))
@@ -144,7 +149,8 @@ def _fit(
         network.train()
         total = 0.0
         for batch in torch.split(torch.randperm(len(x)), training.batch_size):
-            loss = nn.functional.cross_entropy(network(x[batch]), y[batch])
+            images = _shifted(x[batch], shift)
+            loss = nn.functional.cross_entropy(network(images), y[batch])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -155,11 +161,43 @@ def _fit(
                 f"the {name} network diverged in epoch {number} (loss {total})",
                 remedy=f"lower training.learning_rate (now {training.learning_rate:g})",
             )
+        if number == epochs:
+            _estimate_statistics(network, torch.split(x, training.batch_size))
         epoch = Epoch(total / len(x), accuracy(network, dataset.x_test, dataset.y_test))
         history.append(epoch)
         state = f"loss {epoch.loss:.4f}  accuracy {epoch.accuracy:.2%}"
         progress.update(task, advance=1, state=state)
     return history
+
+
+def _estimate_statistics(network: Network, batches: Sequence[Tensor]) -> None:
+    """Set the means and variances of batch normalization to their averages over `batches`.
+
+    The running ones lag behind: some codes flip to and fro until the last step (Nagel et al., ICML
+    2022, "Overcoming oscillations in quantization-aware training").
+    """
+    layers = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momentum = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # plain average
+    network.train()
+    with torch.no_grad():
+        for batch in batches:
+            network(batch)
+    for layer, value in zip(layers, momentum, strict=True):
+        layer.momentum = value
+
+
+def _shifted(images: Tensor, largest: int) -> Tensor:
+    """Move each image [N, C, H, W] by up to `largest` pixels per axis; zeros come in."""
+    count, _, height, width = images.shape
+    padded = nn.functional.pad(images, (largest,) * 4)
+    down, right = torch.randint(2 * largest + 1, (2, count, 1, 1))
+    rows = down + torch.arange(height).reshape(1, -1, 1)
+    columns = right + torch.arange(width).reshape(1, 1, -1)
+    batch = torch.arange(count).reshape(-1, 1, 1)
+    return padded.permute(0, 2, 3, 1)[batch, rows, columns].permute(0, 3, 1, 2)
 
 
 def _parameter_groups(network: Network, learning_rate: float) -> list[dict[str, object]]:

@@ -12,6 +12,7 @@ from qonnx.custom_op.registry import getCustomOp
 from sample_networks import input_quantizer, random_weights, small_cnn, small_mlp
 
 from qdeploy.errors import InternalError
+from qdeploy.fpga.graph import weight_type
 from qdeploy.fpga.mapping import map_network
 from qdeploy.fpga.operators import OPERATORS
 from qdeploy.fpga.verification import verify_nodes
@@ -121,3 +122,10 @@ def test_a_stride_beyond_the_frame_is_mapped() -> None:
         name="n", quantizer=input_quantizer(4), input_name="i", output_name="o"
     )
     verify_nodes(map_network(network), network, random_codes(network, 3))
+
+
+def test_two_bit_weights_with_minus_two_take_three_bits() -> None:
+    """The matrix-vector unit reads two-bit codes as ternary."""
+    assert weight_type(np.array([-2, 1])) == "INT3"
+    assert weight_type(np.array([-1, 0, 1])) == "TERNARY"
+    assert weight_type(np.array([-1, 1])) == "BIPOLAR"

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qdeploy.errors import InternalError
+from qdeploy.fpga.memory import write_memory
+from qdeploy.fpga.yosys import run_yosys
+
+
+@pytest.mark.parametrize("words", [[], [1, 256], [-1]])
+def test_words_must_fit(tmp_path: Path, words: list[int]) -> None:
+    with pytest.raises(InternalError, match=r"memory weights: .* 8 bits"):
+        write_memory(tmp_path / "weights.v", "weights", words, 8)
+
+
+def test_yosys_follows_the_style(tmp_path: Path) -> None:
+    contents = np.random.default_rng(0).integers(0, 1 << 16, 128).tolist()
+    write_memory(tmp_path / "block.v", "block", contents, 16, "block")
+    write_memory(tmp_path / "distributed.v", "distributed", contents, 16, "distributed")
+    (tmp_path / "top.v").write_text(
+        """module top (input clk, input [6:0] address, output [15:0] a, output [15:0] b);
+  block block_memory (.clk(clk), .enable(1'b1), .address(address), .data(a));
+  distributed lut_memory (.clk(clk), .enable(1'b1), .address(address), .data(b));
+endmodule
+"""
+    )
+    run_yosys(
+        "read_verilog top.v block.v distributed.v; synth_xilinx -family xc7 -top top -noiopad; "
+        "tee -o cells.json stat -json",
+        tmp_path,
+    )
+    modules = json.loads((tmp_path / "cells.json").read_text())["modules"]
+    cells = {name.strip("\\"): module["num_cells_by_type"] for name, module in modules.items()}
+    assert cells["block"].get("RAMB18E1") == 1
+    assert not [cell for cell in cells["distributed"] if cell.startswith("RAMB")]
+    assert cells["distributed"]["LUT6"] >= 16

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training end to end, on the real images."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from qdeploy.errors import UserError
+from qdeploy.training import checkpoint, datasets, load_training_result, predict, train
+from qdeploy.training.config import DataConfig, NetworkConfig, TrainingConfig
+
+SMALL = NetworkConfig(channels=(4, 8))
+SHORT = TrainingConfig(float_epochs=2, epochs=3)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A short training, the caller's random state and threads before and after."""
+    directory = tmp_path_factory.mktemp("training")
+    torch.manual_seed(123)
+    before = torch.get_rng_state(), torch.get_num_threads()
+    result = train(DataConfig(), SMALL, SHORT, directory)
+    after = torch.get_rng_state(), torch.get_num_threads()
+    return directory, result, before, after
+
+
+def test_files_agree_with_the_result(trained):
+    directory, result, *_ = trained
+    record = json.loads((directory / "training.json").read_text())
+    digits = datasets.load("digits")
+    for path, name, accuracy, epochs in (
+        (result.checkpoint, "quantized", result.accuracy, 3),
+        (result.float_checkpoint, "float", result.float_accuracy, 2),
+    ):
+        logits = predict(path, digits.x_test)
+        assert logits.shape == (360, 10)
+        assert logits.dtype == np.float32
+        assert accuracy == np.mean(logits.argmax(axis=1) == digits.y_test)
+        assert record[name]["accuracy"] == accuracy
+        assert len(record[name]["epochs"]) == epochs
+        assert record[name]["epochs"][-1]["loss"] < record[name]["epochs"][0]["loss"]
+    assert record["network"] == json.loads(SMALL.model_dump_json())
+    assert load_training_result(directory) == result
+    assert result.float_accuracy > 0.8
+    assert result.accuracy > 0.8
+
+
+def test_same_seed_same_network(trained, tmp_path):
+    _, result, *_ = trained
+    again = train(DataConfig(), SMALL, SHORT, tmp_path / "again")
+    assert again.checkpoint.read_bytes() == result.checkpoint.read_bytes()
+    assert again.float_checkpoint.read_bytes() == result.float_checkpoint.read_bytes()
+
+
+def test_other_seed_other_network(trained, tmp_path):
+    _, result, *_ = trained
+    other = train(DataConfig(), SMALL, SHORT.model_copy(update={"seed": 1}), tmp_path)
+    assert other.checkpoint.read_bytes() != result.checkpoint.read_bytes()
+
+
+def test_the_callers_random_state_and_threads_are_kept(trained):
+    *_, before, after = trained
+    assert torch.equal(before[0], after[0])
+    assert before[1] == after[1]
+
+
+def test_trained_scales_are_on_the_grid(trained):
+    network = checkpoint.load(trained[1].checkpoint)
+    for layer in (network.conv1, network.conv2, network.fc):
+        bits = int(layer.weight_quant.tensor_quant.fraction_bits)
+        multipliers = layer.quant_weight().scale.detach().numpy() * 2.0**bits
+        assert np.array_equal(multipliers, np.round(multipliers))
+        assert multipliers.min() >= 1
+        assert multipliers.max() <= 255
+
+
+def test_wrong_input_shape(trained):
+    with pytest.raises(UserError, match=r"takes \[N, 1, 8, 8\]"):
+        predict(trained[1].checkpoint, np.zeros((8, 8)))
+
+
+def test_a_float_network_alone_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="nothing to quantize"):
+        train(DataConfig(), NetworkConfig(weights="float"), SHORT, tmp_path)
+
+
+def test_divergence_is_an_error(tmp_path):
+    diverging = TrainingConfig(float_epochs=1, epochs=1, learning_rate=1e30)
+    with pytest.raises(UserError, match=r"diverged in epoch 1.*\n.*learning_rate"):
+        train(DataConfig(), SMALL, diverging, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_record_is_an_error(tmp_path):
+    (tmp_path / "training.json").write_text('{"seconds": 1')
+    with pytest.raises(UserError, match="cannot read"):
+        load_training_result(tmp_path)
+
+
+def test_configuration_needs_no_torch():
+    program = (
+        "import sys, qdeploy.training.config, qdeploy.networks, qdeploy.quantizers\n"
+        "assert not {'torch', 'brevitas', 'sklearn'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.slow
+def test_digits_reach_98_percent(tmp_path):
+    """Ternary weights, 2-bit activations, pixel scales, the demo's recipe: mean of 3 seeds."""
+    accuracies = [
+        train(
+            DataConfig(), NetworkConfig(), TrainingConfig(seed=seed), tmp_path / str(seed)
+        ).accuracy
+        for seed in range(3)
+    ]
+    assert np.mean(accuracies) >= 0.98, accuracies
