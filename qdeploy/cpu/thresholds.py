@@ -21,6 +21,8 @@ from qdeploy.integer import InputQuantizer, Integers, Tensor, Threshold
 
 # With more, a search is about as fast and takes fewer nodes.
 MOST_COMPARISONS = 15
+# With more, a guess is faster than comparisons.
+MOST_WITHOUT_GUESS = 7
 
 
 def threshold(graph: Graph, node: Threshold, value: str, x: Tensor, y: Tensor) -> str:
@@ -30,7 +32,7 @@ def threshold(graph: Graph, node: Threshold, value: str, x: Tensor, y: Tensor) -
     thresholds = np.clip(node.thresholds, x.range.low, never)
     per_channel = (-1,) + (1,) * (len(x.shape) - 1)
     dtype, number = exact_type(x.range), thresholds.shape[1]
-    line = line_through(thresholds, x.range, dtype) if number > MOST_COMPARISONS else None
+    line = line_through(thresholds, x.range, dtype) if number > MOST_WITHOUT_GUESS else None
     if line:
         table = thresholds.reshape(*per_channel, number)
         count = _guess(graph, node.name, value, table, line, dtype)

@@ -29,7 +29,7 @@ from qdeploy.integer import (
     Threshold,
     ValueRange,
 )
-from qdeploy.lowering.values import Activation, QuantizedConstant, Value
+from qdeploy.lowering.values import Activation, QuantizedConstant, RealInput, Value
 
 # More distinct codes than this are counted in ranges.
 LARGEST_HISTOGRAM = 16
@@ -96,8 +96,10 @@ def _node(trace: Trace, visit: Visit) -> NodeExplanation:
 
 
 def _input_bits(trace: Trace, visit: Visit) -> int | None:
-    values = (trace.walk.values.get(name) for name in visit.node.input)
-    ranges = (_range(trace, value) for value in values)
+    """Of the first input that is computed, else of the first that has codes."""
+    values = [trace.walk.values.get(name) for name in visit.node.input]
+    computed = [value for value in values if isinstance(value, (Activation, RealInput))]
+    ranges = [_range(trace, value) for value in computed or values]
     return next((found.bits for found in ranges if found is not None), None)
 
 
@@ -107,6 +109,9 @@ def _range(trace: Trace, value: Value | None) -> ValueRange | None:
         return trace.walk.builder.tensors[value.tensor].range
     if isinstance(value, QuantizedConstant) and value.codes.size:
         return ValueRange(int(value.codes.min()), int(value.codes.max()))
+    tensor = trace.walk.builder.tensors.get(trace.source.input)
+    if isinstance(value, RealInput) and trace.source.input_type is not None and tensor is not None:
+        return tensor.range
     return None
 
 

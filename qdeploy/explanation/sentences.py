@@ -15,6 +15,7 @@ from qdeploy.explanation.wording import (
     thresholds,
 )
 from qdeploy.integer import (
+    ArgMax,
     Concat,
     Convolution,
     Flatten,
@@ -61,17 +62,26 @@ def sentence(trace: Trace, visit: Visit) -> str:
     if isinstance(value, RealInput):
         return _real_input(trace, visit, value, before)
     assert isinstance(value, Activation)
-    if isinstance(before, RealInput):
-        return _input_quantizer(trace, value)
-    if visit.created:
-        tensors = trace.walk.builder.tensors
-        parts = [operator_sentence(trace.operator(name), tensors) for name in visit.created]
-        if any(value.offset) and not (before and any(before.offset)):
-            parts.append(f"the bias is {_absorbed(trace, visit)}")
-        return "; ".join(parts)
+    if visit.created or isinstance(before, RealInput):
+        return "; ".join(_parts(trace, visit, value, before))
+    if visit.node.op_type in ("Softmax", "Sigmoid"):
+        return "applied to the real output; the integers stay as they are"
     if before and _pending(before) == _pending(value):
         return "nothing to compute at inference"
     return f"{_formula(trace, visit)}: {_absorbed(trace, visit)}"
+
+
+def _parts(
+    trace: Trace, visit: Visit, value: Activation, before: Activation | RealInput | None
+) -> list[str]:
+    """What a node computes with integers, operator by operator."""
+    operators = [trace.operator(name) for name in visit.created]
+    parts = [_input_quantizer(trace)] if isinstance(before, RealInput) else []
+    parts += [operator_sentence(operator, trace.walk.builder.tensors) for operator in operators]
+    weighted = any(isinstance(operator, (Convolution, Linear)) for operator in operators)
+    if weighted and any(value.offset) and not _has_offset(before):
+        parts.append(f"the bias is {_absorbed(trace, visit)}")
+    return parts
 
 
 def _input(trace: Trace, visit: Visit) -> Activation | RealInput | None:
@@ -93,14 +103,21 @@ def _real_input(
     return f"{_formula(trace, visit)}: {_absorbed(trace, visit)}"
 
 
-def _input_quantizer(trace: Trace, value: Activation) -> str:
-    quantizer = trace.walk.quantizer
+def _input_quantizer(trace: Trace) -> str:
+    quantizer, source = trace.walk.quantizer, trace.source
     assert quantizer is not None
-    codes = trace.walk.builder.tensors[value.tensor].range
+    tensor = trace.walk.builder.tensors[source.input]
+    codes = interval(tensor.range.low, tensor.range.high)
+    if source.input_type is not None:
+        return f"the file says that its input holds integers, {codes}"
     return (
         f"input quantizer: {count(len(quantizer.boundaries), 'float32 comparison')} per value, "
-        f"codes {interval(codes.low, codes.high)}, 1 means {real(value.scale[0])}"
+        f"codes {codes}, 1 means {real(tensor.meaning.scale[0])}"
     )
+
+
+def _has_offset(value: Activation | RealInput | None) -> bool:
+    return bool(value.offset if isinstance(value, RealInput) else value and any(value.offset))
 
 
 def _quantized_constant(trace: Trace, visit: Visit, value: QuantizedConstant) -> str:
@@ -166,8 +183,10 @@ def _absorbed(trace: Trace, visit: Visit) -> str:
             takers.append(f"'{layer_name(reader.node)}', which is not lowered")
         elif quantizers:
             takers += [f"the {thresholds(q)} of '{q.name}'" for q in quantizers]
-        elif isinstance(visit.value, RealInput):
+        elif isinstance(visit.value, RealInput) and trace.source.input_type is None:
             takers.append(f"the boundaries of the input quantizer '{layer_name(reader.node)}'")
+        elif operators and isinstance(operators[-1], ArgMax):
+            takers.append("nothing: it does not change which class is the largest")
         elif operators and not isinstance(operators[-1], _TRANSPARENT):
             takers.append(f"the scale of '{operators[-1].name}'")
         else:

@@ -56,13 +56,18 @@ class RandomGraph:
         x = self.quantizer(x, activation=True)
         for _ in range(self.choice.randint(1, 4)):
             x = self._block(x)
-        if len(self.file.nodes) < 3:
+        if not {"Conv", "Gemm", "MatMul"} & {node.op_type for node in self.file.nodes}:
             x = self._linear_block(x)
         if not x.rectified and self.maybe(0.2):
             x = self._elementwise(x)
         if x.rectified:
             x = self.quantizer(x)
-        return self.file.model(x.name, rank=len(x.shape) + 1)
+        elif x.single and len(x.shape) == 1 and self.maybe(0.2):
+            x = replace(x, name=self.file.node("ArgMax", x.name, axis=1), shape=(1,))
+        model = self.file.model(x.name, rank=len(x.shape) + 1)
+        if self.maybe(0.3):
+            model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+        return model
 
     def maybe(self, probability: float) -> bool:
         return self.choice.randrange(100) < 100 * probability
@@ -83,7 +88,7 @@ class RandomGraph:
         if self.maybe(0.3):
             x = self._max_pool(x)
         if self.maybe(0.4):
-            x = replace(x, name=self.file.node("Relu", x.name), single=False, rectified=True)
+            x = self._rising(x)
             if self.maybe(0.2):
                 x = self._max_pool(x)
             if self.maybe(0.2):
@@ -91,6 +96,20 @@ class RandomGraph:
         if x.rectified or self.maybe(0.8):
             x = self.quantizer(x)
         return x
+
+    def _rising(self, x: Value) -> Value:
+        """A non-decreasing function, which only moves the boundaries of the next quantizer."""
+        operator = self.choice.choice(["Relu", "Relu", "Clip", "LeakyRelu"])
+        if operator == "Relu":
+            name = self.file.node("Relu", x.name)
+        elif operator == "Clip":
+            limits = [self.file.constant(np.float32(v)) for v in np.sort(self._reals(2))]
+            name = self.file.node("Clip", x.name, *self.choice.choice([limits, limits[:1]]))
+        else:
+            name = self.file.node("LeakyRelu", x.name, alpha=self.choice.choice([0.1, 0.25, 2.0]))
+        if self.maybe(0.2):
+            name = self.file.node("Mul", name, self.file.constant(self._dyadic()))
+        return replace(x, name=name, single=False, rectified=True)
 
     def _residual(self, x: Value) -> Value:
         """Two branches of equal shape and of scales with a small ratio, added."""
@@ -101,7 +120,8 @@ class RandomGraph:
             return left
         left = self.quantizer(left, scale=scale)
         right = self.quantizer(right, scale=scale * self.choice.choice([1, 1, 2, 0.25, 3]))
-        return Value(self.file.node("Add", left.name, right.name), left.shape, single=True)
+        operator = self.choice.choice(["Add", "Add", "Sub"])
+        return Value(self.file.node(operator, left.name, right.name), left.shape)
 
     def _concatenation(self, x: Value) -> Value:
         scale = self._dyadic()
@@ -124,7 +144,8 @@ class RandomGraph:
 
     def _rearranged(self, x: Value) -> Value:
         """One of the operators that only move, repeat or pad values."""
-        moves = [self._flattened, self._identity, self._transposed]
+        moves = [self._flattened, self._identity, self._transposed, self._reshaped]
+        moves += [self._squeezed, self._unsqueezed]
         if len(x.shape) == 3:
             moves += [self._pad, self._upsampled, self._depth_to_space]
         return self.choice.choice(moves)(x)
@@ -132,29 +153,36 @@ class RandomGraph:
     def _pooled(self, x: Value) -> Value:
         if len(x.shape) < 2:
             return self._linear_block(x)
-        pools = [self._max_pool, self._average_pool, self._global_average]
+        if len(x.shape) > 3:
+            return self._linear_block(x)
+        pools = [self._max_pool, self._average_pool, self._global_average, self._mean]
         return self.choice.choice(pools)(x)
 
     # Operators.
 
     def quantizer(self, x: Value, scale: float | None = None, activation: bool = False) -> Value:
+        scale_given = scale is not None
         if scale is None:
             scale = (
                 self._dyadic() if self.maybe(0.7) else float(np.float32(self.rng.uniform(0.1, 2)))
             )
         if not activation and self.maybe(0.15):
             return replace(x, name=self.file.bipolar(x.name, scale), single=True, rectified=False)
-        bits = self.choice.choice([2, 2, 3, 4, 5, 8])
+        bits = self.choice.choice([1, 2, 2, 3, 4, 5, 8])
+        single = activation or scale_given or not self.maybe(0.1)
+        scales: Any = scale
+        if not single:
+            scales = scale * self.rng.integers(1, 6, (x.shape[0], *(1,) * (len(x.shape) - 1)))
         name = self.file.quant(
             x.name,
-            scale,
+            scales,
             bits,
             signed=self.choice.randint(0, 1),
             narrow=self.choice.randint(0, 1) if bits > 1 else 0,
-            zero_point=self.choice.choice([0, 0, 0, 0, 1, -1]),
+            zero_point=self.choice.choice([0, 0, 0, 0, 0, 1, -1, 0.5]),
             rounding=self.choice.choice(ROUNDING) if self.maybe(0.5) else "ROUND",
         )
-        return replace(x, name=name, single=True, rectified=False)
+        return replace(x, name=name, single=single, rectified=False)
 
     def _dyadic(self) -> float:
         return self.choice.choice([0.125, 0.25, 0.5, 0.75, 1.0, 2.0])
@@ -162,14 +190,19 @@ class RandomGraph:
     def _linear(self, x: Value) -> Value:
         if len(x.shape) == 1:
             return self._fully_connected(x)
+        if len(x.shape) > 3 or self.maybe(0.15):
+            return self._product(x)
         return (
             self._convolution(x) if self.maybe(0.75) else self._fully_connected(self._flattened(x))
         )
 
-    def _convolution(self, x: Value, same: bool = False) -> Value:
+    def _convolution(self, x: Value, same: bool = False, outputs: int = 0) -> Value:
         axes, channels = len(x.shape) - 1, x.shape[0]
         groups = self.choice.choice([g for g in (1, 1, 2, 3, channels) if channels % g == 0])
-        outputs = channels if same else groups * self.choice.randint(1, 3)
+        if outputs:
+            groups = 1
+        else:
+            outputs = channels if same else groups * self.choice.randint(1, 3)
         given: dict[str, Any] = {"group": groups}
         if same:
             kernel = tuple(self.choice.choice([1, 3]) for _ in range(axes))
@@ -192,9 +225,8 @@ class RandomGraph:
             given["kernel_shape"] = kernel
         weights = self._weights((outputs, channels // groups, *kernel))
         inputs = [x.name, weights]
-        biased = self.maybe(0.3)
-        if biased:
-            inputs.append(self.file.constant(self._reals(outputs)))
+        if self.maybe(0.3):
+            inputs.append(self._bias(outputs))
         y = self.file.node("Conv", *inputs, **given)
         return Value(y, x.shape if same else self._conv_shape(x, outputs, kernel, given), False)
 
@@ -226,13 +258,22 @@ class RandomGraph:
             weights = self._weights((outputs, features) if transposed else (features, outputs))
             inputs = [x.name, weights]
             if self.maybe(0.5):
-                inputs.append(self.file.constant(self._reals(outputs)))
+                inputs.append(self._bias(outputs))
             return Value(self.file.node("Gemm", *inputs, transB=transposed), (outputs,), False)
         weights = self._weights((features, outputs))
         if self.maybe(0.3):
             weights = self._weights((outputs, features))
             weights = self.file.node("Transpose", weights, perm=[1, 0])
         return Value(self.file.node("MatMul", x.name, weights), (outputs,), False)
+
+    def _product(self, x: Value) -> Value:
+        """Weights times the last axis, or times the first of two."""
+        outputs = self.choice.randint(1, 4)
+        if len(x.shape) == 2 and self.maybe(0.5):
+            weights = self._weights((outputs, x.shape[0]))
+            return Value(self.file.node("MatMul", weights, x.name), (outputs, x.shape[1]), False)
+        weights = self._weights((x.shape[-1], outputs))
+        return Value(self.file.node("MatMul", x.name, weights), (*x.shape[:-1], outputs), False)
 
     def _weights(self, shape: tuple[int, ...]) -> str:
         """Quantized weights whose scale varies along nothing, the outputs, or the kernel."""
@@ -252,6 +293,8 @@ class RandomGraph:
         constant = self.file.constant(values)
         if self.maybe(0.1):
             constant = self.file.node("Identity", constant)
+        elif self.maybe(0.1):
+            constant = self.file.node("Constant", value=self.file.initializers.pop())
         if kind == "bipolar":
             return self.file.bipolar(constant, scale)
         if kind == "ternary":
@@ -259,18 +302,24 @@ class RandomGraph:
         return self.file.quant(
             constant,
             scale,
-            self.choice.choice([2, 3, 4, 8]),
+            self.choice.choice([1, 2, 3, 4, 8]),
             signed=self.choice.choice([0, 1, 1]),
             narrow=self.choice.randint(0, 1),
             zero_point=self.choice.choice([0, 0, 0, 1]),
             rounding=self.choice.choice(ROUNDING),
         )
 
+    def _bias(self, outputs: int) -> str:
+        bias = self.file.constant(self._reals(outputs))
+        return self.file.quant(bias, self._dyadic(), 8) if self.maybe(0.3) else bias
+
     def _elementwise(self, x: Value) -> Value:
         """Batch normalization, or arithmetic with a constant."""
         operator = self.choice.choice(["BatchNormalization", "Mul", "Div", "Add", "Sub"])
-        if operator == "BatchNormalization":
+        if operator == "BatchNormalization" and len(x.shape) < 4:
             return self._batch_normalization(x)
+        if operator == "BatchNormalization":
+            operator = "Mul"
         channels, ones = x.shape[0], (1,) * (len(x.shape) - 1)
         shape = self.choice.choice([(), (1,), (1, channels, *ones), (channels, *ones)])
         constant = self.file.constant(self._reals(shape, zero=operator != "Div"))
@@ -334,6 +383,32 @@ class RandomGraph:
         name = self.file.node("Transpose", x.name, perm=[0, *(axis + 1 for axis in order)])
         return replace(x, name=name, shape=tuple(x.shape[axis] for axis in order))
 
+    def _reshaped(self, x: Value) -> Value:
+        """Neighbouring axes merged, or the first one split."""
+        shape = list(x.shape)
+        if len(shape) > 1 and self.maybe(0.6):
+            axis = self.choice.randrange(len(shape) - 1)
+            shape[axis : axis + 2] = [shape[axis] * shape[axis + 1]]
+        elif len(shape) < 4 and shape[0] % 2 == 0:
+            shape[0:1] = [2, shape[0] // 2]
+        name = self.file.node("Reshape", x.name, self._index([1, *shape]))
+        return replace(x, name=name, shape=tuple(shape))
+
+    def _squeezed(self, x: Value) -> Value:
+        axes = [axis for axis, size in enumerate(x.shape) if size == 1]
+        if not axes or len(x.shape) < 2:
+            return x
+        axis = self.choice.choice(axes)
+        name = self.file.node("Squeeze", x.name, self._index([axis + 1]))
+        return replace(x, name=name, shape=x.shape[:axis] + x.shape[axis + 1 :])
+
+    def _unsqueezed(self, x: Value) -> Value:
+        if len(x.shape) > 3:
+            return x
+        axis = self.choice.randint(0, len(x.shape))
+        name = self.file.node("Unsqueeze", x.name, self._index([axis + 1]))
+        return replace(x, name=name, shape=(*x.shape[:axis], 1, *x.shape[axis:]))
+
     def _max_pool(self, x: Value) -> Value:
         return self._windowed("MaxPool", x)
 
@@ -342,7 +417,7 @@ class RandomGraph:
 
     def _windowed(self, operator: str, x: Value) -> Value:
         sizes = x.shape[1:]
-        if not sizes:
+        if len(sizes) not in (1, 2):
             return x
         kernel = [self.choice.randint(1, min(3, n)) for n in sizes]
         strides = [self.choice.randint(1, 3) for _ in sizes]
@@ -360,6 +435,12 @@ class RandomGraph:
     def _global_average(self, x: Value) -> Value:
         name = self.file.node("GlobalAveragePool", x.name)
         return replace(x, name=name, shape=(x.shape[0], *(1,) * (len(x.shape) - 1)))
+
+    def _mean(self, x: Value) -> Value:
+        kept = self.choice.randint(0, 1)
+        axes = list(range(2, len(x.shape) + 1))
+        name = self.file.node("ReduceMean", x.name, axes=axes, keepdims=kept)
+        return replace(x, name=name, shape=(x.shape[0], *(1,) * (kept * len(axes))))
 
     def _pad(self, x: Value) -> Value:
         before, after = (
@@ -389,7 +470,7 @@ class RandomGraph:
 
     def _depth_to_space(self, x: Value) -> Value:
         if x.shape[0] % 4:
-            return x
+            x = self.quantizer(self._convolution(x, outputs=4))
         mode = self.choice.choice(["DCR", "CRD"])
         name = self.file.node("DepthToSpace", x.name, blocksize=2, mode=mode)
         return replace(x, name=name, shape=(x.shape[0] // 4, x.shape[1] * 2, x.shape[2] * 2))

@@ -57,6 +57,12 @@ def weight_scale_of_another_shape() -> onnx.ModelProto:
 
 
 @hostile
+def weight_scales_of_another_shape() -> onnx.ModelProto:
+    scales = np.arange(1, 8).reshape(7, 1, 1, 1)
+    return set_input(valid(), "/conv/w/Quant", SCALE, scales)
+
+
+@hostile
 def weight_scale_that_broadcasts_the_weights() -> onnx.ModelProto:
     return set_input(valid(), "/fc/w/Quant", SCALE, np.ones((3, 5, 36)))
 
@@ -70,11 +76,6 @@ def weight_scales_without_common_divisor() -> onnx.ModelProto:
 @hostile
 def zero_point_nan() -> onnx.ModelProto:
     return set_input(valid(), "/act/Quant", ZERO_POINT, NAN)
-
-
-@hostile
-def zero_point_between_codes() -> onnx.ModelProto:
-    return set_input(valid(), "/act/Quant", ZERO_POINT, 0.5)
 
 
 @hostile
