@@ -50,14 +50,14 @@ def main() -> int:
 
 
 def attempt(model: onnx.ModelProto) -> str:
-    """ "equal", "refused" (needs too wide integers) or what went wrong, with the place."""
+    """What came out: "equal", "refused" for a good reason, or what went wrong and where."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             return "refused" if compare(model, Path(folder)) is None else "equal"
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{Path(place.filename).name}:{place.lineno}"
-            return f"{type(error).__name__}: {where}: {str(error).splitlines()[0]}"
+            return f"{type(error).__name__}: {where}: {str(error).partition(chr(10))[0]}"
 
 
 def first_failing_prefix(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run a piece of code with a time and a memory limit, in this process."""
+"""Run a piece of code with a limit of processor time and of memory, in this process."""
 
 import resource
 import signal
@@ -15,7 +15,8 @@ class TooSlow(BaseException):
 
 @contextmanager
 def limited(seconds: int, megabytes: int) -> Iterator[None]:
-    """Raise TooSlow after `seconds`; let allocations fail beyond `megabytes` more than now."""
+    """Raise TooSlow after `seconds` of processor time, which other processes cannot use up; let
+    allocations fail beyond `megabytes` more than now."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise TooSlow(f"still running after {seconds} s")
@@ -23,12 +24,12 @@ def limited(seconds: int, megabytes: int) -> Iterator[None]:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     room = pages * resource.getpagesize() + (megabytes << 20)
-    handler = signal.signal(signal.SIGALRM, stop)
+    handler = signal.signal(signal.SIGPROF, stop)
     resource.setrlimit(resource.RLIMIT_AS, (room, hard))
-    signal.alarm(seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-        signal.signal(signal.SIGALRM, handler)
+        signal.signal(signal.SIGPROF, handler)

@@ -78,6 +78,7 @@ def test_mutations(make, tmp_path):
         data = damaged(whole, rng)
         with limited(seconds=5, megabytes=512):
             outcome[attempt(data, tmp_path / "mutant.onnx", f"mutation {number}")] += 1
+    assert not outcome["without remedy"]
     assert outcome["refused"] > MUTATIONS / 4
     assert outcome["equal"] > MUTATIONS / 20
 
@@ -87,8 +88,7 @@ def attempt(data: bytes, path: Path, name: str) -> str:
     try:
         network = lower(path)
     except UserError as error:
-        assert error.remedy, name
-        return "refused"
+        return "refused" if error.remedy else "without remedy"
     model = onnx.ModelProto.FromString(data)
     for sample in inputs(network, 2):
         result = run(network, sample)[0]

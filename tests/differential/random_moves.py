@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random operators that move, repeat, pad or pool values."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from random_operators import RandomOperators, Value
+
+MAXIMUM_ELEMENTS = 160
+
+
+class RandomMoves(RandomOperators):
+    """Every method takes the tensor to read and returns a new one."""
+
+    def identity(self, x: Value) -> Value:
+        return replace(x, name=self.file.node(self.choice.choice(["Identity", "Dropout"]), x.name))
+
+    def flattened(self, x: Value) -> Value:
+        elements = math.prod(x.shape)
+        style = self.choice.choice(["Flatten", "Reshape", "Shape"])
+        if style == "Flatten":
+            name = self.file.node("Flatten", x.name)
+        elif style == "Reshape":
+            shape = self.choice.choice([[1, -1], [1, elements], [-1, elements], [0, -1]])
+            name = self.file.node("Reshape", x.name, self.file.constant(shape, np.int64))
+        else:
+            batch = self.file.node("Gather", self.file.node("Shape", x.name), self._index(0))
+            batch = self.file.node("Unsqueeze", batch, self._index([0]))
+            target = self.file.node("Concat", batch, self._index([-1]), axis=0)
+            name = self.file.node("Reshape", x.name, target)
+        return replace(x, name=name, shape=(elements,))
+
+    def _index(self, values: Any) -> str:
+        return self.file.constant(values, np.int64)
+
+    def transposed(self, x: Value) -> Value:
+        order = list(range(len(x.shape)))
+        self.choice.shuffle(order)
+        name = self.file.node("Transpose", x.name, perm=[0, *(axis + 1 for axis in order)])
+        return replace(x, name=name, shape=tuple(x.shape[axis] for axis in order))
+
+    def reshaped(self, x: Value) -> Value:
+        """Neighbouring axes merged, or the first one split."""
+        shape = list(x.shape)
+        if len(shape) > 1 and self.maybe(0.6):
+            axis = self.choice.randrange(len(shape) - 1)
+            shape[axis : axis + 2] = [shape[axis] * shape[axis + 1]]
+        elif len(shape) < 4 and shape[0] % 2 == 0:
+            shape[0:1] = [2, shape[0] // 2]
+        name = self.file.node("Reshape", x.name, self._index([1, *shape]))
+        return replace(x, name=name, shape=tuple(shape))
+
+    def squeezed(self, x: Value) -> Value:
+        axes = [axis for axis, size in enumerate(x.shape) if size == 1]
+        if not axes or len(x.shape) < 2:
+            return x
+        axis = self.choice.choice(axes)
+        name = self.file.node("Squeeze", x.name, self._index([axis + 1]))
+        return replace(x, name=name, shape=x.shape[:axis] + x.shape[axis + 1 :])
+
+    def unsqueezed(self, x: Value) -> Value:
+        if len(x.shape) > 3:
+            return x
+        axis = self.choice.randint(0, len(x.shape))
+        name = self.file.node("Unsqueeze", x.name, self._index([axis + 1]))
+        return replace(x, name=name, shape=(*x.shape[:axis], 1, *x.shape[axis:]))
+
+    def max_pool(self, x: Value) -> Value:
+        return self._windowed("MaxPool", x)
+
+    def average_pool(self, x: Value) -> Value:
+        return self._windowed("AveragePool", x)
+
+    def _windowed(self, operator: str, x: Value) -> Value:
+        sizes = x.shape[1:]
+        if len(sizes) not in (1, 2):
+            return x
+        kernel = [self.choice.randint(1, min(3, n)) for n in sizes]
+        strides = [self.choice.randint(1, 3) for _ in sizes]
+        given: dict[str, Any] = {"kernel_shape": kernel, "strides": strides}
+        pads = [0] * (2 * len(sizes))
+        if self.maybe(0.3):
+            pads = [self.choice.randint(0, k - 1) for k in kernel * 2]
+            given["pads"] = pads
+            if operator == "AveragePool":
+                given["count_include_pad"] = self.choice.randint(0, 1)
+        name = self.file.node(operator, x.name, **given)
+        shape = self._conv_shape(x, x.shape[0], tuple(kernel), given)
+        return replace(x, name=name, shape=shape)
+
+    def global_average(self, x: Value) -> Value:
+        name = self.file.node("GlobalAveragePool", x.name)
+        return replace(x, name=name, shape=(x.shape[0], *(1,) * (len(x.shape) - 1)))
+
+    def mean(self, x: Value) -> Value:
+        kept = self.choice.randint(0, 1)
+        axes = list(range(2, len(x.shape) + 1))
+        name = self.file.node("ReduceMean", x.name, axes=axes, keepdims=kept)
+        return replace(x, name=name, shape=(x.shape[0], *(1,) * (kept * len(axes))))
+
+    def pad(self, x: Value) -> Value:
+        before, after = (
+            [0, 0, *(self.choice.randint(0, 2) for _ in x.shape[1:])] for _ in range(2)
+        )
+        name = self.file.node("Pad", x.name, self._index(before + after))
+        sizes = [n + a + b for n, a, b in zip(x.shape[1:], before[2:], after[2:], strict=True)]
+        return replace(x, name=name, shape=(x.shape[0], *sizes))
+
+    def upsampled(self, x: Value) -> Value:
+        if math.prod(x.shape) * 4 > MAXIMUM_ELEMENTS:
+            return x
+        factors = [self.choice.randint(1, 2) for _ in x.shape[1:]]
+        rules = [("asymmetric", "floor"), ("half_pixel", "round_prefer_floor")]
+        transformation, nearest = self.choice.choice(rules)
+        name = self.file.node(
+            "Resize",
+            x.name,
+            "",
+            self.file.constant([1, 1, *factors]),
+            mode="nearest",
+            coordinate_transformation_mode=transformation,
+            nearest_mode=nearest,
+        )
+        sizes = [n * f for n, f in zip(x.shape[1:], factors, strict=True)]
+        return replace(x, name=name, shape=(x.shape[0], *sizes))
+
+    def depth_to_space(self, x: Value) -> Value:
+        if x.shape[0] % 4:
+            x = self.quantizer(self.convolution(x, outputs=4))
+        mode = self.choice.choice(["DCR", "CRD"])
+        name = self.file.node("DepthToSpace", x.name, blocksize=2, mode=mode)
+        return replace(x, name=name, shape=(x.shape[0] // 4, x.shape[1] * 2, x.shape[2] * 2))
