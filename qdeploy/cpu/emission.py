@@ -110,6 +110,10 @@ def _outputs(graph: Graph, network: IntegerNetwork, value: str, integer_name: st
     real = graph.cast(value, dtype, np.float64, "real/exact")
     real = graph.node("Mul", [real, graph.constant("real/scale", scale)], "real/scaled")
     real = graph.node("Add", [real, graph.constant("real/offset", offset)], "real/shifted")
+    if network.output_function:
+        operator = network.output_function.capitalize()
+        axis = {"axis": 1} if operator == "Softmax" else {}
+        real = graph.node(operator, [real], "real/function", **axis)
     graph.output("Cast", [real], network.output_name, to=TensorProto.FLOAT)
     graph.output("Cast", [value], integer_name, to=TensorProto.INT64)
 

@@ -110,9 +110,8 @@ class Builder:
         if isinstance(node, Add):
             return add_range(node, [x, *others])
         if isinstance(node, Concat):
-            return ValueRange(
-                min(x.low, *(o.low for o in others)), max(x.high, *(o.high for o in others))
-            )
+            ranges = [x, *others]
+            return ValueRange(min(r.low for r in ranges), max(r.high for r in ranges))
         if isinstance(node, Pad):
             return x.including(node.pad_code)
         if isinstance(node, ArgMax):
@@ -130,11 +129,16 @@ class Builder:
             plain = (len(x.shape), len(node.kernel), len(node.strides), len(node.pads))
             fits = plain == (3, 2, 2, 4) and min(*node.strides, *node.kernel) > 0
             fits = fits and min(node.pads) >= 0
+            if isinstance(node, MaxPool):  # a window of nothing but padding has no maximum
+                fits = fits and max(node.pads[0::2]) < node.kernel[0]
+                fits = fits and max(node.pads[1::2]) < node.kernel[1]
             _require(node, x, fits, f"kernel {node.kernel} and strides {node.strides}")
             counts = _window_counts(node, x, node.kernel, node.strides, node.pads)
             return (x.channels, *counts)
         if isinstance(node, Add):
-            _require(node, x, all(shape == x.shape for shape in others), f"branches {others}")
+            fits = all(shape == x.shape for shape in others)
+            fits = fits and len(node.multipliers) == len(node.inputs)
+            _require(node, x, fits, f"branches {others} with multipliers {node.multipliers}")
         if isinstance(node, Concat):
             fits = all(shape[1:] == x.shape[1:] for shape in others)
             _require(node, x, fits, f"branches {others}")

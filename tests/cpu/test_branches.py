@@ -8,7 +8,7 @@ import pytest
 from exact_check import assert_exact, operators
 from hypothesis import given, settings
 from random_graphs import graphs
-from random_networks import inputs, one_node_network, plane
+from random_networks import inputs, one_node_network
 from sample_networks import branching_network
 
 from qdeploy.errors import UserError

@@ -27,7 +27,7 @@ class RandomGraph(RandomMoves):
         x = self.quantizer(x, activation=True)
         for _ in range(self.choice.randint(1, 4)):
             x = self._block(x)
-        if not {"Conv", "Gemm", "MatMul"} & {node.op_type for node in self.file.nodes}:
+        if not self._behind_a_layer(x):
             x = self._linear_block(x)
         if not x.rectified and self.maybe(0.2):
             x = self.elementwise(x)
@@ -39,6 +39,15 @@ class RandomGraph(RandomMoves):
         if self.maybe(0.3):
             model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
         return model
+
+    def _behind_a_layer(self, x: Value) -> bool:
+        needed = {x.name}
+        for node in reversed(self.file.nodes):
+            if needed.intersection(node.output):
+                needed.update(node.input)
+                if node.op_type in ("Conv", "Gemm", "MatMul"):
+                    return True
+        return False
 
     # Blocks: from a quantized tensor to one that the next block may read.
 

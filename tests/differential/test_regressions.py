@@ -9,7 +9,11 @@ from comparison import compare
 
 FILES = sorted((Path(__file__).parents[1] / "regressions").glob("*.onnx"))
 # Not yet lowered rightly.
-PENDING = {"bipolar_weights_with_zero_point", "quantizer_only"}
+PENDING = {
+    "bipolar_weights_with_zero_point",
+    "output_is_not_the_last_node",
+    "quantizer_only",
+}
 
 
 @pytest.mark.parametrize(

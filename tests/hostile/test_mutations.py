@@ -16,7 +16,8 @@ from qdeploy.errors import UserError
 from qdeploy.integer import run
 from qdeploy.lowering import lower
 
-MUTATIONS = 1000
+# Of each of two files.
+MUTATIONS = 2000
 
 
 def picture() -> onnx.ModelProto:

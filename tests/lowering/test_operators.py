@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from qonnx_files import QonnxFile, execute
 
+from qdeploy.cpu import Session, pack
 from qdeploy.errors import UserError
 from qdeploy.integer import run
 from qdeploy.lowering import lower
@@ -168,6 +169,10 @@ def test_function_at_the_very_end_leaves_the_integers(function, tmp_path):
     x = rng.normal(size=(10, 6)).astype(np.float32)
     assert np.array_equal(run(network, x), run(logits, x))
     assert np.allclose(network.real_output(run(network, x)), execute(path, x), atol=1e-6)
+    pack(network, tmp_path / "cpu.onnx")
+    session = Session(tmp_path / "cpu.onnx")
+    assert np.array_equal(session.run_integers(x), run(logits, x))
+    assert np.allclose(session.run(x), execute(path, x), atol=1e-6)
 
 
 def test_top_1_is_the_class(tmp_path):
