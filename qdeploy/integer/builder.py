@@ -81,18 +81,37 @@ class Builder:
         self.tensors[name] = Tensor(name, tensor.shape, tensor.range, meaning)
 
     def network(
-        self, *, name: str, quantizer: InputQuantizer, input_name: str, output_name: str
+        self,
+        *,
+        name: str,
+        quantizer: InputQuantizer,
+        input_name: str,
+        output_name: str,
+        output: str | None = None,
     ) -> IntegerNetwork:
-        """The network from the declared input to the last node."""
+        """The network from the declared input to `output`, by default the last node's.
+
+        Nodes that the output does not need are left out.
+        """
+        source = next(iter(self.tensors))
+        if output is None:
+            output = self.nodes[-1].output if self.nodes else source
+        needed, nodes = {output}, []
+        for node in reversed(self.nodes):
+            if node.output in needed:
+                nodes.append(node)
+                needed.update(node.inputs)
         return IntegerNetwork(
             name=name,
-            input=next(iter(self.tensors)),
+            input=source,
             input_name=input_name,
-            output=self.nodes[-1].output,
+            output=output,
             output_name=output_name,
             quantizer=quantizer,
-            nodes=tuple(self.nodes),
-            tensors=dict(self.tensors),
+            nodes=tuple(reversed(nodes)),
+            tensors={
+                name: self.tensors[name] for name in self.tensors if name in needed | {source}
+            },
         )
 
     def _remember(self, tensor: Tensor) -> Tensor:

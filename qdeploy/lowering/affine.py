@@ -31,6 +31,12 @@ Channels = tuple[Fraction, ...]
 def batch_normalization(walk: Walk, node: onnx.NodeProto) -> Activation:
     """ONNX BatchNormalization 7..15 in inference: gamma · (x - mean) / sqrt(var + eps) + beta."""
     x = walk.activation(node)
+    if attributes(node).get("training_mode", 0):
+        raise UserError(
+            f"BatchNormalization (node '{node.name}') in training mode",
+            layer=layer_name(node),
+            remedy="call module.eval() before exporting",
+        )
     gamma, beta, mean, variance = (
         per_axis(walk.array(node, index).reshape(-1), (x.shape[0],), node)[0]
         for index in range(1, 5)

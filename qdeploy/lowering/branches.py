@@ -24,6 +24,8 @@ from qdeploy.lowering.walk import Walk, handles
 
 # Beyond this the exact sum is wider than anyone wants; such ratios come from unrelated scales.
 MAXIMUM_RATIO_BITS = 10
+# Constants that are joined are shapes: a few numbers.
+MAXIMUM_SHAPE = 1 << 16
 
 
 def add(walk: Walk, node: onnx.NodeProto) -> Activation:
@@ -117,6 +119,8 @@ def concat(walk: Walk, node: onnx.NodeProto) -> Activation | Constant:
     values = [walk.value(node, index) for index in range(len(node.input))]
     axis = int(attributes(node).get("axis", 0))
     if all(isinstance(value, Constant) for value in values):
+        if sum(v.array.size for v in values if isinstance(v, Constant)) > MAXIMUM_SHAPE:
+            raise ValueError("computed shapes of too many elements")
         arrays = [np.atleast_1d(walk.array(node, index)) for index in range(len(values))]
         return Constant(np.concatenate(arrays, axis=axis))
     branches = [walk.activation(node, index) for index in range(len(values))]

@@ -94,9 +94,7 @@ def levels(first: Fraction, distance: Fraction, count: int) -> Quantizer:
         step = ratio.denominator
         low, scale, offset = ratio.numerator, distance / step, Fraction(0)
     nothing = _integers([0] * (count - 1))
-    return Quantizer(
-        low, step, scale, Fraction(1), nothing, np.zeros(count - 1, bool), offset
-    )
+    return Quantizer(low, step, scale, Fraction(1), nothing, np.zeros(count - 1, bool), offset)
 
 
 def uniform(

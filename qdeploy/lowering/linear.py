@@ -38,6 +38,13 @@ def convolution(walk: Walk, node: onnx.NodeProto) -> Activation:
         raise UserError(
             f"auto_pad={given['auto_pad']}", layer=layer, remedy="export with explicit padding"
         )
+    kernel = given.get("kernel_shape")
+    if kernel is not None and tuple(kernel) != weights.codes.shape[2:]:
+        raise UserError(
+            f"kernel_shape {kernel} for weights of shape {weights.codes.shape}",
+            layer=layer,
+            remedy="export the model again",
+        )
     if not x.uniform and (x.axis != 0 or given.get("group", 1) != 1):
         raise _needs_quantizer(node, "a scale per channel, which this convolution cannot take in")
     pads = tuple(given.get("pads", (0, 0) * rank))
@@ -119,6 +126,12 @@ def _operands(
             layer=layer_name(node),
             remedy="use a quantized layer, for instance brevitas.nn.QuantConv2d or QuantLinear "
             "with weight_quant=SyqTernaryPixel",
+        )
+    if weights.codes.size == 0:
+        raise UserError(
+            f"{node.op_type} (node '{node.name}') has no weights",
+            layer=layer_name(node),
+            remedy="export the model again",
         )
     return x, weights
 

@@ -16,6 +16,7 @@ from qdeploy.errors import UserError
 from qdeploy.integer import InputQuantizer, Meaning, Threshold, ValueRange
 from qdeploy.lowering.affine import per_axis
 from qdeploy.lowering.attributes import attributes
+from qdeploy.lowering.exact import fractions
 from qdeploy.lowering.levels import (
     ROUNDING,
     Quantizer,
@@ -45,7 +46,11 @@ def quant(walk: Walk, node: onnx.NodeProto) -> Value:
     given = attributes(node)
     rounding = str(given.get("rounding_mode", "ROUND")).upper()
     largest = float(np.abs(zero_point).max(initial=0))
-    if not 1 <= bits <= MAXIMUM_BITS or not largest <= 1 << MAXIMUM_BITS or rounding not in ROUNDING:
+    if (
+        not 1 <= bits <= MAXIMUM_BITS
+        or not largest <= 1 << MAXIMUM_BITS
+        or rounding not in ROUNDING
+    ):
         raise UserError(
             f"Quant (node '{node.name}') with {bits} bits, zero point {largest:g} and "
             f"rounding mode {rounding}",
@@ -53,7 +58,10 @@ def quant(walk: Walk, node: onnx.NodeProto) -> Value:
             remedy=f"use 1 to {MAXIMUM_BITS} bits, a zero point within them, and one of "
             f"{', '.join(ROUNDING)}",
         )
-    signed, narrow = bool(given.get("signed", 1)), bool(given.get("narrow", 0))
+    flags = given.get("signed", 1), given.get("narrow", 0)
+    if not set(flags) <= {0, 1}:
+        raise ValueError(f"signed and narrow are {flags}")
+    signed, narrow = map(bool, flags)
     value = walk.value(node)
     if not isinstance(value, Constant):
         return quantize_channels(
@@ -94,6 +102,8 @@ def constant_codes(
         UserError: if they have no codes.
     """
     try:
+        if array.dtype.kind not in "fiu":
+            raise ValueError(f"they are of type {array.dtype}")
         return quantized_weights(array, scale, zero_point, codes, rounding)
     except ValueError as error:
         raise UserError(
@@ -106,19 +116,21 @@ def constant_codes(
 def _bipolar_weights(
     array: NDArray[Any], scale: NDArray[Any], zero_point: NDArray[Any], node: onnx.NodeProto
 ) -> QuantizedConstant:
-    """Weights (±1 - zero point) · scale: 2 · {0, 1} minus (zero point + 1), in units of scale."""
-    signs = constant_codes(array, scale, zero_point, ValueRange(0, 1), sign, node)
+    """Weights (±1 - zero point) · scale: +1 where weight / scale + zero point >= 0."""
     if not zero_point.any():
+        signs = constant_codes(array, scale, zero_point, ValueRange(0, 1), sign, node)
         return QuantizedConstant(2 * signs.codes - 1, signs.scale)
+    zero = zero_point.astype(np.float64)
+    positive = np.asarray(array, np.float64) >= -zero * scale.astype(np.float64)
     shifted = constant_codes(
-        2.0 * (signs.codes > signs.codes.min()) - 1,
+        np.where(positive, 1.0, -1.0) - zero,
         np.ones((), np.float32),
         zero_point,
         ValueRange(-1, 1),
         ROUNDING["ROUND"],
         node,
     )
-    return QuantizedConstant(shifted.codes, shifted.scale * signs.scale)
+    return QuantizedConstant(shifted.codes, shifted.scale * fractions(scale))
 
 
 def quantize_channels(

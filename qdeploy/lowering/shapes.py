@@ -22,6 +22,8 @@ REMEDY = "export the model with fixed shapes and the batch as first axis"
 @handles("Identity", "Dropout")
 def identity(walk: Walk, node: onnx.NodeProto) -> Value:
     """ONNX Identity, and Dropout in inference."""
+    if len(node.input) > 2 and node.input[2] and walk.array(node, 2).any():
+        raise _unsupported(node, "in training mode")
     return walk.value(node)
 
 
@@ -57,7 +59,10 @@ def flatten(walk: Walk, node: onnx.NodeProto) -> Value:
 def reshape(walk: Walk, node: onnx.NodeProto) -> Value:
     """ONNX Reshape 5..21 that keeps the batch axis."""
     given = walk.value(node)
-    target = [int(size) for size in walk.array(node, 1).ravel()]
+    sizes = walk.array(node, 1).ravel()
+    if sizes.dtype != np.int64:
+        raise _unsupported(node, f"with sizes of type {sizes.dtype}")
+    target = [int(size) for size in sizes]
     if isinstance(given, Constant):
         return Constant(given.array.reshape(target))
     value = _data(walk, node)
@@ -168,7 +173,8 @@ def depth_to_space(walk: Walk, node: onnx.NodeProto) -> Activation:
     x = walk.activation(node)
     given = attributes(node)
     block, mode, layer = given.get("blocksize", 0), given.get("mode", "DCR"), layer_name(node)
-    if len(x.shape) != 3 or block < 1 or x.shape[0] % block**2:
+    plain = mode in ("DCR", "CRD") and len(x.shape) == 3 and block > 0
+    if not plain or x.shape[0] % block**2:
         raise _unsupported(node, f"with blocks of {block} on a tensor of shape {x.shape}")
     channels, height, width = x.shape[0] // block**2, x.shape[1], x.shape[2]
     if mode == "DCR":

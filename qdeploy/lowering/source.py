@@ -138,6 +138,7 @@ def _parse(path: Path) -> onnx.ModelProto:
     if not all(_has_text_names(part) for part in _parts(model.graph)):
         raise UserError(f"{path.name} has names that are no text", remedy=remedy)
     _unify_domains(model)
+    _refuse_foreign(model, path.name)
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError) as error:
@@ -171,6 +172,26 @@ def _unify_domains(model: onnx.ModelProto) -> None:
     used = {node.domain for node in model.graph.node} & {QONNX_DOMAIN, *_OTHER_DOMAINS}
     for domain in sorted(used - imported):
         model.opset_import.append(onnx.helper.make_opsetid(domain, 1))
+
+
+def _refuse_foreign(model: onnx.ModelProto, name: str) -> None:
+    """Own functions and other domains may give known operator names another meaning."""
+    remedy = "export a model of ONNX and QONNX operators only"
+    if model.functions:
+        raise UserError(f"{name} defines functions of its own", remedy=remedy)
+    for node in model.graph.node:
+        if node.domain not in ("", "ai.onnx", QONNX_DOMAIN, *_OTHER_DOMAINS):
+            raise UserError(
+                f"operator {node.op_type} (node '{node.name}') of domain '{node.domain}'",
+                layer=layer_name(node),
+                remedy=remedy,
+            )
+        if any(attribute.ref_attr_name for attribute in node.attribute):
+            raise UserError(
+                f"{node.op_type} (node '{node.name}') refers to attributes of a function",
+                layer=layer_name(node),
+                remedy=remedy,
+            )
 
 
 def _annotated_type(graph: onnx.GraphProto, tensor: str) -> IntegerType | None:

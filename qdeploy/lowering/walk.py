@@ -33,12 +33,16 @@ from qdeploy.integer import (
     Transpose,
     ValueRange,
 )
-from qdeploy.lowering.source import IntegerType, Source, layer_name
+from qdeploy.lowering.source import MAXIMUM_ELEMENTS, IntegerType, Source, layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput, Value
 from qdeploy.lowering.weights import negated
 
 Handler = Callable[["Walk", onnx.NodeProto], Value]
 HANDLERS: dict[str, Handler] = {}
+
+# What numpy and Python say to parameters that an operator cannot have. The file is untrusted, and
+# its operators' schemas do not cover everything.
+_MALFORMED = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
 
 QUANTIZER_REMEDY = "put a quantized activation (brevitas.nn.QuantReLU, QuantIdentity) before it"
 
@@ -118,7 +122,21 @@ class Walk:
                 layer=layer_name(node),
                 remedy=f"supported are {', '.join(sorted(HANDLERS))}",
             )
-        self.values[node.output[0]] = handler(self, node)
+        try:
+            value = handler(self, node)
+        except _MALFORMED as error:
+            raise UserError(
+                f"{node.op_type} (node '{node.name}') is malformed: {error}",
+                layer=layer_name(node),
+                remedy="export the model again; if ONNX Runtime runs the file, please report this",
+            ) from error
+        if isinstance(value, Constant) and value.array.size > MAXIMUM_ELEMENTS:
+            raise UserError(
+                f"{node.op_type} (node '{node.name}') computes {value.array.size} constants",
+                layer=layer_name(node),
+                remedy="export the model again",
+            )
+        self.values[node.output[0]] = value
 
     def network(self, output: Activation) -> IntegerNetwork:
         """The finished integer network whose last tensor is `output`."""
@@ -130,6 +148,7 @@ class Walk:
             quantizer=self.quantizer,
             input_name=self.source.input,
             output_name=self.source.output,
+            output=output.tensor,
         )
         return dataclasses.replace(
             network, output_function=self.output_function, notes=tuple(self.notes)

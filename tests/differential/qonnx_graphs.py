@@ -117,7 +117,7 @@ class RandomGraph(RandomMoves):
         moves = [self.flattened, self.identity, self.transposed, self.reshaped]
         moves += [self.squeezed, self.unsqueezed]
         if len(x.shape) == 3:
-            moves += [self.pad, self.upsampled, self.depth_to_space]
+            moves += [self.pad, self.upsampled, self.depth_to_space] * 3
         return self.choice.choice(moves)(x)
 
     def _pooled(self, x: Value) -> Value:

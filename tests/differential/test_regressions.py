@@ -9,11 +9,7 @@ from comparison import compare
 
 FILES = sorted((Path(__file__).parents[1] / "regressions").glob("*.onnx"))
 # Not yet lowered rightly.
-PENDING = {
-    "bipolar_weights_with_zero_point",
-    "output_is_not_the_last_node",
-    "quantizer_only",
-}
+PENDING: set[str] = set()
 
 
 @pytest.mark.parametrize(
