@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that cannot become integers: one message naming the node and the remedy, nothing written."""
+"""Files that cannot become integers: one message with node and remedy, nothing written."""
 
 import subprocess
 import sys
