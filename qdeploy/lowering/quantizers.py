@@ -72,6 +72,7 @@ def quant(walk: Walk, node: onnx.NodeProto) -> Value:
             scale,
             zero_point,
         )
+    _require_broadcast(walk, node, value, 1, 2)
     if bits == 1 and signed:
         return _bipolar_weights(value.array, scale, zero_point, node)
     codes = code_range(bits, signed, narrow)
@@ -84,8 +85,19 @@ def bipolar_quant(walk: Walk, node: onnx.NodeProto) -> Value:
     scale = scale_of(walk, node, 1)
     value = walk.value(node)
     if isinstance(value, Constant):
+        _require_broadcast(walk, node, value, 1)
         return _bipolar_weights(value.array, scale, NO_ZERO_POINT, node)
     return quantize_channels(walk, node, value, bipolar, scale, NO_ZERO_POINT)
+
+
+def _require_broadcast(
+    walk: Walk, node: onnx.NodeProto, weights: Constant, *parameters: int
+) -> None:
+    """Scale and zero point must not enlarge the weights, as the executor would."""
+    for index in parameters:
+        shape = walk.array(node, index).shape
+        if np.broadcast_shapes(weights.array.shape, shape) != weights.array.shape:
+            raise ValueError(f"shape {shape} for weights of shape {weights.array.shape}")
 
 
 def constant_codes(

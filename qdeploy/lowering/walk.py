@@ -44,6 +44,8 @@ HANDLERS: dict[str, Handler] = {}
 # its operators' schemas do not cover everything.
 _MALFORMED = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
 
+MAXIMUM_RANK = 8
+
 QUANTIZER_REMEDY = "put a quantized activation (brevitas.nn.QuantReLU, QuantIdentity) before it"
 
 
@@ -276,6 +278,8 @@ class Walk:
         """
         if shape == value.shape:
             return value
+        if len(shape) > MAXIMUM_RANK:
+            raise ValueError(f"a tensor with {len(shape)} axes")
         if isinstance(value, RealInput):
             return dataclasses.replace(value, shape=shape, moves=(*value.moves, (None, shape)))
         scale, offset, axis = value.scale, value.offset, value.axis

@@ -192,7 +192,7 @@ class RandomOperators:
             bits,
             signed=signed,
             narrow=self.choice.randint(0, 1),
-            zero_point=0 if bits == 1 and signed else self.choice.choice([0, 0, 0, 1, -1, 0.5]),
+            zero_point=self.choice.choice([0, 0, 0, 1, -1, 0.5]),
             rounding=self.choice.choice(ROUNDING),
         )
 

@@ -90,10 +90,14 @@ def test_a_branch_is_refused() -> None:
     x = builder.add(Linear(name="a", input="x", output="a", weights=random_weights(RNG, (4, 4))))
     for name in ("b", "c"):
         builder.add(random_threshold(RNG, name, x, 2))
+    names = {"name": "sum", "input": "b", "output": "sum"}
+    builder.add(Add(others=("c",), multipliers=(1, 1), **names))
     network = builder.network(
         name="n", quantizer=input_quantizer(4), input_name="i", output_name="o"
     )
-    assert [error.layer for error in obstacles(network)] == ["a", "b"]
+    errors = {error.layer: error for error in obstacles(network)}
+    assert set(errors) == {"sum", "a"}
+    assert "2 layers read" in str(errors["a"])
 
 
 def test_a_branch_from_the_input_is_refused() -> None:

@@ -13,19 +13,8 @@ from limits import limited
 from qdeploy.errors import UserError
 from qdeploy.lowering import lower
 
-# Entries that the lowering does not refuse properly yet.
-PENDING: set[str] = {
-    "unsqueeze_of_a_thousand_axes",
-    "weight_scale_of_another_shape",
-}
 
-ENTRIES = [
-    pytest.param(name, marks=[pytest.mark.xfail(strict=True)] if name in PENDING else [])
-    for name in sorted(CORPUS)
-]
-
-
-@pytest.mark.parametrize("name", ENTRIES)
+@pytest.mark.parametrize("name", sorted(CORPUS))
 def test_refused(name, tmp_path):
     path = tmp_path / "hostile.onnx"
     path.write_bytes(content(CORPUS[name]))
