@@ -12,6 +12,7 @@ import onnx
 
 from qdeploy.errors import UserError
 from qdeploy.integer import Convolution, Linear, Weights
+from qdeploy.lowering import movement
 from qdeploy.lowering.affine import per_axis
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.shapes import pad_code
@@ -53,7 +54,7 @@ def convolution(walk: Walk, node: onnx.NodeProto) -> Activation:
     dilations = tuple(given.get("dilations", (1,) * rank))
     image = x
     if rank == 1:
-        image = walk.reshape(x, (x.shape[0], 1, x.shape[1]), f"{layer}.image")
+        image = movement.reshape(walk, x, (x.shape[0], 1, x.shape[1]), f"{layer}.image")
         weights = QuantizedConstant(
             weights.codes[:, :, np.newaxis],
             weights.scale[..., np.newaxis, :] if weights.scale.ndim > 1 else weights.scale,
@@ -77,7 +78,7 @@ def convolution(walk: Walk, node: onnx.NodeProto) -> Activation:
     y = walk.add(operator, scale)
     y = replace(y, offset=_carried_offset(x, integer_weights, scale, given.get("group", 1)))
     if rank == 1:
-        y = walk.reshape(y, (y.shape[0], y.shape[2]), f"{layer}.signal")
+        y = movement.reshape(walk, y, (y.shape[0], y.shape[2]), f"{layer}.signal")
     return _with_bias(walk, node, y) if len(node.input) > 2 and node.input[2] else y
 
 
@@ -93,9 +94,9 @@ def matmul(walk: Walk, node: onnx.NodeProto) -> Activation:
                 layer=layer_name(node),
                 remedy="write the layer as torch.nn.Linear",
             )
-        turned = walk.transpose(x, (1, 0), f"{layer_name(node)}.turned")
+        turned = movement.transpose(walk, x, (1, 0), f"{layer_name(node)}.turned")
         y = _linear(walk, node, turned, weights)
-        return walk.transpose(y, (1, 0), f"{layer_name(node)}.back")
+        return movement.transpose(walk, y, (1, 0), f"{layer_name(node)}.back")
     x, weights = _operands(walk, node)
     return _linear(walk, node, x, _transposed(weights))
 
@@ -202,8 +203,10 @@ def _batched_linear(
 ) -> Activation:
     """[T, ..., I] as a 1x1 convolution of an image [I, T..., 1] with the features as channels."""
     layer, last = layer_name(node), len(x.shape) - 1
-    turned = walk.transpose(x, (last, *range(last)), f"{layer}.turned")
-    image = walk.reshape(turned, (x.shape[last], prod(x.shape[:last]), 1), f"{layer}.image")
+    turned = movement.transpose(walk, x, (last, *range(last)), f"{layer}.turned")
+    image = movement.reshape(
+        walk, turned, (x.shape[last], prod(x.shape[:last]), 1), f"{layer}.image"
+    )
     kernel = QuantizedConstant(
         weights.codes[:, :, np.newaxis, np.newaxis],
         weights.scale[..., np.newaxis, np.newaxis] if weights.scale.ndim else weights.scale,
@@ -214,8 +217,8 @@ def _batched_linear(
         name=name, input=image.tensor, output=name, origin=(node.name,), weights=integer_weights
     )
     y = replace(walk.add(operator, scale), offset=_carried_offset(x, integer_weights, scale, 1))
-    y = walk.reshape(y, (y.shape[0], *x.shape[:last]), f"{layer}.rows")
-    return walk.transpose(y, (*range(1, last + 1), 0), f"{layer}.back")
+    y = movement.reshape(walk, y, (y.shape[0], *x.shape[:last]), f"{layer}.rows")
+    return movement.transpose(walk, y, (*range(1, last + 1), 0), f"{layer}.back")
 
 
 def _with_bias(walk: Walk, node: onnx.NodeProto, y: Activation) -> Activation:

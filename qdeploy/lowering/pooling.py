@@ -14,6 +14,7 @@ import onnx
 
 from qdeploy.errors import UserError
 from qdeploy.integer import MaxPool, SumPool
+from qdeploy.lowering import movement
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation
@@ -91,7 +92,7 @@ def reduce_mean(walk: Walk, node: onnx.NodeProto) -> Activation:
     y = _average(walk, node, x, size, size, (0, 0, 0, 0))
     if given.get("keepdims", 1):
         return y
-    return walk.reshape(y, (x.shape[0],), f"{layer_name(node)}.squeeze")
+    return movement.reshape(walk, y, (x.shape[0],), f"{layer_name(node)}.squeeze")
 
 
 def _average(
@@ -146,14 +147,14 @@ def _image(walk: Walk, x: Activation, node: onnx.NodeProto) -> Activation:
     """A signal [C, L] as an image [C, 1, L]."""
     if len(x.shape) == 3:
         return x
-    return walk.reshape(x, (x.shape[0], 1, x.shape[1]), f"{layer_name(node)}.image")
+    return movement.reshape(walk, x, (x.shape[0], 1, x.shape[1]), f"{layer_name(node)}.image")
 
 
 def _as_before(walk: Walk, y: Activation, x: Activation, node: onnx.NodeProto) -> Activation:
     """An image [C, 1, L] as a signal again, if `x` was one."""
     if len(x.shape) == 3:
         return y
-    return walk.reshape(y, (y.shape[0], y.shape[2]), f"{layer_name(node)}.signal")
+    return movement.reshape(walk, y, (y.shape[0], y.shape[2]), f"{layer_name(node)}.signal")
 
 
 def _two(sizes: list[int] | tuple[int, ...]) -> tuple[int, int]:

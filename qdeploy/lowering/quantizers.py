@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from qdeploy.errors import UserError
 from qdeploy.integer import InputQuantizer, Meaning, Threshold, ValueRange
+from qdeploy.lowering import movement
 from qdeploy.lowering.affine import per_axis
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.exact import fractions
@@ -197,13 +198,13 @@ def quantize(
     order = (x.axis, *(axis for axis in range(len(x.shape)) if axis != x.axis))
     if x.uniform and len(quantizers) == 1:
         order = tuple(range(len(x.shape)))
-    x = walk.transpose(x, order, f"{layer_name(node)}.channels")
+    x = movement.transpose(walk, x, order, f"{layer_name(node)}.channels")
     before = [behind(quantizer, x.functions) for quantizer in quantizers]
     source = walk.builder.tensors[x.tensor]
     steps = integer_thresholds(before, x.scale, x.offset, source.range)
     y = _threshold(walk, node, x, steps, quantizers)
     back = tuple(order.index(axis) for axis in range(len(order)))
-    return walk.transpose(y, back, f"{layer_name(node)}.back")
+    return movement.transpose(walk, y, back, f"{layer_name(node)}.back")
 
 
 def _quantizable(node: onnx.NodeProto, value: Value) -> Activation | RealInput:
@@ -267,10 +268,10 @@ def _quantize_input(
     levels = ValueRange(0, len(boundary.boundaries))
     x = _input(walk, node, value, boundary, levels, Meaning())
     order = (axis, *(k for k in range(len(x.shape)) if k != axis))
-    x = walk.transpose(x, order, f"{layer_name(node)}.channels")
+    x = movement.transpose(walk, x, order, f"{layer_name(node)}.channels")
     y = _threshold(walk, node, x, steps, quantizers)
     back = tuple(order.index(k) for k in range(len(order)))
-    return walk.transpose(y, back, f"{layer_name(node)}.back")
+    return movement.transpose(walk, y, back, f"{layer_name(node)}.back")
 
 
 def _input(
@@ -302,7 +303,7 @@ def _input(
             layer=layer_name(node),
             remedy="quantize the network's input with one scale for all channels",
         )
-    return walk.replay(Activation(name, shape, meaning.scale, meaning.offset), value)
+    return movement.replay(walk, Activation(name, shape, meaning.scale, meaning.offset), value)
 
 
 def annotated_input(walk: Walk, integers: IntegerType) -> Activation:

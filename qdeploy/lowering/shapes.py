@@ -11,6 +11,7 @@ import onnx
 
 from qdeploy.errors import UserError
 from qdeploy.integer import Pad, Upsample
+from qdeploy.lowering import movement
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput, Value
@@ -42,7 +43,7 @@ def transpose(walk: Walk, node: onnx.NodeProto) -> Value:
     rank = len(value.shape) + 1
     if not order or order[0] != 0 or sorted(order) != list(range(rank)):
         raise _unsupported(node, f"with order {order} moves the batch axis")
-    return walk.transpose(value, tuple(axis - 1 for axis in order[1:]), layer_name(node))
+    return movement.transpose(walk, value, tuple(axis - 1 for axis in order[1:]), layer_name(node))
 
 
 @handles("Flatten")
@@ -52,7 +53,7 @@ def flatten(walk: Walk, node: onnx.NodeProto) -> Value:
     axis = attributes(node).get("axis", 1)
     if axis not in (1, -len(value.shape)):
         raise _unsupported(node, f"at axis {axis}")
-    return walk.reshape(value, (prod(value.shape),), layer_name(node))
+    return movement.reshape(walk, value, (prod(value.shape),), layer_name(node))
 
 
 @handles("Reshape")
@@ -75,7 +76,7 @@ def reshape(walk: Walk, node: onnx.NodeProto) -> Value:
     batch = target[:1] in ([1], [-1]) and prod(shape) == elements and min(shape, default=0) > 0
     if not batch:
         raise _unsupported(node, f"from {('N', *value.shape)} to {target}")
-    return walk.reshape(value, shape, layer_name(node))
+    return movement.reshape(walk, value, shape, layer_name(node))
 
 
 @handles("Squeeze", "Unsqueeze")
@@ -103,7 +104,7 @@ def squeeze(walk: Walk, node: onnx.NodeProto) -> Value:
         shape = sizes
         for place in places:
             shape.insert(place, 1)
-    return walk.reshape(value, tuple(shape[1:]), layer_name(node))
+    return movement.reshape(walk, value, tuple(shape[1:]), layer_name(node))
 
 
 @handles("Pad")
@@ -124,7 +125,7 @@ def pad(walk: Walk, node: onnx.NodeProto) -> Activation:
     if given.get("mode", "constant") != "constant" or not plain:
         raise _unsupported(node, f"with mode {given.get('mode')} and pads {pads}")
     code = pad_code(x, Fraction(fill), node)
-    image = x if rank == 4 else walk.reshape(x, (x.shape[0], 1, x.shape[1]), "image")
+    image = x if rank == 4 else movement.reshape(walk, x, (x.shape[0], 1, x.shape[1]), "image")
     sides = pads if rank == 4 else [0, 0, 0, pads[2], 0, 0, 0, pads[5]]
     name = walk.unique(layer_name(node))
     operator = Pad(
@@ -135,8 +136,8 @@ def pad(walk: Walk, node: onnx.NodeProto) -> Activation:
         pads=(int(sides[2]), int(sides[3]), int(sides[6]), int(sides[7])),
         pad_code=code,
     )
-    y = walk.like(x, walk.add(operator, x.scale))
-    return y if rank == 4 else walk.reshape(y, (y.shape[0], y.shape[2]), "signal")
+    y = movement.like(x, walk.add(operator, x.scale))
+    return y if rank == 4 else movement.reshape(walk, y, (y.shape[0], y.shape[2]), "signal")
 
 
 @handles("Resize", "Upsample")
@@ -164,7 +165,7 @@ def resize(walk: Walk, node: onnx.NodeProto) -> Activation:
         origin=(node.name,),
         factors=(int(factors[2]), int(factors[3])),
     )
-    return walk.like(x, walk.add(operator, x.scale))
+    return movement.like(x, walk.add(operator, x.scale))
 
 
 @handles("DepthToSpace")
@@ -181,8 +182,8 @@ def depth_to_space(walk: Walk, node: onnx.NodeProto) -> Activation:
         split, order = (block, block, channels, height, width), (2, 3, 0, 4, 1)
     else:
         split, order = (channels, block, block, height, width), (0, 3, 1, 4, 2)
-    y = walk.transpose(walk.reshape(x, split, f"{layer}.split"), order, layer)
-    return walk.reshape(y, (channels, height * block, width * block), f"{layer}.join")
+    y = movement.transpose(walk, movement.reshape(walk, x, split, f"{layer}.split"), order, layer)
+    return movement.reshape(walk, y, (channels, height * block, width * block), f"{layer}.join")
 
 
 def pad_code(x: Activation, fill: Fraction, node: onnx.NodeProto) -> int:

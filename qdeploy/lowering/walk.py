@@ -8,11 +8,9 @@ raises a UserError that names the layer, the reason and the remedy; it never giv
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from fractions import Fraction
-from functools import partial
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import onnx
@@ -22,17 +20,15 @@ from qdeploy.errors import UserError
 from qdeploy.integer import (
     Builder,
     Convolution,
-    Flatten,
     InputQuantizer,
     IntegerNetwork,
     Linear,
     Meaning,
     Node,
     OutputFunction,
-    Reshape,
-    Transpose,
     ValueRange,
 )
+from qdeploy.lowering import movement
 from qdeploy.lowering.source import MAXIMUM_ELEMENTS, IntegerType, Source, layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput, Value
 from qdeploy.lowering.weights import negated
@@ -43,8 +39,6 @@ HANDLERS: dict[str, Handler] = {}
 # What numpy and Python say to parameters that an operator cannot have. The file is untrusted, and
 # its operators' schemas do not cover everything.
 _MALFORMED = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
-
-MAXIMUM_RANK = 8
 
 QUANTIZER_REMEDY = "put a quantized activation (brevitas.nn.QuantReLU, QuantIdentity) before it"
 
@@ -203,7 +197,7 @@ class Walk:
             self.unique(name)
             self.builder.input(name, shape, ValueRange(kind.low, kind.high), Fraction(1))
         value = Activation(name, shape, (real.scale,), (real.offset,))
-        return self.replay(value, real)
+        return movement.replay(self, value, real)
 
     def array(self, node: onnx.NodeProto, index: int) -> NDArray[Any]:
         """Input `index` as a plain constant array.
@@ -233,94 +227,6 @@ class Walk:
         """Append an integer operator whose output means scale · integer."""
         tensor = self.builder.add(operator, Meaning(scale))
         return Activation(tensor.name, tensor.shape, scale)
-
-    def like(self, x: Activation, y: Activation) -> Activation:
-        """`y`, made of moved integers of `x`, with the meaning of `x`."""
-        return dataclasses.replace(x, tensor=y.tensor, shape=y.shape)
-
-    @overload
-    def transpose(self, value: Activation, order: tuple[int, ...], name: str) -> Activation: ...
-
-    @overload
-    def transpose(self, value: RealInput, order: tuple[int, ...], name: str) -> RealInput: ...
-
-    def transpose(
-        self, value: Activation | RealInput, order: tuple[int, ...], name: str
-    ) -> Activation | RealInput:
-        """Append a transposition (no batch axis); nothing for the identity."""
-        if order == tuple(range(len(order))):
-            return value
-        if isinstance(value, RealInput):
-            shape = tuple(value.shape[axis] for axis in order)
-            moves = (*value.moves, (order, shape))
-            return dataclasses.replace(value, shape=shape, moves=moves)
-        name = self.unique(name)
-        node = Transpose(name=name, input=value.tensor, output=name, order=order)
-        moved = self.like(value, self.add(node, value.scale))
-        return dataclasses.replace(moved, axis=order.index(value.axis))
-
-    @overload
-    def reshape(self, value: Activation, shape: tuple[int, ...], name: str) -> Activation: ...
-
-    @overload
-    def reshape(self, value: RealInput, shape: tuple[int, ...], name: str) -> RealInput: ...
-
-    def reshape(
-        self, value: Activation | RealInput, shape: tuple[int, ...], name: str
-    ) -> Activation | RealInput:
-        """Append a change of shape; every integer keeps its place in the order.
-
-        Scales per channel survive if the channel axis keeps its place, or are spread over the
-        elements of a flattened tensor.
-
-        Raises:
-            UserError: if they cannot be followed.
-        """
-        if shape == value.shape:
-            return value
-        if len(shape) > MAXIMUM_RANK:
-            raise ValueError(f"a tensor with {len(shape)} axes")
-        if isinstance(value, RealInput):
-            return dataclasses.replace(value, shape=shape, moves=(*value.moves, (None, shape)))
-        scale, offset, axis = value.scale, value.offset, value.axis
-        if value.uniform:
-            axis = 0
-        else:
-            before, after = math.prod(value.shape[:axis]), math.prod(value.shape[axis + 1 :])
-            places = [k for k in range(len(shape)) if shape[k] == value.shape[axis]]
-            places = [k for k in places if math.prod(shape[:k]) == before]
-            if places:
-                axis = places[0]
-            elif before == 1 and len(shape) == 1:
-                scale, offset, axis = _spread(scale, after), _spread(offset, after), 0
-            else:
-                raise UserError(
-                    f"a change of shape from {value.shape} to {shape} mixes channels that have "
-                    "scales of their own",
-                    layer=name,
-                    remedy="quantize the tensor (one scale) before its shape changes",
-                )
-        source = self._unshaped(value.tensor)
-        if self.builder.tensors[source].shape == shape:
-            return dataclasses.replace(value, tensor=source, shape=shape, axis=axis)
-        name = self.unique(name)
-        kind = Flatten if len(shape) == 1 else partial(Reshape, shape=shape)
-        moved = self.add(kind(name=name, input=source, output=name), scale)
-        return dataclasses.replace(moved, offset=offset, axis=axis, functions=value.functions)
-
-    def replay(self, value: Activation, real: RealInput) -> Activation:
-        """Do to the quantized input what the source file did to the real one."""
-        for order, shape in real.moves:
-            if order is None:
-                value = self.reshape(value, shape, "reshape_input")
-            else:
-                value = self.transpose(value, order, "transpose_input")
-        return value
-
-    def _unshaped(self, tensor: str) -> str:
-        """The tensor before a change of shape: two in a row are one."""
-        node = next((n for n in self.builder.nodes if n.output == tensor), None)
-        return node.input if isinstance(node, (Reshape, Flatten)) else tensor
 
     def with_positive_scale(self, value: Activation) -> Activation:
         """Move negative channel scales into the weights that produce the channel, if possible.
@@ -357,8 +263,3 @@ class Walk:
             ),
             default=0,
         )
-
-
-def _spread(channels: tuple[Fraction, ...], repeats: int) -> tuple[Fraction, ...]:
-    """One value per channel to one per element of the flattened tensor."""
-    return channels if len(channels) == 1 else tuple(c for c in channels for _ in range(repeats))

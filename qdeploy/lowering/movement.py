@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Integers that move: transpositions and changes of shape, also of the real input."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+from functools import partial
+from typing import TYPE_CHECKING, overload
+
+from qdeploy.errors import UserError
+from qdeploy.integer import Flatten, Reshape, Transpose
+from qdeploy.lowering.values import Activation, RealInput
+
+if TYPE_CHECKING:
+    from qdeploy.lowering.walk import Walk
+
+MAXIMUM_RANK = 8
+
+
+def like(x: Activation, y: Activation) -> Activation:
+    """`y`, made of moved integers of `x`, with the meaning of `x`."""
+    return replace(x, tensor=y.tensor, shape=y.shape)
+
+
+@overload
+def transpose(walk: Walk, value: Activation, order: tuple[int, ...], name: str) -> Activation: ...
+
+
+@overload
+def transpose(walk: Walk, value: RealInput, order: tuple[int, ...], name: str) -> RealInput: ...
+
+
+def transpose(
+    walk: Walk, value: Activation | RealInput, order: tuple[int, ...], name: str
+) -> Activation | RealInput:
+    """Append a transposition (no batch axis); nothing for the identity."""
+    if order == tuple(range(len(order))):
+        return value
+    if isinstance(value, RealInput):
+        shape = tuple(value.shape[axis] for axis in order)
+        moves = (*value.moves, (order, shape))
+        return replace(value, shape=shape, moves=moves)
+    name = walk.unique(name)
+    node = Transpose(name=name, input=value.tensor, output=name, order=order)
+    moved = like(value, walk.add(node, value.scale))
+    return replace(moved, axis=order.index(value.axis))
+
+
+@overload
+def reshape(walk: Walk, value: Activation, shape: tuple[int, ...], name: str) -> Activation: ...
+
+
+@overload
+def reshape(walk: Walk, value: RealInput, shape: tuple[int, ...], name: str) -> RealInput: ...
+
+
+def reshape(
+    walk: Walk, value: Activation | RealInput, shape: tuple[int, ...], name: str
+) -> Activation | RealInput:
+    """Append a change of shape; every integer keeps its place in the order.
+
+    Scales per channel survive if the channel axis keeps its place, or are spread over the
+    elements of a flattened tensor.
+
+    Raises:
+        UserError: if they cannot be followed.
+    """
+    if shape == value.shape:
+        return value
+    if len(shape) > MAXIMUM_RANK:
+        raise ValueError(f"a tensor with {len(shape)} axes")
+    if isinstance(value, RealInput):
+        return replace(value, shape=shape, moves=(*value.moves, (None, shape)))
+    scale, offset, axis = value.scale, value.offset, value.axis
+    if value.uniform:
+        axis = 0
+    else:
+        before, after = math.prod(value.shape[:axis]), math.prod(value.shape[axis + 1 :])
+        places = [k for k in range(len(shape)) if shape[k] == value.shape[axis]]
+        places = [k for k in places if math.prod(shape[:k]) == before]
+        if places:
+            axis = places[0]
+        elif before == 1 and len(shape) == 1:
+            scale, offset, axis = _spread(scale, after), _spread(offset, after), 0
+        else:
+            raise UserError(
+                f"a change of shape from {value.shape} to {shape} mixes channels that have "
+                "scales of their own",
+                layer=name,
+                remedy="quantize the tensor (one scale) before its shape changes",
+            )
+    source = _unshaped(walk, value.tensor)
+    if walk.builder.tensors[source].shape == shape:
+        return replace(value, tensor=source, shape=shape, axis=axis)
+    name = walk.unique(name)
+    kind = Flatten if len(shape) == 1 else partial(Reshape, shape=shape)
+    moved = walk.add(kind(name=name, input=source, output=name), scale)
+    return replace(moved, offset=offset, axis=axis, functions=value.functions)
+
+
+def replay(walk: Walk, value: Activation, real: RealInput) -> Activation:
+    """Do to the quantized input what the source file did to the real one."""
+    for order, shape in real.moves:
+        if order is None:
+            value = reshape(walk, value, shape, "reshape_input")
+        else:
+            value = transpose(walk, value, order, "transpose_input")
+    return value
+
+
+def _unshaped(walk: Walk, tensor: str) -> str:
+    """The tensor before a change of shape: two in a row are one."""
+    node = next((n for n in walk.builder.nodes if n.output == tensor), None)
+    return node.input if isinstance(node, (Reshape, Flatten)) else tensor
+
+
+def _spread(channels: tuple[Fraction, ...], repeats: int) -> tuple[Fraction, ...]:
+    """One value per channel to one per element of the flattened tensor."""
+    return channels if len(channels) == 1 else tuple(c for c in channels for _ in range(repeats))
