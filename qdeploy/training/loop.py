@@ -25,7 +25,7 @@ from qdeploy.training.config import DataConfig, NetworkConfig, TrainingConfig
 from qdeploy.training.datasets import Dataset
 from qdeploy.training.evaluation import accuracy
 
-# Relative to the other parameters: with Adam's full steps scales ran out of their integers' range.
+# Relative to the other parameters; with full steps scales ran far out of their integers' range.
 SCALE_LEARNING_RATE = 0.1
 _CHECKPOINT = "network.safetensors"
 _FLOAT_CHECKPOINT = "float.safetensors"
