@@ -155,7 +155,7 @@ def export_stage(checkpoint: Path) -> Stage:
         "export",
         run,
         inputs=(checkpoint,),
-        code=("exporter", "quantizers", "networks"),
+        code=("exporter", "quantizers", "networks", "training"),
         packages=("torch", "brevitas", "onnx"),
     )
 
