@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from rational_executor import Rationals, execute_exactly
 
 from qdeploy.cpu import Session, pack
 from qdeploy.errors import UserError
 from qdeploy.integer import IntegerNetwork, Tensor, run
 from qdeploy.lowering import lower
+from qdeploy.rational import Rationals, execute_exactly
 
 # What a valid graph may be refused for: integers wider than any back end has, and reals that are
 # no multiples of one number. Anything else is a failure.

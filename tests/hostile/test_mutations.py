@@ -10,11 +10,11 @@ import pytest
 from comparison import inputs, real_values
 from limits import limited
 from qonnx_files import QonnxFile
-from rational_executor import execute_exactly
 
 from qdeploy.errors import UserError
 from qdeploy.integer import run
 from qdeploy.lowering import lower
+from qdeploy.rational import execute_exactly
 
 # Of each of two files.
 MUTATIONS = 2000

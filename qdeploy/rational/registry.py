@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operators the executor knows, by ONNX name; the modules of this package register them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Attributes = dict[str, Any]
+# Attributes as in the file and inputs (None where left out) to the first output.
+Meaning = Callable[..., Any]
+
+OPERATORS: dict[str, Meaning] = {}
+
+
+def operator(*names: str) -> Callable[[Meaning], Meaning]:
+    """Register what the operators of these ONNX names mean."""
+
+    def register(function: Meaning) -> Meaning:
+        OPERATORS.update(dict.fromkeys(names, function))
+        return function
+
+    return register
