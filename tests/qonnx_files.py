@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 DOMAIN = "qonnx.custom_op.general"
+QUANTIZERS = ("Quant", "BipolarQuant", "Trunc", "MultiThreshold")
 
 
 class QonnxFile:
@@ -28,7 +29,7 @@ class QonnxFile:
 
     def node(self, operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
         output = f"t{len(self.nodes)}"
-        domain = DOMAIN if operator in ("Quant", "BipolarQuant") else ""
+        domain = DOMAIN if operator in QUANTIZERS else ""
         self.nodes.append(
             helper.make_node(
                 operator,

@@ -78,10 +78,18 @@ def _parts(
     operators = [trace.operator(name) for name in visit.created]
     parts = [_input_quantizer(trace)] if isinstance(before, RealInput) else []
     parts += [operator_sentence(operator, trace.walk.builder.tensors) for operator in operators]
-    weighted = any(isinstance(operator, (Convolution, Linear)) for operator in operators)
+    weighted = [op for op in operators if isinstance(op, (Convolution, Linear))]
+    if weighted and _plain_weights(trace, visit):
+        kinds = " + ".join(plane.kind for plane in weighted[0].weights.planes)
+        parts.append(f"the file holds its weights as integers ({kinds})")
     if weighted and any(value.offset) and not _has_offset(before):
         parts.append(f"the bias is {_absorbed(trace, visit)}")
     return parts
+
+
+def _plain_weights(trace: Trace, visit: Visit) -> bool:
+    operands = [trace.walk.values.get(name) for name in visit.node.input[:2]]
+    return any(isinstance(operand, Constant) for operand in operands)
 
 
 def _input(trace: Trace, visit: Visit) -> Activation | RealInput | None:

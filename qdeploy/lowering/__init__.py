@@ -51,6 +51,7 @@ def start(path: Path, rescale_bits: int | None = None) -> Walk:
         branches,
         constants,
         linear,
+        multithreshold,
         outputs,
         pooling,
         quantizers,

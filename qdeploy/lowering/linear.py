@@ -19,7 +19,7 @@ from qdeploy.lowering.shapes import pad_code
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant
 from qdeploy.lowering.walk import Walk, handles
-from qdeploy.lowering.weights import structured_weights
+from qdeploy.lowering.weights import plain_integers, structured_weights
 
 
 @handles("Conv")
@@ -86,7 +86,7 @@ def convolution(walk: Walk, node: onnx.NodeProto) -> Activation:
 def matmul(walk: Walk, node: onnx.NodeProto) -> Activation:
     """ONNX MatMul 1..13: [..., I] times weights [I, O], or weights [O, I] times [I, T]."""
     left, right = walk.value(node), walk.value(node, 1)
-    if isinstance(left, QuantizedConstant) and isinstance(right, Activation):
+    if isinstance(left, (Constant, QuantizedConstant)) and isinstance(right, Activation):
         x, weights = _operands(walk, node, 1, 0)
         if len(x.shape) != 2:
             raise UserError(
@@ -121,6 +121,8 @@ def _operands(
 ) -> tuple[Activation, QuantizedConstant]:
     x = walk.activation(node, data)
     weights = walk.value(node, parameters)
+    if isinstance(weights, Constant):
+        weights = plain_integers(weights) or weights
     if not isinstance(weights, QuantizedConstant):
         raise UserError(
             f"{node.op_type} (node '{node.name}') has float weights",

@@ -20,10 +20,12 @@ from qdeploy.errors import UserError
 from qdeploy.integer import Codes, Integers, Plane, ValueRange, Weights
 from qdeploy.lowering.exact import Fractions, fractions, greatest_common_divisor, of_distinct
 from qdeploy.lowering.levels import MAXIMUM_STEP, Boundary, Rounding
-from qdeploy.lowering.values import QuantizedConstant
+from qdeploy.lowering.values import Constant, QuantizedConstant
 
 # More than a trained fixed-point scale ever needs; arbitrary float32 scales need 24 and up.
 MAXIMUM_MULTIPLIER_BITS = 24
+# Constants of more than 16 bits are no weights of a low-bit network.
+MAXIMUM_PLAIN_INTEGER = (1 << 15) - 1
 
 
 def quantized_weights(
@@ -85,6 +87,15 @@ def _reached(
             boundary = Boundary(factor * Fraction(float(place[index])), bool(included[index]))
             reached[index] = boundary.reached_by(Fraction(float(w[index])))
     return reached
+
+
+def plain_integers(constant: Constant) -> QuantizedConstant | None:
+    """Weights that are integers already, as FINN's streamlining leaves them; None for others."""
+    array = constant.array
+    if array.dtype.kind not in "fiu" or not (np.abs(array) <= MAXIMUM_PLAIN_INTEGER).all():
+        return None
+    codes = array.astype(np.int32)
+    return QuantizedConstant(codes, fractions(np.ones(1))) if (codes == array).all() else None
 
 
 def collapsed(array: NDArray[Any]) -> NDArray[Any]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quant and BipolarQuant of QONNX."""
+"""The quantizers of QONNX."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
+
+import numpy as np
 
 from qdeploy.rational.arrays import HALF, Rationals, elementwise
 from qdeploy.rational.registry import Attributes, operator
@@ -51,3 +53,14 @@ def quant(given: Attributes, x: Rationals, scale: Any, zero: Any, bits: Any) -> 
 def bipolar_quant(given: Attributes, x: Rationals, scale: Rationals) -> Rationals:
     """QONNX BipolarQuant; 0 becomes +scale."""
     return elementwise(lambda v, s: s if v >= 0 else -s, 2)(x, scale)
+
+
+@operator("MultiThreshold")
+def multithreshold(given: Attributes, x: Rationals, thresholds: Rationals) -> Rationals:
+    """QONNX MultiThreshold: how many thresholds [C or 1, T] each value reaches."""
+    scale, bias = Fraction(given.get("out_scale", 1.0)), Fraction(given.get("out_bias", 0.0))
+    layout = given.get("data_layout", b"").decode() or {3: "NWC"}.get(x.ndim, "NC")
+    axis = max(layout.find("C"), 0) or 1
+    channels_last = np.moveaxis(x, axis, -1)[..., np.newaxis]
+    count = (channels_last >= thresholds).sum(axis=-1)
+    return np.moveaxis(count * scale + bias, -1, axis)

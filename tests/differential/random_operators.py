@@ -63,6 +63,8 @@ class RandomOperators:
             )
         if not activation and self.maybe(0.15):
             return replace(x, name=self.file.bipolar(x.name, scale), single=True, rectified=False)
+        if not scale_given and self.maybe(0.15):
+            return self._multithreshold(x)
         bits = self.choice.choice([1, 2, 2, 3, 4, 5, 8])
         single = activation or scale_given or not self.maybe(0.1)
         scales: Any = scale
@@ -78,6 +80,22 @@ class RandomOperators:
             rounding=self.choice.choice(ROUNDING) if self.maybe(0.5) else "ROUND",
         )
         return replace(x, name=name, single=single, rectified=False)
+
+    def _multithreshold(self, x: Value) -> Value:
+        """Thresholds in any order, some of them equal, for all channels or for each."""
+        layout = self.choice.choice(["", {1: "NC", 2: "NWC", 3: "NHWC"}.get(len(x.shape), "")])
+        axis = len(x.shape) if layout or len(x.shape) == 2 else 1
+        rows = self.choice.choice([1, x.shape[axis - 1]])
+        name = self.file.node(
+            "MultiThreshold",
+            x.name,
+            self.file.constant(self._reals((rows, self.choice.randint(1, 9)))),
+            out_dtype="INT8",
+            out_scale=self.choice.choice([1.0, 1.0, 2.0, 0.375, -1.0]),
+            out_bias=self.choice.choice([0.0, 0.0, -1.0, 0.5, 0.2]),
+            **({"data_layout": layout} if layout else {}),
+        )
+        return replace(x, name=name, single=True, rectified=False)
 
     def dyadic(self) -> float:
         return self.choice.choice([0.125, 0.25, 0.5, 0.75, 1.0, 2.0])

@@ -2,7 +2,7 @@
 """The corpus of hostile files: each entry damages one small valid network in one way.
 
 Entries are functions without arguments that return a model, or the bytes of a file; the modules
-`bad_files`, `bad_graphs`, `bad_attributes` and `bad_tensors` register them here by name.
+`bad_...` register them here by name.
 """
 
 from collections.abc import Callable

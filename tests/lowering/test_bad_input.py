@@ -41,7 +41,9 @@ def unsupported_operator(path: Path) -> None:
 
 def float_layer_in_the_middle(path: Path) -> None:
     f, y = quantized_mlp()
-    y = f.node("MatMul", f.quant(y, 1.0, 2), f.constant(np.ones((3, 3))), name="/block/fc2/MatMul")
+    y = f.node(
+        "MatMul", f.quant(y, 1.0, 2), f.constant(np.full((3, 3), 0.1)), name="/block/fc2/MatMul"
+    )
     f.save(y, path)
 
 
