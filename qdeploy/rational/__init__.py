@@ -3,7 +3,7 @@
 
 Written from the specifications of the operators and independent of `qdeploy.lowering`: nothing is
 folded, absorbed or turned into a threshold, each node is computed on Fractions as it stands. A new
-operator is a function under `@operator("OnnxName")` in the file of its family.
+operator is a function under `@operator("OnnxName")`, or `@quantizer`, in the file of its family.
 """
 
 from qdeploy.rational import (  # noqa: F401 (they register the operators)
@@ -14,6 +14,6 @@ from qdeploy.rational import (  # noqa: F401 (they register the operators)
     quantizers,
 )
 from qdeploy.rational.arrays import Array, Rationals
-from qdeploy.rational.executor import execute_exactly
+from qdeploy.rational.executor import Executor, execute_exactly
 
-__all__ = ["Array", "Rationals", "execute_exactly"]
+__all__ = ["Array", "Executor", "Rationals", "execute_exactly"]

@@ -4,42 +4,35 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
+from operator import add, mul, sub, truediv
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qdeploy.rational.arrays import Array, Rationals, elementwise
-from qdeploy.rational.registry import Attributes, operator
+from qdeploy.rational.arrays import Array, Rationals, elementwise, exact
+from qdeploy.rational.registry import Attributes, Meaning, operator
+
+# Accuracy of irrational roots, which no rational executor can hold.
+ROOT_BITS = 200
 
 
-@operator("Add")
-def add(given: Attributes, a: Array, b: Array) -> Array:
-    """ONNX Add 7..14."""
-    return np.asarray(a + b)
+def _of_two(function: Callable[[Any, Any], Any]) -> Meaning:
+    """ONNX Add, Sub, Mul, Div 7..14."""
+    apply = elementwise(function, 2)
+    return lambda given, a, b: apply(a, b)
 
 
-@operator("Sub")
-def sub(given: Attributes, a: Array, b: Array) -> Array:
-    """ONNX Sub 7..14."""
-    return np.asarray(a - b)
-
-
-@operator("Mul")
-def mul(given: Attributes, a: Array, b: Array) -> Array:
-    """ONNX Mul 7..14."""
-    return np.asarray(a * b)
-
-
-@operator("Div")
-def div(given: Attributes, a: Array, b: Array) -> Array:
-    """ONNX Div 7..14; integers are divided towards zero in ONNX, which no shape needs."""
-    return np.asarray(a / b)
+operator("Add")(_of_two(add))
+operator("Sub")(_of_two(sub))
+operator("Mul")(_of_two(mul))
+operator("Div")(_of_two(truediv))
 
 
 @operator("Neg")
-def neg(given: Attributes, x: Array) -> Array:
+def negate(given: Attributes, x: Array) -> Array:
     """ONNX Neg 6..13."""
     return np.asarray(-x)
 
@@ -48,18 +41,20 @@ def neg(given: Attributes, x: Array) -> Array:
 def batch_normalization(
     given: Attributes, x: Rationals, gamma: Any, beta: Any, mean: Any, variance: Any
 ) -> Rationals:
-    """Only for variances whose root is rational."""
+    """ONNX BatchNormalization 7..15 in inference; irrational roots see `square_root`."""
     epsilon = Fraction(float(np.float32(given.get("epsilon", 1e-5))))
+    factor = np.array([g / square_root(v + epsilon) for g, v in zip(gamma, variance, strict=True)])
+    shift = beta - factor * mean
     shape = (1, -1) + (1,) * (x.ndim - 2)
-    root = elementwise(lambda v: _rational_root(v + epsilon))(variance)
-    gamma, beta, mean, root = (p.reshape(shape) for p in (gamma, beta, mean, root))
-    return np.asarray((x - mean) / root * gamma + beta)
+    apply = elementwise(lambda v, f, s: v * f + s, 3)
+    return apply(x, factor.reshape(shape), shift.reshape(shape))
 
 
-def _rational_root(v: Fraction) -> Fraction:
-    root = Fraction(math.isqrt(v.numerator), math.isqrt(v.denominator))
-    assert root * root == v, f"{v} has no rational root"
-    return root
+def square_root(value: Fraction) -> Fraction:
+    """Exact where the root is rational, else rounded down to at least 200 significant bits."""
+    product = value.numerator * value.denominator
+    shift = 0 if math.isqrt(product) ** 2 == product else ROOT_BITS
+    return Fraction(math.isqrt(product << (2 * shift)), value.denominator << shift)
 
 
 @operator("Relu")
@@ -77,7 +72,11 @@ def leaky_relu(given: Attributes, x: Rationals) -> Rationals:
 
 @operator("Clip")
 def clip(given: Attributes, x: Rationals, low: Any = None, high: Any = None) -> Rationals:
-    """ONNX Clip 11..13; older ones have their limits as attributes."""
+    """ONNX Clip 6..13; the limits are attributes up to 10."""
+    low, high = (
+        exact(np.asarray(given[name])) if name in given else limit
+        for name, limit in (("min", low), ("max", high))
+    )
     y = x if low is None else elementwise(max, 2)(x, low)
     return y if high is None else elementwise(min, 2)(y, high)
 
@@ -102,3 +101,11 @@ def arg_max(given: Attributes, x: Rationals) -> NDArray[np.int64]:
         row = list(moved[position])
         index[position] = row.index(max(row))
     return np.expand_dims(index, axis) if given.get("keepdims", 1) else index
+
+
+@operator("TopK")
+def top_k(given: Attributes, x: Rationals, k: Any = None) -> tuple[Rationals, NDArray[np.int64]]:
+    """ONNX TopK 1..11 with k = 1: largest value and its index."""
+    axis = given.get("axis", -1)
+    index = arg_max({"axis": axis}, x)
+    return np.take_along_axis(x, index, axis), index

@@ -3,31 +3,96 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import onnx
 from numpy.typing import ArrayLike
 from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
+from qdeploy.errors import UserError
 from qdeploy.rational.arrays import Array, exact
-from qdeploy.rational.registry import OPERATORS
+from qdeploy.rational.registry import OPERATORS, QUANTIZERS
+
+# Irrational functions that only end a network: what is compared is their argument.
+OUTPUT_FUNCTIONS = ("Softmax", "Sigmoid")
+
+
+class Executor:
+    """A graph whose constant parts are computed once.
+
+    Initializers and inputs count as the rational numbers that their floats are. A node of nothing
+    but plain constants and shapes gives a constant again and is left to ONNX's reference evaluator
+    (float32 as in the file), unless it is a quantizer, which makes rationals of its constants.
+
+    Attributes:
+        output: name of the tensor that `run` gives; of a softmax or sigmoid, its argument.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        graph = model.graph
+        self._opsets = model.opset_import
+        self.output: str = graph.output[0].name
+        producers = {name: node for node in graph.node for name in node.output}
+        last = producers.get(self.output)
+        if last is not None and last.op_type in OUTPUT_FUNCTIONS:
+            self.output = last.input[0]
+        self._constants: dict[str, Array] = {
+            t.name: numpy_helper.to_array(t) for t in graph.initializer
+        }
+        (self._input,) = (i.name for i in graph.input if i.name not in self._constants)
+        self._nodes = []
+        for node in _needed(graph, self.output):
+            if all(name in self._constants for name in node.input if name):
+                self._execute(node, self._constants)
+            else:
+                self._nodes.append(node)
+
+    def run(self, x: ArrayLike) -> Array:
+        """The output [1, ...] for one sample x float32 [...] without batch axis.
+
+        Returns:
+            Fractions; int64 where the output is an index.
+
+        Raises:
+            UserError: if the graph holds an operator that has no exact meaning here.
+        """
+        values = dict(self._constants)
+        values[self._input] = exact(np.asarray(x, np.float32)[np.newaxis])
+        for node in self._nodes:
+            self._execute(node, values)
+        return values[self.output]
+
+    def _execute(self, node: onnx.NodeProto, values: dict[str, Array]) -> None:
+        inputs = {name: values[name] for name in node.input if name}
+        plain = all(value.dtype != object for value in inputs.values())
+        results: tuple[Array, ...]
+        if plain and node.op_type not in QUANTIZERS:
+            alone = helper.make_function(
+                "", node.op_type, list(inputs), list(node.output), [node], self._opsets
+            )
+            results = tuple(ReferenceEvaluator(alone).run(None, inputs, {}))
+        elif node.op_type not in OPERATORS:
+            raise UserError(
+                f"operator {node.op_type} (node '{node.name}') has no exact meaning here",
+                remedy="compare with the float32 executor only",
+            )
+        else:
+            given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+            operands = (exact(values[name]) if name else None for name in node.input)
+            result = OPERATORS[node.op_type](given, *operands)
+            results = result if isinstance(result, tuple) else (result,)
+        values.update(zip(node.output, results, strict=False))
 
 
 def execute_exactly(model: onnx.ModelProto, x: ArrayLike) -> Array:
-    """The graph's one output [1, ...] for one sample x float32 [...] without batch axis.
+    """`Executor(model).run(x)`, for one sample."""
+    return Executor(model).run(x)
 
-    Returns:
-        Fractions; int64 where the output is an index. Initializers and x count as the rational
-        numbers that their floats are.
-    """
-    graph = model.graph
-    values: dict[str, Any] = {t.name: exact(numpy_helper.to_array(t)) for t in graph.initializer}
-    (name,) = (i.name for i in graph.input if i.name not in values)
-    values[name] = exact(np.asarray(x, np.float32)[np.newaxis])
-    for node in graph.node:
-        given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-        inputs = [values[i] if i else None for i in node.input]
-        values[node.output[0]] = OPERATORS[node.op_type](given, *inputs)
-    result: Array = values[graph.output[0].name]
-    return result
+
+def _needed(graph: onnx.GraphProto, output: str) -> list[onnx.NodeProto]:
+    wanted, nodes = {output}, []
+    for node in reversed(graph.node):
+        if wanted.intersection(node.output):
+            nodes.append(node)
+            wanted.update(node.input)
+    return nodes[::-1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators that move, repeat and pick elements, and constants."""
+"""Operators that move, repeat and pick elements."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
-from qdeploy.rational.arrays import HALF, Array, Rationals, exact
+from qdeploy.rational.arrays import HALF, Array, Rationals
 from qdeploy.rational.registry import Attributes, operator
 from qdeploy.rational.windows import padded, pads_of
 
@@ -124,10 +123,3 @@ def shape(given: Attributes, x: Array) -> NDArray[np.int64]:
 def identity(given: Attributes, x: Array, *rest: Any) -> Array:
     """ONNX Identity 1..16 and Dropout 7..13 in inference."""
     return x
-
-
-@operator("Constant")
-def constant(given: Attributes) -> NDArray[Any]:
-    """ONNX Constant 1..13."""
-    (value,) = given.values()
-    return exact(numpy_helper.to_array(value))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MaxPool and the averages."""
+"""MaxPool and the averages, on integers times a unit."""
 
 from __future__ import annotations
 
@@ -8,37 +8,39 @@ from fractions import Fraction
 
 import numpy as np
 
-from qdeploy.rational.arrays import Rationals
+from qdeploy.rational.arrays import Array, Rationals, elementwise, integers, rationals
 from qdeploy.rational.registry import Attributes, operator
 from qdeploy.rational.windows import windows
+
+
+def _seen(given: Attributes, codes: Array, fill: int) -> Array:
+    """What each output position sees: [1, C, *outputs, kernel]."""
+    kernel = tuple(given["kernel_shape"])
+    seen = windows(given, codes, kernel, fill)
+    return seen.reshape(1, *seen.shape[: -len(kernel)], math.prod(kernel))
 
 
 @operator("MaxPool")
 def max_pool(given: Attributes, x: Rationals) -> Rationals:
     """ONNX MaxPool 1..12; padding never wins."""
-    sizes, visit = windows(given, x, tuple(given["kernel_shape"]), None)
-    y = np.empty((1, x.shape[1], *sizes), object)
-    for position, window in visit:
-        for channel, values in enumerate(window.reshape(x.shape[1], -1)):
-            y[(0, channel, *position)] = max(v for v in values if v is not None)
-    return y
+    (unit,), codes = integers(x.reshape(1, -1))
+    seen = _seen(given, codes.reshape(x.shape), int(codes.min()))
+    return rationals(seen.max(axis=-1), unit)
 
 
 @operator("AveragePool")
 def average_pool(given: Attributes, x: Rationals) -> Rationals:
     """ONNX AveragePool 1..11."""
-    sizes, visit = windows(given, x, tuple(given["kernel_shape"]), None)
-    y = np.empty((1, x.shape[1], *sizes), object)
-    for position, window in visit:
-        for channel, values in enumerate(window.reshape(x.shape[1], -1)):
-            inside = [v for v in values if v is not None]
-            count = len(values) if given.get("count_include_pad", 0) else len(inside)
-            y[(0, channel, *position)] = sum(inside) / count
-    return y
+    (unit,), codes = integers(x.reshape(1, -1))
+    totals = _seen(given, codes.reshape(x.shape), 0).astype(object).sum(axis=-1)
+    inside = int(bool(given.get("count_include_pad", 0)))
+    counts = _seen(given, np.ones(x.shape, np.int64), inside).sum(axis=-1)
+    return elementwise(Fraction, 2)(rationals(totals, unit), counts)
 
 
 @operator("GlobalAveragePool")
 def global_average_pool(given: Attributes, x: Rationals) -> Rationals:
     """ONNX GlobalAveragePool 1."""
-    axes = tuple(range(2, x.ndim))
-    return np.asarray(x.sum(axis=axes, keepdims=True) / Fraction(math.prod(x.shape[2:])))
+    units, codes = integers(x.reshape(x.shape[1], -1))
+    totals = rationals(codes.astype(object).sum(axis=1), units / Fraction(codes.shape[1]))
+    return totals.reshape(1, -1, *[1] * (x.ndim - 2))

@@ -1,43 +1,79 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums of products: Conv, Gemm, MatMul."""
+"""Sums of products: Conv, Gemm, MatMul.
+
+Both operands are taken as integers times a unit, so that the sums are sums of integers: in int64
+where a bound shows that they fit, in Python's integers otherwise.
+"""
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
+from operator import add, mul
 from typing import Any
 
 import numpy as np
 
-from qdeploy.rational.arrays import Rationals
+from qdeploy.rational.arrays import Array, Rationals, elementwise, integers, rationals
 from qdeploy.rational.registry import Attributes, operator
 from qdeploy.rational.windows import windows
 
 
+def _largest(numbers: Array) -> int:
+    return int(max(-numbers.min(), numbers.max())) if numbers.size else 0
+
+
+def _sums(a: Array, b: Array) -> Array:
+    """A [..., M, K] @ b [..., K, N] of integers, exactly."""
+    if _largest(a) * _largest(b) * a.shape[-1] < 1 << 62:
+        return np.asarray(a @ b)
+    return np.asarray(a.astype(object) @ b.astype(object))
+
+
+def product(a: Rationals, b: Rationals) -> Rationals:
+    """A [..., M, K] @ b [..., K, N]; vectors as in numpy.matmul."""
+    columns = np.moveaxis(b, -2, -1) if b.ndim > 1 else b
+    a_units, a_integers = integers(a.reshape(-1, a.shape[-1]))
+    b_units, b_integers = integers(columns.reshape(-1, columns.shape[-1]))
+    b_integers = b_integers.reshape(columns.shape)
+    sums = _sums(
+        a_integers.reshape(a.shape), np.moveaxis(b_integers, -1, -2) if b.ndim > 1 else b_integers
+    )
+    left = a_units.reshape(a.shape[:-1])
+    right = b_units.reshape(columns.shape[:-1])
+    if b.ndim > 1:
+        left, right = left[..., np.newaxis], right[..., np.newaxis, :] if a.ndim > 1 else right
+    return rationals(sums, elementwise(mul, 2)(left, right))
+
+
 @operator("Conv")
 def conv(given: Attributes, x: Rationals, w: Rationals, bias: Any = None) -> Rationals:
-    """ONNX Conv 1..11."""
+    """ONNX Conv 1..11; auto_pad is not executed."""
     groups, outputs = given.get("group", 1), w.shape[0]
-    sizes, visit = windows(given, x, w.shape[2:], Fraction(0))
-    y = np.empty((1, outputs, *sizes), object)
-    matrix = w.reshape(outputs, -1)
-    for position, window in visit:
-        for group, part in enumerate(np.split(window, groups)):
-            rows = slice(group * outputs // groups, (group + 1) * outputs // groups)
-            place: Any = (0, rows, *position)
-            y[place] = matrix[rows] @ part.reshape(-1)
-    return y if bias is None else y + bias.reshape(1, -1, *[1] * len(sizes))
+    (unit,), codes = integers(x.reshape(1, -1))
+    seen = windows(given, codes.reshape(x.shape), w.shape[2:], 0)
+    sizes = seen.shape[1 : 1 + len(w.shape[2:])]
+    # [C, *sizes, *kernel] to [C, *kernel, positions], by group.
+    moved = np.moveaxis(seen, range(1, 1 + len(sizes)), range(-len(sizes), 0))
+    columns = moved.reshape(groups, -1, math.prod(sizes))
+    units, weights = integers(w.reshape(outputs, -1))
+    sums = _sums(weights.reshape(groups, outputs // groups, -1), columns)
+    y = rationals(sums.reshape(outputs, -1), (units * unit)[:, np.newaxis])
+    y = y.reshape(1, outputs, *sizes)
+    return y if bias is None else elementwise(add, 2)(y, bias.reshape(1, -1, *[1] * len(sizes)))
 
 
 @operator("Gemm")
 def gemm(given: Attributes, a: Rationals, b: Rationals, c: Any = None) -> Rationals:
     """ONNX Gemm 7..13."""
     alpha, beta = (Fraction(float(given.get(name, 1.0))) for name in ("alpha", "beta"))
-    a = a.T if given.get("transA", 0) else a
-    b = b.T if given.get("transB", 0) else b
-    return np.asarray(alpha * (a @ b) + (0 if c is None else beta * c))
+    y = product(a.T if given.get("transA", 0) else a, b.T if given.get("transB", 0) else b)
+    if c is None:
+        return elementwise(lambda v: alpha * v)(y)
+    return elementwise(lambda v, bias: alpha * v + beta * bias, 2)(y, c)
 
 
 @operator("MatMul")
 def mat_mul(given: Attributes, a: Rationals, b: Rationals) -> Rationals:
     """ONNX MatMul 1..13."""
-    return np.asarray(a @ b)
+    return product(a, b)

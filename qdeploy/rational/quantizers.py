@@ -3,59 +3,87 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from qdeploy.rational.arrays import HALF, Rationals, elementwise
-from qdeploy.rational.registry import Attributes, operator
+from qdeploy.rational.arrays import Rationals, elementwise
+from qdeploy.rational.registry import Attributes, quantizer
 
 
-def _sign(v: Fraction) -> int:
+def _sign(v: int) -> int:
     return (v > 0) - (v < 0)
 
 
-ROUNDING: dict[str, Callable[[Fraction], int]] = {
-    "ROUND": round,
-    "HALF_EVEN": round,
-    "CEIL": math.ceil,
-    "FLOOR": math.floor,
-    "UP": lambda v: _sign(v) * math.ceil(abs(v)),
-    "DOWN": math.trunc,
-    "ROUND_TO_ZERO": math.trunc,
-    "HALF_UP": lambda v: _sign(v) * math.floor(abs(v) + HALF),
-    "HALF_DOWN": lambda v: _sign(v) * math.ceil(abs(v) - HALF),
+def _half_up(n: int, d: int) -> int:
+    return (2 * n + d) // (2 * d)
+
+
+def _half_even(n: int, d: int) -> int:
+    nearest = _half_up(n, d)
+    return nearest - (nearest & 1 and (2 * n + d) % (2 * d) == 0)
+
+
+def _symmetric(magnitude: Callable[[int, int], int]) -> Callable[[int, int], int]:
+    return lambda n, d: _sign(n) * magnitude(abs(n), d)
+
+
+def _ceil(n: int, d: int) -> int:
+    return -(-n // d)
+
+
+# The quotient n / d, d > 0, as an integer.
+ROUNDING: dict[str, Callable[[int, int], int]] = {
+    "ROUND": _half_even,
+    "HALF_EVEN": _half_even,
+    "CEIL": _ceil,
+    "FLOOR": lambda n, d: n // d,
+    "UP": _symmetric(_ceil),
+    "DOWN": _symmetric(lambda n, d: n // d),
+    "ROUND_TO_ZERO": _symmetric(lambda n, d: n // d),
+    "HALF_UP": _symmetric(_half_up),
+    "HALF_DOWN": _symmetric(lambda n, d: _ceil(2 * n - d, 2 * d)),
 }
 
 
-@operator("Quant")
+@quantizer("Quant")
 def quant(given: Attributes, x: Rationals, scale: Any, zero: Any, bits: Any) -> Rationals:
     """QONNX Quant; the public executor makes the signed 1-bit quantizer bipolar."""
     signed, narrow = bool(given.get("signed", 1)), int(given.get("narrow", 0))
     rounding = ROUNDING[given.get("rounding_mode", b"ROUND").decode().upper()]
+    known: dict[Any, Fraction] = {}
 
     def one(v: Fraction, s: Fraction, z: Fraction, b: Fraction) -> Fraction:
         width = int(b)
-        code = v / s + z
+        # v / s + z as n / d, without reducing it.
+        n = v.numerator * s.denominator * z.denominator
+        d = v.denominator * s.numerator * z.denominator
+        n += z.numerator * v.denominator * s.numerator
+        if d < 0:
+            n, d = -n, -d
         if signed and width == 1:
-            return ((1 if code >= 0 else -1) - z) * s
-        half = 1 << (width - 1)
-        low, high = (narrow - half, half - 1) if signed else (0, 2 * half - 1 - narrow)
-        return (min(max(rounding(code), low), high) - z) * s
+            code = 1 if n >= 0 else -1
+        else:
+            half = 1 << (width - 1)
+            low, high = (narrow - half, half - 1) if signed else (0, 2 * half - 1 - narrow)
+            code = min(max(rounding(n, d), low), high)
+        key = code, id(s), id(z)
+        if key not in known:
+            known[key] = (code - z) * s
+        return known[key]
 
     return elementwise(one, 4)(x, scale, zero, bits)
 
 
-@operator("BipolarQuant")
+@quantizer("BipolarQuant")
 def bipolar_quant(given: Attributes, x: Rationals, scale: Rationals) -> Rationals:
     """QONNX BipolarQuant; 0 becomes +scale."""
     return elementwise(lambda v, s: s if v >= 0 else -s, 2)(x, scale)
 
 
-@operator("MultiThreshold")
+@quantizer("MultiThreshold")
 def multithreshold(given: Attributes, x: Rationals, thresholds: Rationals) -> Rationals:
     """QONNX MultiThreshold: how many thresholds [C or 1, T] each value reaches."""
     scale, bias = Fraction(given.get("out_scale", 1.0)), Fraction(given.get("out_bias", 0.0))

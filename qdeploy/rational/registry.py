@@ -11,6 +11,7 @@ Attributes = dict[str, Any]
 Meaning = Callable[..., Any]
 
 OPERATORS: dict[str, Meaning] = {}
+QUANTIZERS: set[str] = set()
 
 
 def operator(*names: str) -> Callable[[Meaning], Meaning]:
@@ -21,3 +22,9 @@ def operator(*names: str) -> Callable[[Meaning], Meaning]:
         return function
 
     return register
+
+
+def quantizer(*names: str) -> Callable[[Meaning], Meaning]:
+    """Register operators that make rationals of constants too: weights become code times scale."""
+    QUANTIZERS.update(names)
+    return operator(*names)
