@@ -12,8 +12,15 @@ from qdeploy.integer import Convolution, MaxPool, Plane, SumPool, Tensor, Weight
 
 def max_pool(graph: Graph, node: MaxPool, value: str, x: Tensor, y: Tensor) -> str:
     """Emit `node` for the input `value`, which stands for tensor `x`; the result stands for `y`."""
-    attributes = {"kernel_shape": node.kernel, "strides": node.strides, "pads": node.pads}
-    return graph.node("MaxPool", [value], node.name, **attributes)
+    return graph.node(
+        "MaxPool",
+        [value],
+        node.name,
+        kernel_shape=node.kernel,
+        strides=node.strides,
+        pads=node.pads,
+        dilations=node.dilations,
+    )
 
 
 def sum_pool(graph: Graph, node: SumPool, value: str, x: Tensor, y: Tensor) -> str:

@@ -106,6 +106,8 @@ def _window(operator: MaxPool | SumPool) -> str:
     text = f"{operator.kind} {dimensions(operator.kernel)}"
     if operator.strides != operator.kernel:
         text += f" stride {_sizes(operator.strides)}"
+    if isinstance(operator, MaxPool) and set(operator.dilations) != {1}:
+        text += f" dilation {_sizes(operator.dilations)}"
     return f"{text} padding {_sizes(operator.pads)}" if any(operator.pads) else text
 
 

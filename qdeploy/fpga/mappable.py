@@ -52,6 +52,12 @@ def _unknown_operators(network: IntegerNetwork) -> Iterator[UserError]:
                 layer=node.name,
                 remedy=ONLY_ON_CPU,
             )
+        elif isinstance(node, MaxPool) and set(node.dilations) != {1}:
+            yield UserError(
+                f"there is no hardware for MaxPool with dilation {node.dilations}",
+                layer=node.name,
+                remedy=ONLY_ON_CPU,
+            )
 
 
 def _forks(network: IntegerNetwork) -> Iterator[UserError]:

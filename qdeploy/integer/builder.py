@@ -148,11 +148,15 @@ class Builder:
             plain = (len(x.shape), len(node.kernel), len(node.strides), len(node.pads))
             fits = plain == (3, 2, 2, 4) and min(*node.strides, *node.kernel) > 0
             fits = fits and min(node.pads) >= 0
+            extent = node.kernel
             if isinstance(node, MaxPool):  # a window of nothing but padding has no maximum
                 fits = fits and max(node.pads[0::2]) < node.kernel[0]
                 fits = fits and max(node.pads[1::2]) < node.kernel[1]
+                dilated = max(node.dilations) > 1
+                fits = fits and min(node.dilations) > 0 and not (dilated and any(node.pads))
+                extent = _extent(node.kernel, node.dilations)
             _require(node, x, fits, f"kernel {node.kernel} and strides {node.strides}")
-            counts = _window_counts(node, x, node.kernel, node.strides, node.pads)
+            counts = _window_counts(node, x, extent, node.strides, node.pads)
             return (x.channels, *counts)
         if isinstance(node, Add):
             fits = all(shape == x.shape for shape in others)
@@ -179,7 +183,7 @@ class Builder:
             f"weights {node.weights.shape}, strides {node.strides}, dilations {node.dilations}, "
             f"padding {node.pads} and {node.groups} groups",
         )
-        extent = tuple((k - 1) * d + 1 for k, d in zip(kernel, node.dilations, strict=True))
+        extent = _extent(node.weights.shape[2:], node.dilations)
         return (outputs, *_window_counts(node, x, extent, node.strides, node.pads))
 
 
@@ -206,10 +210,16 @@ def _rearranged(node: Node, x: Tensor) -> tuple[int, ...]:
     return (1,) if isinstance(node, ArgMax) else x.shape
 
 
+def _extent(kernel: tuple[int, ...], dilations: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns between the ends of a window, both included."""
+    height, width = ((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True))
+    return height, width
+
+
 def _window_counts(
     node: Node,
     x: Tensor,
-    extent: tuple[int, ...],
+    extent: tuple[int, int],
     strides: tuple[int, int],
     pads: tuple[int, int, int, int] = (0, 0, 0, 0),
 ) -> tuple[int, int]:

@@ -91,6 +91,7 @@ class MaxPool(Node):
     kernel: tuple[int, int]
     strides: tuple[int, int]
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilations: tuple[int, int] = (1, 1)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

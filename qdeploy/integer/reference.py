@@ -109,7 +109,7 @@ def _threshold(node: Threshold, x: Integers) -> Integers:
 
 def _max_pool(node: MaxPool, x: Integers) -> Integers:
     padded = _padded(x, node.pads, np.iinfo(np.int64).min)
-    result: Integers = windows(padded, node.kernel, node.strides, (1, 1)).max(axis=(4, 5))
+    result: Integers = windows(padded, node.kernel, node.strides, node.dilations).max(axis=(4, 5))
     return result
 
 

@@ -61,7 +61,7 @@ def arithmetic(walk: Walk, node: onnx.NodeProto) -> Value:
     """ONNX Add, Sub, Mul, Div 7..14 with one constant operand."""
     left, right = walk.value(node), walk.value(node, 1)
     if isinstance(left, Constant) and isinstance(right, Constant):
-        return Constant(_FOLD[node.op_type](left.array, right.array))
+        return Constant(_folded(node, left.array, right.array))
     if isinstance(right, Constant):
         return _apply(left, node, right.array, swapped=False)
     if isinstance(left, Constant) and node.op_type != "Div":
@@ -125,6 +125,25 @@ def _number(array: NDArray[Any], node: onnx.NodeProto) -> float:
     return value
 
 
+def _folded(node: onnx.NodeProto, left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+    """Arithmetic of two constants."""
+    if node.op_type == "Div" and not right.all():
+        raise _division_by_zero(node)
+    if node.op_type == "Div" and left.dtype.kind == right.dtype.kind == "i":  # towards zero
+        return np.asarray(np.sign(left) * np.sign(right) * (abs(left) // abs(right)))
+    with np.errstate(all="ignore"):  # what is not finite is refused where it is used
+        result: NDArray[Any] = _FOLD[node.op_type](left, right)
+    return result
+
+
+def _division_by_zero(node: onnx.NodeProto) -> UserError:
+    return UserError(
+        f"division by zero (node '{node.name}')",
+        layer=layer_name(node),
+        remedy="check the constants of the source model",
+    )
+
+
 _FOLD = {"Mul": np.multiply, "Div": np.divide, "Add": np.add, "Sub": np.subtract}
 
 
@@ -164,11 +183,7 @@ def _apply(value: Value, node: onnx.NodeProto, array: NDArray[Any], swapped: boo
     shape = value.shape if isinstance(value, Activation) else (1,)
     constant, axis = per_axis(array, shape, node)
     if node.op_type == "Div" and not all(constant):
-        raise UserError(
-            f"division by zero (node '{node.name}')",
-            layer=layer_name(node),
-            remedy="check the constants of the source model",
-        )
+        raise _division_by_zero(node)
     factor: Channels = (Fraction(1),)
     shift: Channels = (Fraction(0),)
     if node.op_type == "Mul":

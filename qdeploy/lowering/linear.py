@@ -20,6 +20,7 @@ from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant
 from qdeploy.lowering.walk import Walk, handles
 from qdeploy.lowering.weights import plain_integers, structured_weights
+from qdeploy.lowering.windows import window
 
 
 @handles("Conv")
@@ -35,10 +36,6 @@ def convolution(walk: Walk, node: onnx.NodeProto) -> Activation:
             remedy="only 1-D and 2-D convolutions are supported",
         )
     given = attributes(node)
-    if given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-        raise UserError(
-            f"auto_pad={given['auto_pad']}", layer=layer, remedy="export with explicit padding"
-        )
     kernel = given.get("kernel_shape")
     if kernel is not None and tuple(kernel) != weights.codes.shape[2:]:
         raise UserError(
@@ -46,12 +43,11 @@ def convolution(walk: Walk, node: onnx.NodeProto) -> Activation:
             layer=layer,
             remedy="export the model again",
         )
-    if not x.uniform and (x.axis != 0 or given.get("group", 1) != 1):
+    groups = given.get("group", 1)
+    if not x.uniform and x.axis != 0:
         raise _needs_quantizer(node, "a scale per channel, which this convolution cannot take in")
-    pads = tuple(given.get("pads", (0, 0) * rank))
-    code = pad_code(x, Fraction(0), node) if any(pads) else 0
-    strides = tuple(given.get("strides", (1,) * rank))
-    dilations = tuple(given.get("dilations", (1,) * rank))
+    frame = window(node, x.shape[1:], weights.codes.shape[2:])
+    code = pad_code(x, Fraction(0), node) if any(frame.pads) else 0
     image = x
     if rank == 1:
         image = movement.reshape(walk, x, (x.shape[0], 1, x.shape[1]), f"{layer}.image")
@@ -59,9 +55,8 @@ def convolution(walk: Walk, node: onnx.NodeProto) -> Activation:
             weights.codes[:, :, np.newaxis],
             weights.scale[..., np.newaxis, :] if weights.scale.ndim > 1 else weights.scale,
         )
-        strides, dilations = (1, *strides), (1, *dilations)
-        pads = (0, pads[0], 0, pads[1]) if len(pads) == 2 else pads
-    integer_weights, scale = structured_weights(weights, x.scale, layer)
+    _check_groups(node, x, weights, groups)
+    integer_weights, scale = structured_weights(weights, x.scale, layer, groups)
     name = walk.unique(layer)
     operator = Convolution(
         name=name,
@@ -69,14 +64,14 @@ def convolution(walk: Walk, node: onnx.NodeProto) -> Activation:
         output=name,
         origin=(node.name,),
         weights=integer_weights,
-        strides=strides,
-        pads=pads,
-        dilations=dilations,
-        groups=given.get("group", 1),
+        strides=frame.strides,
+        pads=frame.pads,
+        dilations=frame.dilations,
+        groups=groups,
         pad_code=code,
     )
     y = walk.add(operator, scale)
-    y = replace(y, offset=_carried_offset(x, integer_weights, scale, given.get("group", 1)))
+    y = replace(y, offset=_carried_offset(node, x, integer_weights, scale, groups))
     if rank == 1:
         y = movement.reshape(walk, y, (y.shape[0], y.shape[2]), f"{layer}.signal")
     return _with_bias(walk, node, y) if len(node.input) > 2 and node.input[2] else y
@@ -140,7 +135,11 @@ def _operands(
 
 
 def _carried_offset(
-    x: Activation, weights: Weights, scale: tuple[Fraction, ...], groups: int
+    node: onnx.NodeProto,
+    x: Activation,
+    weights: Weights,
+    scale: tuple[Fraction, ...],
+    groups: int = 1,
 ) -> tuple[Fraction, ...]:
     """What the offset of the input adds to each output channel.
 
@@ -151,16 +150,32 @@ def _carried_offset(
         return (Fraction(0),)
     sums = weights.integers().sum(axis=tuple(range(2, len(weights.shape))))
     channels = max(len(x.scale), len(x.offset))
+    if 0 in x.scale:
+        raise _needs_quantizer(node, "a scale of 0")
     ratios = [x.offset[c % len(x.offset)] / x.scale[c % len(x.scale)] for c in range(channels)]
-    assert groups == 1 or channels == 1
     if channels == 1:
         carried = [int(total) * ratios[0] for total in sums.sum(axis=1)]
     else:
+        outputs, inputs = sums.shape
+        first = [o * groups // outputs * inputs for o in range(outputs)]
         carried = [
-            sum((int(a) * ratio for a, ratio in zip(row, ratios, strict=True)), Fraction(0))
-            for row in sums
+            sum((int(a) * r for a, r in zip(row, ratios[f : f + inputs], strict=True)), Fraction(0))
+            for row, f in zip(sums, first, strict=True)
         ]
     return tuple(value * scale[o % len(scale)] for o, value in enumerate(carried))
+
+
+def _check_groups(
+    node: onnx.NodeProto, x: Activation, weights: QuantizedConstant, groups: int
+) -> None:
+    outputs, inputs = weights.codes.shape[:2]
+    if groups < 1 or outputs % groups or inputs * groups != x.shape[0]:
+        raise UserError(
+            f"weights {weights.codes.shape} in {groups} groups do not fit an input of shape "
+            f"{x.shape}",
+            layer=layer_name(node),
+            remedy="check the layer's sizes in the source model",
+        )
 
 
 def _needs_quantizer(node: onnx.NodeProto, what: str) -> UserError:
@@ -188,7 +203,7 @@ def _linear(
             remedy="use weights with two axes",
         )
     last = len(x.shape) - 1
-    if not x.uniform and (x.axis != last or 0 in x.scale):
+    if not x.uniform and x.axis != last:
         raise _needs_quantizer(node, "a scale per channel, which this layer cannot take in")
     if last:
         return _batched_linear(walk, node, x, weights)
@@ -197,7 +212,8 @@ def _linear(
     operator = Linear(
         name=name, input=x.tensor, output=name, origin=(node.name,), weights=integer_weights
     )
-    return replace(walk.add(operator, scale), offset=_carried_offset(x, integer_weights, scale, 1))
+    y = walk.add(operator, scale)
+    return replace(y, offset=_carried_offset(node, x, integer_weights, scale))
 
 
 def _batched_linear(
@@ -218,7 +234,7 @@ def _batched_linear(
     operator = Convolution(
         name=name, input=image.tensor, output=name, origin=(node.name,), weights=integer_weights
     )
-    y = replace(walk.add(operator, scale), offset=_carried_offset(x, integer_weights, scale, 1))
+    y = replace(walk.add(operator, scale), offset=_carried_offset(node, x, integer_weights, scale))
     y = movement.reshape(walk, y, (y.shape[0], *x.shape[:last]), f"{layer}.rows")
     return movement.transpose(walk, y, (*range(1, last + 1), 0), f"{layer}.back")
 

@@ -9,8 +9,11 @@ from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, overload
 
+import onnx
+
 from qdeploy.errors import UserError
-from qdeploy.integer import Flatten, Reshape, Transpose
+from qdeploy.integer import Flatten, Pad, Reshape, Transpose
+from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, RealInput
 
 if TYPE_CHECKING:
@@ -98,6 +101,22 @@ def reshape(
     kind = Flatten if len(shape) == 1 else partial(Reshape, shape=shape)
     moved = walk.add(kind(name=name, input=source, output=name), scale)
     return replace(moved, offset=offset, axis=axis, functions=value.functions)
+
+
+def pad(
+    walk: Walk, node: onnx.NodeProto, image: Activation, pads: tuple[int, int, int, int], code: int
+) -> Activation:
+    """Append padding (top, left, bottom, right) of an image [C, H, W] with the integer `code`."""
+    name = walk.unique(layer_name(node))
+    operator = Pad(
+        name=name,
+        input=image.tensor,
+        output=name,
+        origin=(node.name,),
+        pads=pads,
+        pad_code=code,
+    )
+    return like(image, walk.add(operator, image.scale))
 
 
 def replay(walk: Walk, value: Activation, real: RealInput) -> Activation:

@@ -73,7 +73,7 @@ def choose_class(walk: Walk, x: Activation, layer: str) -> Activation:
     Raises:
         UserError: if the real values are not ordered as the integers are.
     """
-    x = walk.with_positive_scale(x)
+    x = walk.with_positive_scale(x, wider=True)
     if len(set(x.scale)) != 1 or len(set(x.offset)) != 1 or x.scale[0] <= 0 or len(x.shape) != 1:
         raise UserError(
             "the class cannot be chosen among integers: the logits have different scales or "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Max, average and global pooling.
+"""Max, average and global pooling, and reductions over axes.
 
 The maximum commutes with rising functions; the division of an average joins the scale.
 """
@@ -7,35 +7,120 @@ The maximum commutes with rising functions; the division of an average joins the
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from math import prod
-from typing import Any
 
 import onnx
 
 from qdeploy.errors import UserError
 from qdeploy.integer import MaxPool, SumPool
-from qdeploy.lowering import movement
+from qdeploy.lowering import movement, multiples
 from qdeploy.lowering.attributes import attributes
+from qdeploy.lowering.shapes import pad_code
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation
 from qdeploy.lowering.walk import Walk, handles
+from qdeploy.lowering.windows import Window, window
 
 
 @handles("MaxPool")
 def max_pool(walk: Walk, node: onnx.NodeProto) -> Activation:
     """ONNX MaxPool 1..22, one or two spatial axes."""
+    x = _rising_input(walk, node)
+    image, frame = _image(walk, x, node), _window(node, x)
+    return _as_before(walk, _maximum(walk, node, image, frame), x, node)
+
+
+@handles("AveragePool")
+def average_pool(walk: Walk, node: onnx.NodeProto) -> Activation:
+    """ONNX AveragePool 1..22, one or two spatial axes."""
+    x = walk.activation(node)
+    image, frame = _image(walk, x, node), _window(node, x)
+    if set(frame.dilations) != {1}:
+        raise _unsupported(node, f"with dilations {attributes(node)['dilations']}")
+    if attributes(node).get("count_include_pad", 0):
+        y = _padded_average(walk, node, image, frame)
+    else:
+        y = _sum(walk, node, image, frame)
+        y = multiples.divided(walk, node, y, frame.counts((image.shape[1], image.shape[2])))
+    return _as_before(walk, y, x, node)
+
+
+@handles("GlobalAveragePool", "GlobalMaxPool")
+def global_pool(walk: Walk, node: onnx.NodeProto) -> Activation:
+    """ONNX GlobalAveragePool and GlobalMaxPool 1..22: the mean or maximum of each channel."""
+    maximum = node.op_type == "GlobalMaxPool"
+    x = _rising_input(walk, node) if maximum else walk.activation(node)
+    y = _reduced(walk, node, x, list(range(1, len(x.shape))), "Max" if maximum else "Mean")
+    return movement.reshape(walk, y, (x.shape[0], *(1,) * (len(x.shape) - 1)), layer_name(node))
+
+
+@handles("ReduceMean", "ReduceSum", "ReduceMax")
+def reduce(walk: Walk, node: onnx.NodeProto) -> Activation:
+    """ONNX ReduceMean 1..18, ReduceSum 1..13 and ReduceMax 1..20 over axes behind the batch."""
+    what = node.op_type.removeprefix("Reduce")
+    x = _rising_input(walk, node) if what == "Max" else walk.activation(node)
+    given = attributes(node)
+    axes = given.get("axes")
+    if axes is None and len(node.input) > 1 and node.input[1]:
+        axes = walk.array(node, 1).ravel().tolist()
+    rank = len(x.shape) + 1
+    places = sorted({axis % rank for axis in axes or ()})
+    if not places or places[0] == 0 or len(places) != len(axes or ()):
+        raise _unsupported(node, f"over axes {axes} of a tensor of shape {('N', *x.shape)}")
+    y = _reduced(walk, node, x, [place - 1 for place in places], what)
+    if given.get("keepdims", 1):
+        shape = tuple(1 if k + 1 in places else size for k, size in enumerate(x.shape))
+    else:
+        shape = y.shape
+    return movement.reshape(walk, y, shape, f"{layer_name(node)}.squeeze")
+
+
+def _rising_input(walk: Walk, node: onnx.NodeProto) -> Activation:
+    """The input of a maximum, with what waits for the next quantizer."""
     value = walk.value(node)
     pending = isinstance(value, Activation) and bool(value.functions)
     x = value if isinstance(value, Activation) and pending else walk.activation(node)
-    x = walk.with_positive_scale(x)
-    if min(x.scale) < 0:
-        raise UserError(
-            f"MaxPool (node '{node.name}') behind a negative scale",
-            layer=layer_name(node),
-            remedy="put a quantized activation before the pooling",
-        )
-    kernel, strides, pads = _window(node, x)
-    image = _image(walk, x, node)
+    return walk.with_positive_scale(x, wider=True)
+
+
+def _reduced(
+    walk: Walk, node: onnx.NodeProto, x: Activation, axes: list[int], what: str
+) -> Activation:
+    """The "Mean", "Sum" or "Max" over `axes` of the shape, which disappear; [1] if none is left."""
+    if not x.uniform and x.axis in axes:
+        raise _unsupported(node, "across an axis with scales of its own")
+    kept = [axis for axis in range(len(x.shape)) if axis not in axes]
+    shape = tuple(x.shape[axis] for axis in kept) or (1,)
+    layer = layer_name(node)
+    image = movement.transpose(walk, x, (*kept, *axes), f"{layer}.turned")
+    size = (prod(x.shape[axis] for axis in axes), 1)
+    if len(kept) == 1 and len(axes) == 2:
+        size = (image.shape[1], image.shape[2])
+    image = movement.reshape(walk, image, (prod(shape), *size), f"{layer}.image")
+    whole = Window(size, size, (1, 1), (0, 0, 0, 0), extended=False)
+    if what == "Max":
+        y = _maximum(walk, node, image, whole)
+    else:
+        y = _sum(walk, node, image, whole)
+        number = prod(size)
+        if what == "Mean":
+            y = replace(y, scale=tuple(s / number for s in y.scale))
+        else:
+            y = replace(y, offset=tuple(o * number for o in y.offset))
+    return movement.reshape(walk, y, shape, f"{layer}.values")
+
+
+def _maximum(walk: Walk, node: onnx.NodeProto, image: Activation, frame: Window) -> Activation:
+    image = multiples.rising(walk, node, image)
+    pads = frame.pads
+    if set(frame.dilations) != {1} and any(pads):
+        lowest = walk.builder.tensors[image.tensor].range.low
+        inside = zip(frame.kernel, frame.dilations, image.shape[1:], strict=True)
+        if any(kernel > 1 and dilation > size for kernel, dilation, size in inside):
+            raise _unsupported(node, f"with dilations {frame.dilations} beyond the image")
+        image = movement.pad(walk, node, image, pads, lowest)
+        pads = (0, 0, 0, 0)
     name = walk.unique(layer_name(node))
     y = walk.add(
         MaxPool(
@@ -43,67 +128,31 @@ def max_pool(walk: Walk, node: onnx.NodeProto) -> Activation:
             input=image.tensor,
             output=name,
             origin=(node.name,),
-            kernel=kernel,
-            strides=strides,
+            kernel=frame.kernel,
+            strides=frame.strides,
             pads=pads,
+            dilations=frame.dilations,
         ),
-        x.scale,
+        image.scale,
     )
-    y = replace(y, offset=x.offset, functions=x.functions)
-    return _as_before(walk, y, x, node)
+    return movement.like(image, y)
 
 
-@handles("AveragePool")
-def average_pool(walk: Walk, node: onnx.NodeProto) -> Activation:
-    """ONNX AveragePool 1..22, one or two spatial axes."""
-    x = walk.activation(node)
-    kernel, strides, pads = _window(node, x)
-    if any(pads) and (not attributes(node).get("count_include_pad", 0) or any(x.offset)):
-        raise UserError(
-            f"AveragePool (node '{node.name}') divides by another number at the border",
-            layer=layer_name(node),
-            remedy="use count_include_pad=True, or no padding",
-        )
-    return _average(walk, node, x, kernel, strides, pads)
-
-
-@handles("GlobalAveragePool")
-def global_average_pool(walk: Walk, node: onnx.NodeProto) -> Activation:
-    """ONNX GlobalAveragePool 1..22: the mean of each channel."""
-    x = walk.activation(node)
-    if len(x.shape) not in (2, 3):
-        raise _unsupported(node, f"on a tensor of shape {x.shape}")
-    size = _two(x.shape[1:])
-    return _average(walk, node, x, size, size, (0, 0, 0, 0))
-
-
-@handles("ReduceMean")
-def reduce_mean(walk: Walk, node: onnx.NodeProto) -> Activation:
-    """ONNX ReduceMean 1..18 over the spatial axes."""
-    x = walk.activation(node)
-    given = attributes(node)
-    axes = given.get("axes")
-    if axes is None and len(node.input) > 1:
-        axes = walk.array(node, 1).ravel().tolist()
-    spatial = list(range(2, len(x.shape) + 1))
-    if len(x.shape) not in (2, 3) or sorted(a % (len(x.shape) + 1) for a in axes or ()) != spatial:
-        raise _unsupported(node, f"over axes {axes} of a tensor of shape {x.shape}")
-    size = _two(x.shape[1:])
-    y = _average(walk, node, x, size, size, (0, 0, 0, 0))
-    if given.get("keepdims", 1):
-        return y
-    return movement.reshape(walk, y, (x.shape[0],), f"{layer_name(node)}.squeeze")
-
-
-def _average(
-    walk: Walk,
-    node: onnx.NodeProto,
-    x: Activation,
-    kernel: tuple[int, int],
-    strides: tuple[int, int],
-    pads: tuple[int, int, int, int],
+def _padded_average(
+    walk: Walk, node: onnx.NodeProto, image: Activation, frame: Window
 ) -> Activation:
-    image = _image(walk, x, node)
+    """The average of which padding is a part, as real 0."""
+    if frame.extended:
+        raise _unsupported(node, "with ceil_mode and count_include_pad, which runtimes disagree on")
+    if any(frame.pads) and any(image.offset):
+        image = movement.pad(walk, node, image, frame.pads, pad_code(image, Fraction(0), node))
+        frame = replace(frame, pads=(0, 0, 0, 0))
+    y = _sum(walk, node, image, frame)
+    return replace(y, scale=tuple(s / prod(frame.kernel) for s in y.scale))
+
+
+def _sum(walk: Walk, node: onnx.NodeProto, image: Activation, frame: Window) -> Activation:
+    """The sums of the integers in each window; what they mean is still that of `image`."""
     name = walk.unique(layer_name(node))
     y = walk.add(
         SumPool(
@@ -111,41 +160,25 @@ def _average(
             input=image.tensor,
             output=name,
             origin=(node.name,),
-            kernel=kernel,
-            strides=strides,
-            pads=pads,
+            kernel=frame.kernel,
+            strides=frame.strides,
+            pads=frame.pads,
         ),
-        tuple(s / prod(kernel) for s in x.scale),
+        image.scale,
     )
-    return _as_before(walk, replace(y, offset=x.offset), x, node)
+    return movement.like(image, y)
 
 
-def _window(
-    node: onnx.NodeProto, x: Activation
-) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
-    """Kernel, strides and pads (top, left, bottom, right), for one or two spatial axes."""
-    given = attributes(node)
-    rank = len(x.shape) - 1
-    kernel: list[int] = given.get("kernel_shape", [])
-    strides: list[int] = given.get("strides", [1] * rank)
-    pads: list[int] = given.get("pads", [0] * 2 * rank)
-    plain = (
-        set(given.get("dilations", [1])) == {1}
-        and not given.get("ceil_mode", 0)
-        and given.get("auto_pad", "NOTSET") in ("NOTSET", "VALID")
-    )
-    if not plain:
-        raise _unsupported(node, "with dilation, ceil_mode or auto_pad")
-    if rank not in (1, 2) or (len(kernel), len(strides), len(pads)) != (rank, rank, 2 * rank):
-        raise _unsupported(node, f"with kernel {kernel} on a tensor of shape {x.shape}")
+def _window(node: onnx.NodeProto, x: Activation) -> Window:
+    frame = window(node, x.shape[1:], attributes(node)["kernel_shape"])
     if x.axis != 0 and not x.uniform:
         raise _unsupported(node, "across an axis with scales of its own")
-    return _two(kernel), _two(strides), _four(pads)
+    return frame
 
 
 def _image(walk: Walk, x: Activation, node: onnx.NodeProto) -> Activation:
     """A signal [C, L] as an image [C, 1, L]."""
-    if len(x.shape) == 3:
+    if len(x.shape) != 2:
         return x
     return movement.reshape(walk, x, (x.shape[0], 1, x.shape[1]), f"{layer_name(node)}.image")
 
@@ -157,17 +190,9 @@ def _as_before(walk: Walk, y: Activation, x: Activation, node: onnx.NodeProto) -
     return movement.reshape(walk, y, (y.shape[0], y.shape[2]), f"{layer_name(node)}.signal")
 
 
-def _two(sizes: list[int] | tuple[int, ...]) -> tuple[int, int]:
-    return (1, sizes[0]) if len(sizes) == 1 else (sizes[0], sizes[1])
-
-
-def _four(pads: list[int]) -> tuple[int, int, int, int]:
-    return (0, pads[0], 0, pads[1]) if len(pads) == 2 else (pads[0], pads[1], pads[2], pads[3])
-
-
-def _unsupported(node: onnx.NodeProto, what: Any) -> UserError:
+def _unsupported(node: onnx.NodeProto, what: str) -> UserError:
     return UserError(
         f"{node.op_type} (node '{node.name}') {what}",
         layer=layer_name(node),
-        remedy="use a pooling over the whole image or plain windows without dilation and ceil_mode",
+        remedy="use a pooling over the whole image or plain windows",
     )

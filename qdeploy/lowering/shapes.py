@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from qdeploy.errors import UserError
-from qdeploy.integer import Pad, Upsample
+from qdeploy.integer import Upsample
 from qdeploy.lowering import movement
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.source import layer_name
@@ -127,16 +127,8 @@ def pad(walk: Walk, node: onnx.NodeProto) -> Activation:
     code = pad_code(x, Fraction(fill), node)
     image = x if rank == 4 else movement.reshape(walk, x, (x.shape[0], 1, x.shape[1]), "image")
     sides = pads if rank == 4 else [0, 0, 0, pads[2], 0, 0, 0, pads[5]]
-    name = walk.unique(layer_name(node))
-    operator = Pad(
-        name=name,
-        input=image.tensor,
-        output=name,
-        origin=(node.name,),
-        pads=(int(sides[2]), int(sides[3]), int(sides[6]), int(sides[7])),
-        pad_code=code,
-    )
-    y = movement.like(x, walk.add(operator, x.scale))
+    around = (int(sides[2]), int(sides[3]), int(sides[6]), int(sides[7]))
+    y = movement.pad(walk, node, image, around, code)
     return y if rank == 4 else movement.reshape(walk, y, (y.shape[0], y.shape[2]), "signal")
 
 
@@ -195,7 +187,7 @@ def pad_code(x: Activation, fill: Fraction, node: onnx.NodeProto) -> int:
     codes = {
         (fill - x.offset[c % len(x.offset)]) / x.scale[c % len(x.scale)]
         if x.scale[c % len(x.scale)]
-        else Fraction(0)
+        else (Fraction(0) if x.offset[c % len(x.offset)] == fill else Fraction(1, 2))
         for c in range(max(len(x.scale), len(x.offset)))
     }
     code = codes.pop()

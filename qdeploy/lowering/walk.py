@@ -228,11 +228,12 @@ class Walk:
         tensor = self.builder.add(operator, Meaning(scale))
         return Activation(tensor.name, tensor.shape, scale)
 
-    def with_positive_scale(self, value: Activation) -> Activation:
+    def with_positive_scale(self, value: Activation, wider: bool = False) -> Activation:
         """Move negative channel scales into the weights that produce the channel, if possible.
 
-        -s · (W x) = s · ((-W) x), and binary, ternary and narrow codes are closed under negation.
-        The integer tensor must have no other reader, or that one would see other signs.
+        -s · (W x) = s · ((-W) x), and binary, ternary and narrow codes are closed under negation;
+        others may take a bit more where `wider`. The integer tensor must have no other reader, or
+        that one would see other signs.
         """
         negative = [scale < 0 for scale in value.scale]
         if not any(negative) or value.axis:
@@ -241,7 +242,7 @@ class Walk:
         if not isinstance(producer, (Convolution, Linear)) or self._readers(value.tensor) > 1:
             return value
         marked = np.broadcast_to(np.array(negative), (producer.weights.shape[0],))
-        weights = negated(producer.weights, marked)
+        weights = negated(producer.weights, marked, wider)
         if weights is None:
             return value
         own = self.builder.tensors[value.tensor].meaning.scale

@@ -108,15 +108,16 @@ def collapsed(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def structured_weights(
-    constant: QuantizedConstant, input_scale: tuple[Fraction, ...], layer: str
+    constant: QuantizedConstant, input_scale: tuple[Fraction, ...], layer: str, groups: int = 1
 ) -> tuple[Weights, tuple[Fraction, ...]]:
     """Integer weights and the scale of each output channel.
 
     Args:
-        constant: codes [O, I, ...] with their scales.
+        constant: codes [O, I / groups, ...] with their scales.
         input_scale: scale of the layer's input, one or one per input channel; a scale that differs
             between channels lies along the sum and joins the multipliers.
         layer: for messages.
+        groups: of a convolution; each takes its own input channels.
 
     Returns:
         The weights and the output scale, one Fraction or one per output channel.
@@ -129,7 +130,8 @@ def structured_weights(
         (1,) * (codes.ndim - constant.scale.ndim) + constant.scale.shape
     )
     if len(input_scale) > 1:
-        scale = scale * np.array(input_scale, object).reshape(1, -1, *(1,) * (codes.ndim - 2))
+        factors = np.array(input_scale, object).reshape(groups, -1, *(1,) * (codes.ndim - 2))
+        scale = scale * (factors if groups == 1 else factors.repeat(len(codes) // groups, axis=0))
     negative = (scale < 0).astype(bool)
     if negative.any():
         codes = np.where(negative, -codes, codes)
@@ -145,14 +147,17 @@ def structured_weights(
     return Weights((Plane(_smallest(codes), multipliers),)), output_scale
 
 
-def negated(weights: Weights, channels: NDArray[np.bool_]) -> Weights | None:
-    """The weights with the marked output channels negated; None if a code book would grow."""
+def negated(weights: Weights, channels: NDArray[np.bool_], wider: bool) -> Weights | None:
+    """The weights with the marked output channels negated.
+
+    None if a code book would grow, unless it may (`wider`).
+    """
     planes = []
     for plane in weights.planes:
         marked = channels.reshape(-1, *(1,) * (plane.codes.ndim - 1))
         codes = np.where(marked, -plane.codes.astype(np.int32), plane.codes)
         flipped = Plane(_smallest(codes), plane.multipliers)
-        if flipped.code_bits > plane.code_bits:
+        if flipped.code_bits > plane.code_bits and not wider:
             return None
         planes.append(flipped)
     return Weights(tuple(planes))

@@ -12,6 +12,7 @@ from qdeploy.rational import (  # noqa: F401 (they register the operators)
     pooling,
     products,
     quantizers,
+    reductions,
 )
 from qdeploy.rational.arrays import Array, Rationals
 from qdeploy.rational.executor import Executor, execute_exactly

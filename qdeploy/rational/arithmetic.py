@@ -81,16 +81,6 @@ def clip(given: Attributes, x: Rationals, low: Any = None, high: Any = None) -> 
     return y if high is None else elementwise(min, 2)(y, high)
 
 
-@operator("ReduceMean")
-def reduce_mean(given: Attributes, x: Rationals, axes: Any = None) -> Rationals:
-    """ONNX ReduceMean 1..18."""
-    axes = tuple(given["axes"] if axes is None else axes.tolist())
-    axes = tuple(axis % x.ndim for axis in axes)
-    count = math.prod(x.shape[axis] for axis in axes)
-    total = x.sum(axis=axes, keepdims=bool(given.get("keepdims", 1)))
-    return np.asarray(total / Fraction(count))
-
-
 @operator("ArgMax")
 def arg_max(given: Attributes, x: Rationals) -> NDArray[np.int64]:
     """ONNX ArgMax 1..13: the first of equals."""

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,19 @@ def padded(x: Array, pads: list[tuple[int, int]], fill: Any) -> Array:
     return np.pad(x[kept], grown, constant_values=fill)
 
 
+def _automatic(
+    given: Attributes, size: int, extent: int, stride: int, pads: tuple[int, int]
+) -> tuple[int, int]:
+    """Padding of one axis where auto_pad chooses it; SAME: one window per `stride` elements."""
+    mode = given.get("auto_pad", b"NOTSET").decode()
+    if mode == "NOTSET":
+        return pads
+    count = math.ceil(Fraction(size, stride))
+    total = 0 if mode == "VALID" else max(0, stride * (count - 1) + extent - size)
+    smaller, larger = math.floor(Fraction(total, 2)), math.ceil(Fraction(total, 2))
+    return (larger, smaller) if mode == "SAME_LOWER" else (smaller, larger)
+
+
 def windows(given: Attributes, x: Array, kernel: tuple[int, ...], fill: Any) -> Array:
     """[1, C, *inputs] to [C, *outputs, *kernel]: what each output position sees."""
     axes = len(kernel)
@@ -36,11 +51,13 @@ def windows(given: Attributes, x: Array, kernel: tuple[int, ...], fill: Any) -> 
     pads = pads_of(given, axes)
     places = []
     for axis in range(axes):
-        inside = x.shape[2 + axis] + sum(pads[axis])
         extent = (kernel[axis] - 1) * dilations[axis] + 1
+        pads[axis] = _automatic(given, x.shape[2 + axis], extent, strides[axis], pads[axis])
+        inside = x.shape[2 + axis] + sum(pads[axis])
         count = (inside - extent) // strides[axis] + 1
         # One more window, if it starts within the data or the padding before it.
-        if given.get("ceil_mode", 0) and (inside - extent) % strides[axis]:
+        same = given.get("auto_pad", b"NOTSET").startswith(b"SAME")
+        if not same and given.get("ceil_mode", 0) and (inside - extent) % strides[axis]:
             count += count * strides[axis] < x.shape[2 + axis] + pads[axis][0]
         missing = max(0, (count - 1) * strides[axis] + extent - inside)
         pads[axis] = (pads[axis][0], pads[axis][1] + missing)

@@ -19,13 +19,12 @@ from qdeploy.rational import Rationals, execute_exactly
 REFUSALS = re.compile(
     r"the accumulator needs \d+ bits"
     r"|need integer multipliers of \d+ bits"
-    r"|MaxPool .* behind a negative scale"
-    r"|AveragePool .* divides by another number at the border"
     r"|a scale per channel, which this \w+ cannot take in"
+    r"|reads values with a scale of 0"
     r"|pads with .*, which is no code of the tensor's quantizer"
     r"|mixes channels that have scales of their own"
     r"|varies along axis \d+, the scales before it along axis \d+"
-    r"|MaxPool .* across an axis with scales of its own"
+    r"|(Pool|Reduce).* across an axis with scales of its own"
     r"|the class cannot be chosen among integers"
 )
 

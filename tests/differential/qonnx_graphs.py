@@ -123,7 +123,7 @@ class RandomGraph(RandomMoves):
     def _pooled(self, x: Value) -> Value:
         if len(x.shape) not in (2, 3):
             return self._linear_block(x)
-        pools = [self.max_pool, self.average_pool, self.global_average, self.mean]
+        pools = [self.max_pool, self.average_pool, self.global_pool, self.reduced]
         return self.choice.choice(pools)(x)
 
 

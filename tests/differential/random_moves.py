@@ -80,25 +80,45 @@ class RandomMoves(RandomOperators):
         kernel = [self.choice.randint(1, min(3, n)) for n in sizes]
         strides = [self.choice.randint(1, 3) for _ in sizes]
         given: dict[str, Any] = {"kernel_shape": kernel, "strides": strides}
-        pads = [0] * (2 * len(sizes))
-        if self.maybe(0.3):
-            pads = [self.choice.randint(0, k - 1) for k in kernel * 2]
-            given["pads"] = pads
-            if operator == "AveragePool":
-                given["count_include_pad"] = self.choice.randint(0, 1)
+        if operator == "MaxPool" and self.maybe(0.2):
+            given["dilations"] = [
+                self.choice.choice([1, 2]) if 2 * k - 2 < n else 1
+                for k, n in zip(kernel, sizes, strict=True)
+            ]
+        if self.maybe(0.2):
+            given["auto_pad"] = self.choice.choice(["SAME_UPPER", "SAME_LOWER", "VALID"])
+        elif self.maybe(0.4):
+            given["pads"] = [self.choice.randint(0, k - 1) for k in kernel * 2]
+        if operator == "AveragePool":
+            given["count_include_pad"] = self.choice.randint(0, 1)
+        if self.maybe(0.2) and "auto_pad" not in given and not given.get("count_include_pad"):
+            given["ceil_mode"] = 1
         name = self.file.node(operator, x.name, **given)
         shape = self._conv_shape(x, x.shape[0], tuple(kernel), given)
         return replace(x, name=name, shape=shape)
 
-    def global_average(self, x: Value) -> Value:
-        name = self.file.node("GlobalAveragePool", x.name)
+    def global_pool(self, x: Value) -> Value:
+        operator = self.choice.choice(["GlobalAveragePool", "GlobalMaxPool"])
+        name = self.file.node(operator, x.name)
         return replace(x, name=name, shape=(x.shape[0], *(1,) * (len(x.shape) - 1)))
 
-    def mean(self, x: Value) -> Value:
+    def reduced(self, x: Value) -> Value:
+        """A mean, sum or maximum over some axes."""
+        operator = self.choice.choice(["ReduceMean", "ReduceSum", "ReduceMax"])
         kept = self.choice.randint(0, 1)
-        axes = list(range(2, len(x.shape) + 1))
-        name = self.file.node("ReduceMean", x.name, axes=axes, keepdims=kept)
-        return replace(x, name=name, shape=(x.shape[0], *(1,) * (kept * len(axes))))
+        first = self.choice.choice([1, 1, 0])
+        axes = [axis for axis in range(first, len(x.shape)) if self.maybe(0.8)]
+        if not axes or (len(axes) == len(x.shape) and not kept):
+            return x
+        shape = [
+            1 if k in axes else size for k, size in enumerate(x.shape) if kept or k not in axes
+        ]
+        places = [axis + 1 for axis in axes]
+        if operator == "ReduceSum":
+            name = self.file.node(operator, x.name, self._index(places), keepdims=kept)
+        else:
+            name = self.file.node(operator, x.name, axes=places, keepdims=kept)
+        return replace(x, name=name, shape=tuple(shape))
 
     def pad(self, x: Value) -> Value:
         before, after = (

@@ -125,6 +125,8 @@ class RandomOperators:
             given["pads"] = pads
             if not any(pads) and self.maybe(0.5):
                 del given["pads"]
+            elif self.maybe(0.2) and all(k <= n for k, n in zip(kernel, x.shape[1:], strict=True)):
+                given["auto_pad"] = self.choice.choice(["SAME_UPPER", "SAME_LOWER"])
         if self.maybe(0.5):
             given["kernel_shape"] = kernel
         weights = self._weights((outputs, channels // groups, *kernel))
@@ -137,23 +139,22 @@ class RandomOperators:
     def _conv_shape(
         self, x: Value, outputs: int, kernel: tuple[int, ...], given: dict[str, Any]
     ) -> tuple[int, ...]:
-        axes = len(kernel)
-        pads, strides, dilations = (
-            given.get(name, [default] * length)
-            for name, default, length in (
-                ("pads", 0, 2 * axes),
-                ("strides", 1, axes),
-                ("dilations", 1, axes),
-            )
-        )
-        return (
-            outputs,
-            *(
-                (n + pads[i] + pads[i + axes] - (kernel[i] - 1) * dilations[i] - 1) // strides[i]
-                + 1
-                for i, n in enumerate(x.shape[1:])
-            ),
-        )
+        """Sizes as the ONNX specification has them; `given` are the attributes."""
+        axes, automatic = len(kernel), given.get("auto_pad", "NOTSET")
+        pads = given.get("pads", [0] * 2 * axes)
+        sizes = []
+        for i, n in enumerate(x.shape[1:]):
+            stride = given.get("strides", [1] * axes)[i]
+            extent = (kernel[i] - 1) * given.get("dilations", [1] * axes)[i] + 1
+            room = n - extent + (pads[i] + pads[i + axes] if automatic == "NOTSET" else 0)
+            size = room // stride + 1
+            if automatic.startswith("SAME"):
+                size = math.ceil(n / stride)
+            elif given.get("ceil_mode", 0):
+                size = math.ceil(room / stride) + 1
+                size -= (size - 1) * stride >= n + pads[i]
+            sizes.append(size)
+        return (outputs, *sizes)
 
     def fully_connected(self, x: Value) -> Value:
         features, outputs = x.shape[0], self.choice.randint(1, 6)

@@ -130,6 +130,10 @@ def test_a_branch_from_the_input_is_refused() -> None:
             lambda names: MaxPool(kernel=(2, 2), strides=(2, 2), pads=(0, 0, 1, 0), **names),
             "MaxPool with padding \\(0, 0, 1, 0\\)",
         ),
+        (
+            lambda names: MaxPool(kernel=(2, 2), strides=(1, 1), dilations=(2, 1), **names),
+            "MaxPool with dilation \\(2, 1\\)",
+        ),
     ],
 )
 def test_operators_of_the_cpu_alone(make: Callable[[dict[str, object]], Node], reason: str) -> None:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every hostile file gives one UserError with a remedy, soon and in little memory."""
 
-import bad_attributes  # noqa: F401 (these six register their entries)
+import bad_attributes  # noqa: F401 (these register their entries)
 import bad_files  # noqa: F401
 import bad_graphs  # noqa: F401
+import bad_operators  # noqa: F401
 import bad_quantizers  # noqa: F401
 import bad_rearrangement  # noqa: F401
 import bad_tensors  # noqa: F401

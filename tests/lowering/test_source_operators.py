@@ -3,25 +3,13 @@
 
 import numpy as np
 import pytest
+from executor_check import check, weights
 from qonnx_files import QonnxFile, execute
 
 from qdeploy.cpu import Session, pack
 from qdeploy.errors import UserError
 from qdeploy.integer import run
 from qdeploy.lowering import lower
-
-
-def weights(f: QonnxFile, rng: np.random.Generator, shape: tuple[int, ...], scale: object = 0.5):
-    codes = rng.integers(-1, 2, shape)
-    return f.quant(f.constant(codes * np.asarray(scale)), scale, 2, narrow=1)
-
-
-def check(f: QonnxFile, output: str, tmp_path, shape, rank: int) -> None:
-    """Random inputs on a grid of 1/4: every float32 step of the executor is exact."""
-    path = f.save(output, tmp_path / "net.onnx", rank=rank)
-    x = (np.random.default_rng(7).integers(-12, 13, (12, *shape)) / 4).astype(np.float32)
-    network = lower(path)
-    assert np.array_equal(network.real_output(run(network, x)), execute(path, x))
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
