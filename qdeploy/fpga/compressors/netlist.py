@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A netlist of Xilinx 7-series primitives: LUT6, LUT6_2, CARRY4, FDRE.
+
+A net is a number; `ZERO` and `ONE` are constant. The netlist can be written as Verilog and, registers
+taken as wires, be evaluated in numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+Net = int
+Values = NDArray[np.int64]
+Boolean = Callable[..., int | bool]
+
+ZERO: Net = 0
+ONE: Net = 1
+LUT_INPUTS = 6
+CARRY_LENGTH = 4
+
+
+@dataclass(frozen=True)
+class Lut:
+    """LUT6: output = bit {inputs} of init."""
+
+    init: int
+    inputs: tuple[Net, ...]
+    output: Net
+
+
+@dataclass(frozen=True)
+class LutPair:
+    """LUT6_2: O6 as LUT6, O5 the lower half of init without the last input."""
+
+    init: int
+    inputs: tuple[Net, ...]
+    low: Net
+    high: Net
+
+
+@dataclass(frozen=True)
+class Carry:
+    """CARRY4: sums = selects ^ carries, carry passes where selected, else data."""
+
+    first: bool
+    carry_in: Net
+    data: tuple[Net, ...]
+    selects: tuple[Net, ...]
+    sums: tuple[Net, ...]
+    carries: tuple[Net, ...]
+
+
+@dataclass(frozen=True)
+class Register:
+    """FDRE; `enable` is ONE for a plain pipeline register."""
+
+    data: Net
+    enable: Net
+    output: Net
+
+
+Cell = Lut | LutPair | Carry | Register
+
+
+@dataclass
+class Netlist:
+    """Cells in an order in which inputs come before their users (but for registers that loop)."""
+
+    names: dict[Net, str] = field(default_factory=dict)
+    cells: list[Cell] = field(default_factory=list)
+    count: int = 2
+
+    def port(self, name: str, bits: int) -> list[Net]:
+        """The nets of an input port, or of an output that cells drive; lowest bit first."""
+        nets = [self.net() for _ in range(bits)]
+        self.names |= {net: f"{name}[{bit}]" for bit, net in enumerate(nets)}
+        return nets
+
+    def net(self) -> Net:
+        """A new net."""
+        self.count += 1
+        return self.count - 1
+
+    @property
+    def luts(self) -> int:
+        """LUT sites used."""
+        return sum(isinstance(cell, (Lut, LutPair)) for cell in self.cells)
+
+    @property
+    def registers(self) -> int:
+        """Flip-flops used."""
+        return sum(isinstance(cell, Register) for cell in self.cells)
+
+    def lut(self, function: Boolean, inputs: Sequence[Net]) -> Net:
+        """One function of up to six inputs."""
+        output = self.net()
+        table = _table(function, len(inputs))
+        init = sum(table << (len_ << len(inputs)) for len_ in range(64 >> len(inputs)))
+        self.cells.append(Lut(init, tuple(inputs), output))
+        return output
+
+    def pair(self, low: Boolean, high: Boolean, inputs: Sequence[Net]) -> tuple[Net, Net]:
+        """Two functions (low on O5, high on O6) of the same five inputs at most."""
+        outputs = self.net(), self.net()
+        padded = (*inputs, *(ZERO,) * (LUT_INPUTS - 1 - len(inputs)), ONE)
+        copies = 32 >> len(inputs)
+        halves = [
+            sum(_table(f, len(inputs)) << (k << len(inputs)) for k in range(copies))
+            for f in (low, high)
+        ]
+        self.cells.append(LutPair(halves[0] | halves[1] << 32, padded, *outputs))
+        return outputs
+
+    def nested_pair(
+        self, low: Boolean, high: Boolean, inputs: Sequence[Net], last: Net
+    ) -> tuple[Net, Net]:
+        """Two functions, low of five inputs, high of these and `last`; equal where `last` is 0."""
+        upper = _table(lambda *bits: high(*bits, 1), 5)
+        lower = _table(lambda *bits: high(*bits, 0), 5)
+        assert lower == _table(low, 5) and len(inputs) == 5
+        outputs = self.net(), self.net()
+        self.cells.append(LutPair(lower | upper << 32, (*inputs, last), *outputs))
+        return outputs
+
+    def carry(
+        self, selects: Sequence[Net], data: Sequence[Net], carry_in: Net = ZERO
+    ) -> tuple[list[Net], Net]:
+        """A carry chain of any length: its sums and the last carry."""
+        sums: list[Net] = []
+        carry = carry_in
+        for start in range(0, len(selects), CARRY_LENGTH):
+            part = slice(start, start + CARRY_LENGTH)
+            used = len(selects[part])
+            fill = (ZERO,) * (CARRY_LENGTH - used)
+            outputs, carries = ([self.net() for _ in range(CARRY_LENGTH)] for _ in range(2))
+            self.cells.append(
+                Carry(
+                    start == 0,
+                    carry,
+                    (*data[part], *fill),
+                    (*selects[part], *fill),
+                    tuple(outputs),
+                    tuple(carries),
+                )
+            )
+            sums += outputs[:used]
+            carry = carries[used - 1]
+        return sums, carry
+
+    def register(self, data: Net, enable: Net = ONE, output: Net | None = None) -> Net:
+        """A flip-flop; constants need none."""
+        if data in (ZERO, ONE) and output is None:
+            return data
+        result = self.net() if output is None else output
+        self.cells.append(Register(data, enable, result))
+        return result
+
+    def evaluate(self, inputs: Mapping[Net, Values]) -> dict[Net, Values]:
+        """Every net for columns of input bits, registers taken as wires; loops keep their input."""
+        shape = next(iter(inputs.values())).shape
+        values = {ZERO: np.zeros(shape, np.int64), ONE: np.ones(shape, np.int64), **inputs}
+        for cell in self.cells:
+            if isinstance(cell, Register):
+                values.setdefault(cell.output, values[cell.data])
+            elif isinstance(cell, Carry):
+                _evaluate_carry(cell, values)
+            else:
+                table = np.array([cell.init >> k & 1 for k in range(64)], np.int64)
+                address = sum((values[net] << k for k, net in enumerate(cell.inputs)), values[ZERO])
+                if isinstance(cell, Lut):
+                    values[cell.output] = table[address]
+                else:
+                    values[cell.high], values[cell.low] = table[address], table[address & 31]
+        return values
+
+    def verilog(self) -> str:
+        """The cells as instances, and declarations of the nets between them."""
+        named = {**self.names, ZERO: "1'b0", ONE: "1'b1"}
+        name = lambda net: named.get(net, f"n{net}")  # noqa: E731
+        wires = [f"n{net}" for net in range(2, self.count) if net not in named]
+        lines = [f"  wire {wire};" for wire in wires]
+        lines += [f"  {_instance(cell, f'u{i}', name)}" for i, cell in enumerate(self.cells)]
+        return "\n".join(lines)
+
+
+def _table(function: Boolean, inputs: int) -> int:
+    rows = product((0, 1), repeat=inputs)
+    return sum(bool(function(*reversed(bits))) << row for row, bits in enumerate(rows))
+
+
+def _evaluate_carry(cell: Carry, values: dict[Net, Values]) -> None:
+    carry = values[cell.carry_in]
+    for k in range(CARRY_LENGTH):
+        select = values[cell.selects[k]]
+        values[cell.sums[k]] = select ^ carry
+        carry = np.where(select, carry, values[cell.data[k]])
+        values[cell.carries[k]] = carry
+
+
+def _instance(cell: Cell, label: str, name: Callable[[Net], str]) -> str:
+    if isinstance(cell, Register):
+        return (
+            f"FDRE {label} (.C(clk), .CE({name(cell.enable)}), .R(1'b0), .D({name(cell.data)}), "
+            f".Q({name(cell.output)}));"
+        )
+    if isinstance(cell, Carry):
+        ports = {
+            "DI": cell.data,
+            "S": cell.selects,
+            "O": cell.sums,
+            "CO": cell.carries,
+        }
+        buses = ", ".join(
+            f".{port}({{{', '.join(name(net) for net in reversed(nets))}}})"
+            for port, nets in ports.items()
+        )
+        chained, first = ("1'b0", name(cell.carry_in))[:: 1 if cell.first else -1]
+        return f"CARRY4 {label} (.CI({chained}), .CYINIT({first}), {buses});"
+    inputs = (*cell.inputs, *(ZERO,) * (LUT_INPUTS - len(cell.inputs)))
+    pins = ", ".join(f".I{k}({name(net)})" for k, net in enumerate(inputs))
+    outputs = (
+        f".O({name(cell.output)})"
+        if isinstance(cell, Lut)
+        else f".O5({name(cell.low)}), .O6({name(cell.high)})"
+    )
+    kind = "LUT6" if isinstance(cell, Lut) else "LUT6_2"
+    return f"{kind} #(.INIT(64'h{cell.init:016x})) {label} ({pins}, {outputs});"

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Verilog module of one matrix-vector layer: unit, dot products and memories.
+
+Simulation takes the behavioural hw/rtl/dot_products.v, synthesis the generated structure of LUTs and
+carry chains; both have the same ports, latency and sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from qdeploy.fpga.compressors.dot_products import KINDS, Structure, structure
+from qdeploy.fpga.matrix_vector.arithmetic import Arithmetic, Matrix, Outputs, arithmetic
+from qdeploy.fpga.memory import MemoryStyle, write_memory
+from qdeploy.integer import Integers
+from qdeploy.simulation.packing import pack_words
+
+# The operators of hw/rtl that the module needs, users after what they use.
+OPERATORS = ("fifo", "row_output", "group_scale", "matrix_vector_unit", "dot_products")
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """A matrix-vector layer with its folding.
+
+    Attributes:
+        matrix: weights and elements.
+        outputs: thresholds, or sums.
+        simd: columns per cycle; divides the columns of a group.
+        pe: rows per cycle.
+        lanes: rows that leave per cycle; divides pe, pe / lanes is at most the words of a group.
+        weights: where the weight memory lives.
+    """
+
+    matrix: Matrix
+    outputs: Outputs
+    simd: int
+    pe: int
+    lanes: int
+    weights: MemoryStyle = "auto"
+
+    @property
+    def interval(self) -> int:
+        """Cycles per vector."""
+        planes, height, width = self.matrix.codes.shape
+        return planes * (width // self.simd) * (height // self.pe)
+
+    def arithmetic(self) -> Arithmetic:
+        """Widths and constants."""
+        return arithmetic(self.matrix, self.outputs, self.simd)
+
+    def structure(self, name: str) -> Structure:
+        """The dot products in LUTs, as module `name`."""
+        numbers = self.arithmetic()
+        return structure(numbers.shape, self.pe, numbers.start, name)
+
+    def write(self, directory: Path, name: str) -> list[str]:
+        """Write module `name` and what it needs beside the operators of hw/rtl.
+
+        Returns:
+            The names of the files, users after what they use.
+        """
+        core = self.structure(f"{name}_dot_products")
+        numbers = self.arithmetic()
+        files = [f"{name}_dot_products.v", *self._memories(directory, name, numbers), f"{name}.v"]
+        (directory / files[0]).write_text(
+            "// SPDX-License-Identifier: Apache-2.0\n"
+            "// Dot products in LUTs and carry chains; behaves as hw/rtl/dot_products.v.\n"
+            f"{core.verilog}"
+        )
+        (directory / files[-1]).write_text(self._top(name, numbers, core.latency))
+        return files
+
+    def _memories(self, directory: Path, name: str, numbers: Arithmetic) -> list[str]:
+        files = []
+        for role, elements, bits, style in (
+            ("weights", self.weight_words(), 1, self.weights),
+            ("rows", self._row_words(numbers), self._row_bits(numbers), "auto"),
+            ("multipliers", self._multiplier_words(), numbers.multiplier_bits, "auto"),
+        ):
+            if elements is not None:
+                words = [int.from_bytes(row.tobytes(), "little") for row in pack_words(elements, bits)]
+                module = f"{name}_{role}"
+                write_memory(
+                    directory / f"{module}.v", module, words, elements.shape[1] * bits, style
+                )
+                files.append(f"{module}.v")
+        return files
+
+    def weight_words(self) -> Integers:
+        """Bits of the weight memory [words, PE · bits · SIMD], in the order of the contract."""
+        codes = self.matrix.codes
+        planes, height, width = codes.shape
+        bits = self.matrix.weight_bits
+        stored = (codes + 1) // 2 if bits == 1 else codes
+        words = stored.reshape(
+            planes, height // self.pe, self.pe, width // self.simd, self.simd
+        ).transpose(1, 0, 3, 2, 4)
+        digits = np.stack([words >> b & 1 for b in range(bits)], axis=-2)
+        return digits.reshape(-1, self.pe * bits * self.simd)
+
+    def _row_bits(self, numbers: Arithmetic) -> int:
+        return self.outputs.bits if self.outputs.thresholds is None else numbers.total_bits
+
+    def _row_words(self, numbers: Arithmetic) -> Integers:
+        return numbers.rows.reshape(-1, self.lanes * numbers.rows.shape[1])
+
+    def _multiplier_words(self) -> Integers | None:
+        """Order: group (over all planes), or row block, group, step."""
+        multipliers = self.matrix.multipliers
+        if multipliers is None:
+            return None
+        planes, rows, groups = multipliers.shape
+        if rows == 1:
+            return multipliers.reshape(-1, 1)
+        blocks = multipliers.reshape(planes, rows // self.pe, self.pe // self.lanes, self.lanes, groups)
+        return blocks.transpose(1, 0, 4, 2, 3).reshape(-1, self.lanes)
+
+    def _top(self, name: str, numbers: Arithmetic, latency: int) -> str:
+        planes, height, width = self.matrix.codes.shape
+        multipliers = self.matrix.multipliers
+        shape, thresholds = numbers.shape, self.outputs.thresholds
+        per_row = int(multipliers is not None and multipliers.shape[1] > 1)
+        unit = {
+            "MW": width,
+            "MH": height,
+            "SIMD": self.simd,
+            "PE": self.pe,
+            "ELEMENT_BITS": shape.element_bits,
+            "PLANES": planes,
+            "SUM_BITS": shape.sum_bits,
+            "LATENCY": latency,
+            "GROUPS": 1 if multipliers is None else planes * multipliers.shape[2],
+            "MULTIPLIER_BITS": numbers.multiplier_bits,
+            "PER_ROW": per_row,
+            "LANES": self.lanes,
+            "TOTAL_BITS": numbers.total_bits,
+            "STEPS": 0 if thresholds is None else thresholds.shape[1],
+            "GAIN": numbers.gain,
+            "OUTPUT_BITS": self.outputs.bits,
+            "BASE": self.outputs.base,
+        }
+        products = {
+            "KIND": KINDS.index(shape.kind),
+            "SIMD": self.simd,
+            "PE": self.pe,
+            "ELEMENT_BITS": shape.element_bits,
+            "FLIP": int(shape.flip),
+            "WEIGHT_BITS": shape.weight_bits,
+            "SUM_BITS": shape.sum_bits,
+            "LATENCY": latency,
+            "START": f"{shape.sum_bits}'d{numbers.start}",
+        }
+        words = self.interval
+        row_words = height // self.lanes
+        scale_words = 0
+        if multipliers is not None:
+            scale_words = len(self._multiplier_words())  # type: ignore[arg-type]
+        scale_width = numbers.multiplier_bits * (self.lanes if per_row else 1)
+        return _TOP.format(
+            name=name,
+            input_bits=self.simd * shape.element_bits,
+            output_bits=self.lanes * self.outputs.bits,
+            code_bits=self.pe * shape.weight_bits * self.simd,
+            sum_bits=self.pe * shape.sum_bits,
+            weight_address=_address_bits(words),
+            row_address=_address_bits(row_words),
+            row_bits=self.lanes * numbers.rows.shape[1] * self._row_bits(numbers),
+            scale_address=_address_bits(scale_words),
+            scale_bits=max(1, scale_width),
+            unit=_parameters(unit),
+            products=_parameters(products),
+            multipliers=_MULTIPLIERS.format(name=name) if multipliers is not None else _NO_SCALES,
+        )
+
+
+def _parameters(values: dict[str, int | str]) -> str:
+    return ",\n      ".join(f".{key}({value})" for key, value in values.items())
+
+
+def _address_bits(words: int) -> int:
+    return max(1, (words - 1).bit_length())
+
+
+_MULTIPLIERS = """\
+  {name}_multipliers multipliers (
+      .clk(clk),
+      .enable(1'b1),
+      .address(multiplier_address),
+      .data(multiplier_data)
+  );
+"""
+_NO_SCALES = "  assign multiplier_data = 0;\n"
+_TOP = """\
+// SPDX-License-Identifier: Apache-2.0
+// Matrix-vector layer; see matrix_vector_unit.v for the streams.
+module {name} (
+    input clk,
+    input rst_n,
+    input [{input_bits}-1:0] s_tdata,
+    input s_tvalid,
+    output s_tready,
+    output [{output_bits}-1:0] m_tdata,
+    output m_tvalid,
+    input m_tready
+);
+  wire [{input_bits}-1:0] elements;
+  wire [{code_bits}-1:0] codes;
+  wire [{sum_bits}-1:0] sums;
+  wire enable, first;
+  wire [{weight_address}-1:0] weight_address;
+  wire [{row_address}-1:0] row_address;
+  wire [{row_bits}-1:0] row_data;
+  wire [{scale_address}-1:0] multiplier_address;
+  wire [{scale_bits}-1:0] multiplier_data;
+  {name}_weights weights (
+      .clk(clk),
+      .enable(1'b1),
+      .address(weight_address),
+      .data(codes)
+  );
+  {name}_rows rows (
+      .clk(clk),
+      .enable(1'b1),
+      .address(row_address),
+      .data(row_data)
+  );
+{multipliers}
+`ifdef SYNTHESIS
+  {name}_dot_products products (
+`else
+  dot_products #(
+      {products}
+  ) products (
+`endif
+      .clk(clk),
+      .elements(elements),
+      .codes(codes),
+      .enable(enable),
+      .first(first),
+      .sums(sums)
+  );
+  matrix_vector_unit #(
+      {unit}
+  ) unit (
+      .clk(clk),
+      .rst_n(rst_n),
+      .s_tdata(s_tdata),
+      .s_tvalid(s_tvalid),
+      .s_tready(s_tready),
+      .m_tdata(m_tdata),
+      .m_tvalid(m_tvalid),
+      .m_tready(m_tready),
+      .elements(elements),
+      .enable(enable),
+      .first(first),
+      .sums(sums),
+      .weight_address(weight_address),
+      .multiplier_address(multiplier_address),
+      .multiplier_data(multiplier_data),
+      .row_address(row_address),
+      .row_data(row_data)
+  );
+endmodule
+"""
