@@ -19,6 +19,7 @@ class Stream(BaseModel):
         shape: of a frame, channels last ([H, W, C] or [C]); elements follow in this order.
         bits: bits of an element, two's complement if `signed`.
         signed: see `bits`.
+        bipolar: elements are -1 and +1, stored as 0 and 1.
         elements_per_word: elements of a word.
         words_per_frame: words of a frame.
         width: bits of the TDATA port, whole bytes.
@@ -29,6 +30,7 @@ class Stream(BaseModel):
     shape: tuple[int, ...]
     bits: int
     signed: bool
+    bipolar: bool
     elements_per_word: int
     words_per_frame: int
     width: int

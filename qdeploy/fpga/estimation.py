@@ -137,6 +137,7 @@ def _script(design: Design, board: Board) -> str:
     return "; ".join(
         (
             f"read_verilog -defer {' '.join(design.files)}",
+            "read_verilog -lib +/xilinx/cells_sim.v",
             f"hierarchy -check -top {design.top}",
             f"setattr -mod -set keep_hierarchy 1 {modules}",
             f"synth_xilinx -family {board.family} -flatten -noiopad -noclkbuf -top {design.top}",

@@ -71,6 +71,7 @@ def _stream(tensor: Tensor, folded_shape: tuple[int, ...], operator: Any, side: 
         shape=(*tensor.shape[1:], tensor.shape[0]),
         bits=kind.bitwidth(),
         signed=kind.signed(),
+        bipolar=kind == DataType["BIPOLAR"],
         elements_per_word=folded_shape[-1],
         words_per_frame=prod(folded_shape[:-1]),
         width=getattr(operator, f"get_{side}stream_width_padded")(),
@@ -84,7 +85,6 @@ def _describe(node: NodeProto, estimate: dict[str, int | float]) -> DesignNode:
     def attribute(name: str) -> Any:
         return operator.get_nodeattr(name) if name in declared else None
 
-    code_type = attribute("codeDataType")
     return DesignNode(
         name=node.name,
         layer=attribute("layer"),
@@ -93,7 +93,7 @@ def _describe(node: NodeProto, estimate: dict[str, int | float]) -> DesignNode:
         pe=attribute("PE"),
         simd=attribute("SIMD"),
         depth=attribute("depth"),
-        weight_bits=DataType[code_type].bitwidth() if code_type else None,
+        weight_bits=operator.matrix.weight_bits if "codes" in declared else None,
         scale_form=attribute("scale_form"),
         cycles=operator.get_exp_cycles(),
         input_bits=operator.get_instream_width(),

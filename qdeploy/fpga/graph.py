@@ -8,6 +8,7 @@ Tensors keep their names; the batch axis has length 1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +18,8 @@ from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.util.basic import qonnx_make_model
 
+from qdeploy.fpga.bipolar import bipolar_tensors
+from qdeploy.fpga.scales import ScaledColumns
 from qdeploy.integer import (
     ArgMax,
     Convolution,
@@ -30,14 +33,21 @@ from qdeploy.integer import (
     Threshold,
     ValueRange,
 )
-from qdeploy.integer.weights import Codes, signed_bits
+from qdeploy.integer.weights import signed_bits
 
 QONNX_OPERATORS = "qonnx.custom_op.general"
 
 
-def streamlined_graph(network: IntegerNetwork) -> ModelWrapper:
-    """The graph of a network without obstacles whose thresholds have unit steps."""
-    graph = _Graph(network)
+def streamlined_graph(
+    network: IntegerNetwork, columns: Mapping[str, ScaledColumns]
+) -> ModelWrapper:
+    """The graph of a network without obstacles whose thresholds have unit steps.
+
+    Args:
+        network: the network.
+        columns: the weights of its layers, by name.
+    """
+    graph = _Graph(network, columns)
     for node in network.nodes:
         graph.add(node)
     return graph.model()
@@ -56,14 +66,6 @@ def flattened_order(shape: tuple[int, ...]) -> Integers:
     return np.arange(int(np.prod(shape))).reshape(shape).transpose(1, 2, 0).ravel()
 
 
-def columns_last(node: Convolution | Linear) -> Integers:
-    """Integer weights as [MH, MW], columns in the order kernel row, kernel column, channel."""
-    weights = node.weights.integers()
-    if weights.ndim == 4:
-        weights = weights.transpose(0, 2, 3, 1)
-    return weights.reshape(len(weights), -1)
-
-
 def data_type(values: ValueRange) -> str:
     """FINN's name of the smallest integer type for the range."""
     return f"{'INT' if values.signed else 'UINT'}{values.bits}"
@@ -77,15 +79,18 @@ def accumulator_type(values: ValueRange) -> str:
 @dataclass
 class _Graph:
     network: IntegerNetwork
+    columns: Mapping[str, ScaledColumns]
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     types: dict[str, str] = field(default_factory=dict)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        bipolar = bipolar_tensors(self.network)
         for tensor in self.network.tensors.values():
             self.shapes[tensor.name] = _shape(tensor)
-            self.types[tensor.name] = data_type(tensor.range)
+            one_bit = tensor.name in bipolar
+            self.types[tensor.name] = "BIPOLAR" if one_bit else data_type(tensor.range)
 
     def add(self, node: Node) -> None:
         if isinstance(node, (Convolution, Linear)):
@@ -147,12 +152,7 @@ class _Graph:
         columns = node.input
         if isinstance(node, Convolution) and not _pointwise(node):
             columns = self._windows(node, x, y)
-        matrix = columns_last(node)
-        flatten = next((n for n in self.network.nodes if n.output == node.input), None)
-        if isinstance(flatten, Flatten):
-            shape = self.network.tensors[flatten.input].shape
-            if len(shape) == 3:
-                matrix = matrix[:, flattened_order(shape)]
+        matrix = expanded(self.columns[node.name])
         self.types[node.output] = accumulator_type(y.range)
         weights = self._constant(f"{node.name}_weights", matrix.T, weight_type(matrix))
         self._insert("MatMul", node.name, [columns, weights], [node.output])
@@ -163,7 +163,7 @@ class _Graph:
         top, left, bottom, right = node.pads
         frame = (x.shape[1] + top + bottom, x.shape[2] + left + right)
         self.shapes[output] = (1, *y.shape[1:], x.channels * kernel[0] * kernel[1])
-        self.types[output] = data_type(x.range)
+        self.types[output] = self.types[node.input]
         self._insert(
             "Im2Col",
             f"Im2Col_{node.name}",
@@ -181,10 +181,11 @@ class _Graph:
         return output
 
     def _threshold(self, node: Threshold) -> None:
-        x, y = self.network.tensors[node.input], self.network.tensors[node.output]
+        x = self.network.tensors[node.input]
         # One beyond the range means "never"; the type must hold it, or it would become "always".
         clipped = np.clip(node.thresholds, x.range.low, x.range.high + 1)
         limits = ValueRange(x.range.low, x.range.high + 1)
+        bipolar = self.types[node.output] == "BIPOLAR"
         signed = self.types[node.input].startswith("INT")
         type_name = accumulator_type(limits) if signed else data_type(limits)
         self._operator(
@@ -192,8 +193,8 @@ class _Graph:
             node,
             self._constant(f"{node.name}_thresholds", clipped, type_name),
             domain=QONNX_OPERATORS,
-            out_dtype=data_type(y.range),
-            out_scale=1.0,
+            out_dtype=self.types[node.output],
+            out_scale=2.0 if bipolar else 1.0,
             out_bias=float(node.base[0]),
             data_layout="NHWC" if len(x.shape) == 3 else "NC",
         )
@@ -220,13 +221,19 @@ def _pointwise(node: Convolution) -> bool:
     return node.weights.shape[2:] == (1, 1) and node.strides == (1, 1) and not any(node.pads)
 
 
-def weight_type(weights: Integers | Codes) -> str:
-    """FINN's name of a type for weights that the matrix-vector unit takes.
+def expanded(columns: ScaledColumns) -> Integers:
+    """The integer weights [MH, MW] that codes and multipliers stand for."""
+    if columns.multipliers is None:
+        return columns.codes[0]
+    size = columns.codes.shape[2] // columns.multipliers.shape[2]
+    weights: Integers = (columns.codes * columns.multipliers.repeat(size, axis=2)).sum(axis=0)
+    return weights
 
-    Its two-bit codes are ternary, so {-2, ...} takes three bits.
-    """
+
+def weight_type(weights: Integers) -> str:
+    """FINN's name of the smallest type for weights."""
     if (np.abs(weights) == 1).all():
         return "BIPOLAR"
     if (np.abs(weights) <= 1).all():
         return "TERNARY"
-    return f"INT{max(3, signed_bits(int(weights.min()), int(weights.max())))}"
+    return f"INT{signed_bits(int(weights.min()), int(weights.max()))}"

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from onnx import NodeProto, helper
+import numpy as np
+from onnx import NodeProto, helper, numpy_helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.infer_datatypes import InferDataTypes
 
@@ -23,12 +24,12 @@ from qdeploy.fpga.finn_import import (
     InferThresholdingLayer,
     rtl_operators,
 )
-from qdeploy.fpga.graph import accumulator_type, streamlined_graph, weight_type
+from qdeploy.fpga.graph import accumulator_type, flattened_order, streamlined_graph
 from qdeploy.fpga.mappable import obstacles
 from qdeploy.fpga.operators import OPERATORS
 from qdeploy.fpga.scales import ScaledColumns, scaled_columns
 from qdeploy.fpga.unit_steps import unit_steps
-from qdeploy.integer import Convolution, IntegerNetwork, Linear
+from qdeploy.integer import Convolution, Flatten, IntegerNetwork, Integers, Linear
 
 HARDWARE = "finn.custom_op.fpgadataflow"
 # What FINN puts in front of the name of the node it converts, and what we put behind instead.
@@ -59,17 +60,17 @@ def map_network(
     for error in obstacles(network):
         raise error
     network = unit_steps(network)
-    forms = {
-        node.name: scaled_columns(node, scale_form)
+    columns = {
+        node.name: scaled_columns(node, scale_form, _flattened(network, node))
         for node in network.nodes
         if isinstance(node, (Convolution, Linear))
     }
-    model = streamlined_graph(network)
+    model = streamlined_graph(network, columns)
     for conversion in (
         InferPool,
         InferConvInpGen,
-        InferThresholdingLayer,
         InferQuantizedMatrixVectorActivation,
+        InferThresholdingLayer,
         InferLabelSelectLayer,
     ):
         model = model.transform(conversion())
@@ -80,8 +81,10 @@ def map_network(
             sums = accumulator_type(network.tensors[layer.output].range)
             for node in model.graph.node:
                 if node.op_type == "MVAU" and node_attribute(node, "layer") == layer.name:
-                    set_attributes(node, accDataType=sums, outputDataType=sums)
-                    _keep_structure(node, layer, forms[layer.name])
+                    set_attributes(node, accDataType=sums)
+                    if len(node.input) == 2:
+                        set_attributes(node, outputDataType=sums)
+                    _keep_structure(node, columns[layer.name])
     # FINN's conversions forgot the exact types of accumulators; they follow from the attributes.
     model = model.transform(InferDataTypes())
     specialize(model)
@@ -128,18 +131,26 @@ def verilog_name(name: str) -> str:
     return stem if stem[:1].isalpha() else f"layer_{stem}"
 
 
-def _keep_structure(node: NodeProto, layer: Convolution | Linear, columns: ScaledColumns) -> None:
+def _flattened(network: IntegerNetwork, node: Convolution | Linear) -> Integers | None:
+    """The order of the columns if `node` reads a flattened image."""
+    producer = next((n for n in network.nodes if n.output == node.input), None)
+    if not isinstance(producer, Flatten):
+        return None
+    shape = network.tensors[producer.input].shape
+    return flattened_order(shape) if len(shape) == 3 else None
+
+
+def _keep_structure(node: NodeProto, columns: ScaledColumns) -> None:
     """What the matrix-vector unit must know beyond the expanded weights."""
-    recoded = columns.form == "recode"
-    stored = layer.weights.integers() if recoded else layer.weights.planes[0].codes
     set_attributes(
         node,
         mem_mode="internal_embedded",
         resType="lut",
         scale_form=columns.form,
-        multipliers=list(columns.multipliers),
-        codeDataType=weight_type(stored),
+        codes=numpy_helper.from_array(columns.codes.astype(np.int32)),
     )
+    if columns.multipliers is not None:
+        set_attributes(node, multipliers=numpy_helper.from_array(columns.multipliers))
 
 
 def _remove_flattening(model: ModelWrapper) -> None:

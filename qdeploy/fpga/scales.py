@@ -3,13 +3,14 @@
 
 - "none": there are none.
 - "post": the codes of a group of columns are summed first, then the sum is multiplied once. Needs
-  multipliers that all output channels and all input channels of a kernel position share.
+  multipliers that are equal over groups of consecutive columns; rows may have their own.
 - "recode": multiplier times code as an ordinary, wider integer weight. Always possible.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 from typing import Literal
 
 import numpy as np
@@ -18,73 +19,75 @@ from qdeploy.errors import UserError
 from qdeploy.integer import Convolution, Integers, Linear
 
 ScaleForm = Literal["none", "post", "recode"]
+# Smaller groups would let the unit take fewer columns per cycle than anyone wants.
+SMALLEST_GROUP = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ScaledColumns:
-    """The form of one layer.
+    """The weights of one layer in hardware order: kernel row, kernel column, channel.
 
     Attributes:
         form: see the module.
-        multipliers: for "post" one per group of equally many consecutive columns (columns are
-            ordered kernel row, kernel column, channel), otherwise empty.
+        codes: int64 [planes, MH, MW].
+        multipliers: for "post" [planes, MH or 1, groups of equally many columns], else None.
     """
 
     form: ScaleForm
-    multipliers: tuple[int, ...] = ()
+    codes: Integers
+    multipliers: Integers | None = None
 
 
 def scaled_columns(
-    node: Convolution | Linear, wanted: Literal["post", "recode"] | None = None
+    node: Convolution | Linear,
+    wanted: Literal["post", "recode"] | None = None,
+    order: Integers | None = None,
 ) -> ScaledColumns:
     """The form for `node`: the wanted one, by default "post" where it is possible.
+
+    Args:
+        node: the layer.
+        wanted: see the module.
+        order: which column of the network's order stands at each place in the hardware, where an
+            image was flattened before the layer.
 
     Raises:
         UserError: if "post" is wanted and impossible.
     """
-    if not node.weights.is_scaled and len(node.weights.planes) == 1:
-        return ScaledColumns("none")
-    positions = _shared_by_channels(node)
-    if wanted == "recode" or (wanted is None and positions is None):
-        return ScaledColumns("recode")
-    if positions is None:
+    codes = np.stack([_columns(plane.codes, order) for plane in node.weights.planes])
+    if not node.weights.is_scaled and len(codes) == 1:
+        return ScaledColumns("none", codes)
+    multipliers = np.stack(
+        [
+            _columns(np.broadcast_to(plane.multipliers, node.weights.shape), order)
+            for plane in node.weights.planes
+        ]
+    )
+    size = _group_size(multipliers)
+    if size < min(SMALLEST_GROUP, codes.shape[2]) and wanted == "post":
         raise UserError(
-            "its multipliers differ between channels or it has several planes, so that no sum "
-            f"could be multiplied afterwards ({node.weights.describe()})",
+            "its multipliers differ between columns, so that no sum could be multiplied afterwards "
+            f"({node.weights.describe()})",
             layer=node.name,
             remedy="leave out scale_form, or use 'recode'",
         )
-    return ScaledColumns("post", tuple(_largest_groups(positions)))
+    if wanted == "recode" or size < min(SMALLEST_GROUP, codes.shape[2]):
+        return ScaledColumns("recode", (codes * multipliers).sum(axis=0, keepdims=True))
+    groups = multipliers[:, :, ::size]
+    if (groups == groups[:, :1]).all():
+        groups = groups[:, :1]
+    return ScaledColumns("post", codes, groups)
 
 
-def codes(weights: Integers, multipliers: tuple[int, ...], binary: bool) -> Integers:
-    """The codes of expanded weights [MW, MH] whose columns are scaled in groups.
-
-    Where a multiplier is 0 any code is right: 1 where there is no code 0 (`binary`), else 0.
-    """
-    rows = np.repeat(np.array(multipliers, np.int64), len(weights) // len(multipliers))
-    divisor = rows[:, np.newaxis]
-    return np.where(divisor == 0, int(binary), weights // np.maximum(divisor, 1))
+def _columns(weights: Integers, order: Integers | None) -> Integers:
+    """[O, I, ...] as [MH, MW], columns in hardware order."""
+    if weights.ndim == 4:
+        weights = weights.transpose(0, 2, 3, 1)
+    matrix: Integers = weights.reshape(len(weights), -1).astype(np.int64)
+    return matrix if order is None else matrix[:, order]
 
 
-def _shared_by_channels(node: Convolution | Linear) -> Integers | None:
-    """Multipliers [KH, KW] shared by all channels, None if they are not."""
-    if len(node.weights.planes) != 1:
-        return None
-    multipliers = node.weights.planes[0].multipliers
-    if multipliers.ndim == 2:
-        multipliers = multipliers[:, :, np.newaxis, np.newaxis]
-    kernel = (*node.weights.shape, 1, 1)[2:4]
-    shared = multipliers[:1, :1]
-    if (multipliers != shared).any():
-        return None
-    return np.broadcast_to(shared[0, 0], kernel)
-
-
-def _largest_groups(positions: Integers) -> list[int]:
-    """One multiplier for all, one per kernel row, or one per kernel position."""
-    if (positions == positions[0, 0]).all():
-        return [int(positions[0, 0])]
-    if (positions == positions[:, :1]).all():
-        return [int(m) for m in positions[:, 0]]
-    return [int(m) for m in positions.ravel()]
+def _group_size(multipliers: Integers) -> int:
+    """Columns of the largest equal groups over which the multipliers of every row are constant."""
+    changes = (multipliers[:, :, 1:] != multipliers[:, :, :-1]).any(axis=(0, 1))
+    return gcd(multipliers.shape[2], *(int(place) + 1 for place in np.flatnonzero(changes)))

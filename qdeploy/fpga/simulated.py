@@ -105,6 +105,8 @@ class SimulatedAccelerator:
         if not frames:
             raise UserError("there is no frame to simulate", remedy="feed at least one")
         elements = channels_last(codes).reshape(-1, stream.elements_per_word)
+        if stream.bipolar:
+            elements = (elements + 1) // 2
         result = self._simulator.run(
             pack_words(elements, stream.bits),
             frames * self.design.output.words_per_frame,
@@ -122,6 +124,9 @@ class SimulatedAccelerator:
 
     def _outputs(self, words: NDArray[np.uint8], frames: int) -> Integers:
         stream = self.design.output
-        values = unpack_words(words, stream.bits, stream.elements_per_word, signed=stream.signed)
+        signed = stream.signed and not stream.bipolar
+        values = unpack_words(words, stream.bits, stream.elements_per_word, signed=signed)
+        if stream.bipolar:
+            values = 2 * values - 1
         last = values.reshape(frames, *stream.shape)
         return last.transpose(0, 3, 1, 2) if last.ndim == 4 else last

@@ -3,7 +3,7 @@
 
 A channel whose scale was negative counts down. Negating its weights turns the count around:
 with x' = -x, [x >= t] = 1 - [x' >= 1 - t], so base + step·#{x >= t} = (base + step·T) -
-step·#{x' >= 1 - t}. A step of 2 (bipolar activations) is each threshold twice.
+step·#{x' >= 1 - t}. A step of 2 is each threshold twice, but for bipolar tensors, which stay.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from qdeploy.errors import UserError
+from qdeploy.fpga.bipolar import bipolar_tensors
 from qdeploy.integer import (
     Builder,
     Convolution,
@@ -27,7 +28,7 @@ from qdeploy.integer import (
 
 
 def unit_steps(network: IntegerNetwork) -> IntegerNetwork:
-    """The same network with step +1 in every threshold.
+    """The same network with step +1 in every threshold, +2 where the output is bipolar.
 
     Only the accumulators in front of thresholds with negative steps change (by sign, where the step
     is negative); every other tensor keeps its values.
@@ -38,6 +39,7 @@ def unit_steps(network: IntegerNetwork) -> IntegerNetwork:
     """
     nodes = {node.output: node for node in network.nodes}
     meanings = {name: tensor.meaning for name, tensor in network.tensors.items()}
+    bipolar = bipolar_tensors(network)
     for node in network.nodes:
         if not isinstance(node, Threshold):
             continue
@@ -57,7 +59,7 @@ def unit_steps(network: IntegerNetwork) -> IntegerNetwork:
             nodes[producer.output] = _negated(producer, sign)
             meanings[producer.output] = _negated_meaning(meanings[producer.output], sign)
             rising = _rising(node)
-        nodes[node.output] = _repeated(rising)
+        nodes[node.output] = rising if node.output in bipolar else _repeated(rising)
     builder = Builder()
     x = network.input_tensor
     builder.input(x.name, x.shape, x.range, x.meaning.scale[0])

@@ -59,9 +59,7 @@ class Counter:
     def place(self, netlist: Netlist, take: Take, column: int) -> list[Net]:
         """Put the counter at `column`; `take(column, count)` gives its bits, one bit per column."""
         if not self.atoms:
-            low, high = netlist.pair(
-                lambda *b: sum(b) >= 2, lambda *b: sum(b) & 1, take(column, 3)
-            )
+            low, high = netlist.pair(lambda *b: sum(b) >= 2, lambda *b: sum(b) & 1, take(column, 3))
             return [high, low]
         carry = take(column, 1)[0] if self.carry_in else ZERO
         selects: list[Net] = []

@@ -62,7 +62,7 @@ class Shape:
 
     @property
     def element_sum_bits(self) -> int:
-        """k of the binary kind."""
+        """K of the binary kind."""
         return (self.simd * ((1 << self.element_bits) - 1)).bit_length()
 
 
@@ -160,7 +160,7 @@ def _row(shape: Shape, start: int, shared_stages: int) -> tuple[Netlist, int]:
 def _accumulate(
     netlist: Netlist, heap: Heap, width: int, start: int, enable: Net, first: Net
 ) -> None:
-    """accumulator = (first ? start : accumulator) + two rows, one LUT pair per bit."""
+    """Accumulator = (first ? start : accumulator) + two rows, one LUT pair per bit."""
     accumulator = netlist.port("sum", width)
     one, two = rows(heap, width)
     selects, data = [], []

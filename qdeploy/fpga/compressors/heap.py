@@ -66,9 +66,7 @@ def rows(heap: Mapping[int, list[Net]], width: int) -> list[list[Net]]:
 def add(netlist: Netlist, heap: Mapping[int, list[Net]], width: int) -> list[Net]:
     """The sum of two rows, modulo 2^width."""
     first, second = rows(heap, width)
-    selects = [
-        netlist.lut(lambda a, b: a ^ b, pair) for pair in zip(first, second, strict=True)
-    ]
+    selects = [netlist.lut(lambda a, b: a ^ b, pair) for pair in zip(first, second, strict=True)]
     return netlist.carry(selects, first)[0]
 
 

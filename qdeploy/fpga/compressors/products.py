@@ -47,15 +47,15 @@ def masked(
     flips = [flip and b == bits - 1 for b in range(bits)]
     if bits == 1:
         f = flips[0]
-        count = lambda *v: sum(  # noqa: E731
-            ((e ^ f) & w) ^ negative for e, w in zip(v[::2], v[1::2], strict=True)
+        count = (
+            lambda *v: sum(  # noqa: E731
+                ((e ^ f) & w) ^ negative for e, w in zip(v[::2], v[1::2], strict=True)
+            )
         )
         for lanes in _groups(len(elements), 3):
             inputs = [net for i in lanes for net in (elements[i][0], codes[i][plane])]
             if len(lanes) == 2:
-                two, one = netlist.pair(
-                    lambda *v: count(*v) >> 1, lambda *v: count(*v) & 1, inputs
-                )
+                two, one = netlist.pair(lambda *v: count(*v) >> 1, lambda *v: count(*v) & 1, inputs)
                 heap[plane].append(one)
                 heap[plane + 1].append(two)
                 continue

@@ -56,7 +56,9 @@ class Matrix:
             return 1
         if self.kind == "ternary":
             return 2
-        return max(ValueRange(int(self.codes.min()), -1).bits, int(self.codes.max()).bit_length() + 1)
+        return max(
+            ValueRange(int(self.codes.min()), -1).bits, int(self.codes.max()).bit_length() + 1
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,9 +126,7 @@ def arithmetic(matrix: Matrix, outputs: Outputs, simd: int) -> Arithmetic:
         behind = (outputs.thresholds + offset[:, np.newaxis] + gain) >> gain
         rows = np.clip(behind, 0, total + 1)
     return Arithmetic(
-        shape=Shape(
-            shape.kind, simd, shape.element_bits, signed, shape.weight_bits, sum_bits
-        ),
+        shape=Shape(shape.kind, simd, shape.element_bits, signed, shape.weight_bits, sum_bits),
         start=start % (1 << sum_bits),
         gain=gain,
         multiplier_bits=0

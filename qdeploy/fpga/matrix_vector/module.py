@@ -22,6 +22,12 @@ from qdeploy.simulation.packing import pack_words
 OPERATORS = ("fifo", "row_output", "group_scale", "matrix_vector_unit", "dot_products")
 
 
+def unit_files(name: str, *, scaled: bool) -> list[str]:
+    """Files that `Unit.write` makes of module `name`, users after what they use."""
+    parts = ["_dot_products", "_weights", "_rows", *(["_multipliers"] if scaled else []), ""]
+    return [f"{name}{part}.v" for part in parts]
+
+
 @dataclass(frozen=True, eq=False)
 class Unit:
     """A matrix-vector layer with its folding.
@@ -57,38 +63,32 @@ class Unit:
         numbers = self.arithmetic()
         return structure(numbers.shape, self.pe, numbers.start, name)
 
-    def write(self, directory: Path, name: str) -> list[str]:
-        """Write module `name` and what it needs beside the operators of hw/rtl.
-
-        Returns:
-            The names of the files, users after what they use.
-        """
+    def write(self, directory: Path, name: str) -> None:
+        """Write module `name` and what it needs beside the operators of hw/rtl: `unit_files`."""
         core = self.structure(f"{name}_dot_products")
         numbers = self.arithmetic()
-        files = [f"{name}_dot_products.v", *self._memories(directory, name, numbers), f"{name}.v"]
-        (directory / files[0]).write_text(
+        self._write_memories(directory, name, numbers)
+        (directory / f"{name}_dot_products.v").write_text(
             "// SPDX-License-Identifier: Apache-2.0\n"
             "// Dot products in LUTs and carry chains; behaves as hw/rtl/dot_products.v.\n"
             f"{core.verilog}"
         )
-        (directory / files[-1]).write_text(self._top(name, numbers, core.latency))
-        return files
+        (directory / f"{name}.v").write_text(self._top(name, numbers, core.latency))
 
-    def _memories(self, directory: Path, name: str, numbers: Arithmetic) -> list[str]:
-        files = []
+    def _write_memories(self, directory: Path, name: str, numbers: Arithmetic) -> None:
         for role, elements, bits, style in (
             ("weights", self.weight_words(), 1, self.weights),
             ("rows", self._row_words(numbers), self._row_bits(numbers), "auto"),
             ("multipliers", self._multiplier_words(), numbers.multiplier_bits, "auto"),
         ):
             if elements is not None:
-                words = [int.from_bytes(row.tobytes(), "little") for row in pack_words(elements, bits)]
+                words = [
+                    int.from_bytes(row.tobytes(), "little") for row in pack_words(elements, bits)
+                ]
                 module = f"{name}_{role}"
                 write_memory(
                     directory / f"{module}.v", module, words, elements.shape[1] * bits, style
                 )
-                files.append(f"{module}.v")
-        return files
 
     def weight_words(self) -> Integers:
         """Bits of the weight memory [words, PE · bits · SIMD], in the order of the contract."""
@@ -116,7 +116,9 @@ class Unit:
         planes, rows, groups = multipliers.shape
         if rows == 1:
             return multipliers.reshape(-1, 1)
-        blocks = multipliers.reshape(planes, rows // self.pe, self.pe // self.lanes, self.lanes, groups)
+        blocks = multipliers.reshape(
+            planes, rows // self.pe, self.pe // self.lanes, self.lanes, groups
+        )
         return blocks.transpose(1, 0, 4, 2, 3).reshape(-1, self.lanes)
 
     def _top(self, name: str, numbers: Arithmetic, latency: int) -> str:

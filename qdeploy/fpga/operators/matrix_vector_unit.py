@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MVAU: matrix times vectors, with scales inside the sum (hw/rtl/matrix_vector_unit.v)."""
+"""MVAU: matrix times vectors, scales inside the sum, thresholds (hw/rtl/matrix_vector_unit.v)."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from math import gcd, prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,36 +13,65 @@ from finn.custom_op.fpgadataflow.hls.matrixvectoractivation_hls import MVAU_hls
 from finn.custom_op.fpgadataflow.matrixvectoractivation import MVAU
 from qonnx.core.datatype import DataType
 
-from qdeploy.fpga.operators.wrapper import Memory, VerilogOperator
-from qdeploy.fpga.scales import codes
-from qdeploy.integer import Integers
+from qdeploy.fpga.matrix_vector import Matrix, Outputs
+from qdeploy.fpga.matrix_vector.module import OPERATORS, Unit, unit_files
+from qdeploy.fpga.operators.wrapper import Instance, VerilogOperator
+from qdeploy.integer import Integers, ValueRange
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
 
 
 class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
-    """Execution and `weightDataType` see expanded integer weights; the hardware keeps codes.
+    """`weightDataType` and the weight input are expanded integers; the hardware keeps codes.
 
     FINN's estimate is its HLS formula for the expanded weights: FINN knows no other scales.
     """
 
     operator = "matrix_vector_unit"
-    memory_role = "weight"
+    library = OPERATORS
     finn_implementation = MVAU_hls
 
     def get_nodeattr_types(self) -> dict[str, tuple[Any, ...]]:
-        """FINN's attributes and the structure of the weights.
+        """FINN's attributes and the structure of the weights, as in `qdeploy.fpga.scales`.
 
-        `scale_form` and `multipliers` are as in `qdeploy.fpga.scales`; `codeDataType` is the type
-        of what the weight memory holds.
+        `weight_memory` says where the codes live: "auto", "block" or "distributed".
         """
         return {
             **super().get_nodeattr_types(),
             "scale_form": ("s", False, "none", {"none", "post", "recode"}),
-            "multipliers": ("ints", False, []),
-            "codeDataType": ("s", True, ""),
+            "codes": ("t", True, None),
+            "multipliers": ("t", False, None),
+            "weight_memory": ("s", False, "auto", {"auto", "block", "distributed"}),
         }
+
+    @cached_property
+    def matrix(self) -> Matrix:
+        """Structured weights and elements."""
+        kind = self.get_input_datatype(0)
+        multipliers = self.get_nodeattr("multipliers")
+        return Matrix(
+            self.get_nodeattr("codes").astype(np.int64),
+            None if multipliers is None else multipliers.astype(np.int64),
+            ValueRange(int(kind.min()), int(kind.max())),
+            kind == DataType["BIPOLAR"],
+        )
+
+    def group_columns(self) -> int:
+        """Columns whose sum is scaled at once: SIMD must divide it."""
+        multipliers = self.matrix.multipliers
+        width: int = self.get_nodeattr("MW")
+        return width if multipliers is None else int(width // multipliers.shape[2])
+
+    def usable_simd(self) -> int:
+        """The largest part of SIMD that is legal."""
+        return gcd(self.get_nodeattr("SIMD"), self.group_columns())
+
+    def lanes(self) -> int:
+        """Rows that leave per cycle: as few as keep up with the sums."""
+        words = self.group_columns() // self.usable_simd()
+        pe: int = self.get_nodeattr("PE")
+        return next(d for d in range(1, pe + 1) if pe % d == 0 and pe // d <= words)
 
     def get_exp_cycles(self) -> int:
         """Cycles per frame.
@@ -49,57 +80,57 @@ class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
         of SIMD that fits into it counts (and is taken in the end).
         """
         rows = self.get_nodeattr("MH") // self.get_nodeattr("PE")
-        words = self.get_nodeattr("MW") // self.usable_simd()
+        words = len(self.matrix.codes) * self.get_nodeattr("MW") // self.usable_simd()
         return int(rows * words * prod(self.get_nodeattr("numInputVectors")))
 
-    def group_columns(self) -> int:
-        """Columns whose sum is scaled at once: SIMD must divide it."""
-        return int(self.get_nodeattr("MW") // max(1, len(self.get_nodeattr("multipliers"))))
+    def get_outstream_width(self, ind: int = 0) -> int:
+        """Bits of an output word: LANES elements."""
+        return int(self.lanes() * self.get_output_datatype().bitwidth())
 
-    def usable_simd(self) -> int:
-        """The largest part of SIMD that is legal."""
-        return gcd(self.get_nodeattr("SIMD"), self.group_columns())
+    def get_folded_output_shape(self, ind: int = 0) -> tuple[int, ...]:
+        """Words of LANES elements."""
+        lanes = self.lanes()
+        return (*self.get_nodeattr("numInputVectors"), self.get_nodeattr("MH") // lanes, lanes)
 
-    def parameters(self) -> dict[str, int | str]:
-        """Parameters of matrix_vector_unit.v."""
-        simd = self.get_nodeattr("SIMD")
-        values: dict[str, int | str] = {
-            "MW": self.get_nodeattr("MW"),
-            "MH": self.get_nodeattr("MH"),
-            "SIMD": simd,
-            "PE": self.get_nodeattr("PE"),
-            "INPUT_BITS": self.get_input_datatype(0).bitwidth(),
-            "INPUT_SIGNED": int(self.get_input_datatype(0).signed()),
-            "WEIGHT_BITS": self._code_type().bitwidth(),
-            "ACCUMULATOR_BITS": self.get_output_datatype().bitwidth(),
-        }
-        multipliers = [int(m) for m in self.get_nodeattr("multipliers")]
-        if multipliers:
-            bits = max(1, max(multipliers).bit_length())
-            packed = sum(m << (bits * i) for i, m in enumerate(multipliers))
-            values |= {
-                "SCALED": 1,
-                "GROUP_WORDS": self.group_columns() // simd,
-                "MULTIPLIER_BITS": bits,
-                "MULTIPLIERS": f"{bits * len(multipliers)}'h{packed:x}",
-            }
-        return values
+    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
+        """Exact integers, whatever their size."""
+        node = self.onnx_node
+        x = context[node.input[0]].astype(np.int64).reshape(-1, self.get_nodeattr("MW"))
+        y = x @ context[node.input[1]].astype(np.int64)
+        if len(node.input) > 2:
+            thresholds = context[node.input[2]].astype(np.int64)
+            count = (y[..., np.newaxis] >= thresholds).sum(-1)
+            bipolar = self.get_output_datatype() == DataType["BIPOLAR"]
+            y = 2 * count - 1 if bipolar else count + self.get_nodeattr("ActVal")
+        context[node.output[0]] = y.reshape(context[node.output[0]].shape).astype(np.float32)
 
-    def memory(self, model: ModelWrapper) -> Memory:
-        """Weight codes: word nf · (MW / SIMD) + sf, element p · SIMD + s."""
-        weights: Integers = np.asarray(model.get_initializer(self.onnx_node.input[1])).astype(
-            np.int64
+    def unit(self, model: ModelWrapper) -> Unit:
+        """The layer as hardware."""
+        node = self.onnx_node
+        thresholds: Integers | None = None
+        if len(node.input) > 2:
+            thresholds = model.get_initializer(node.input[2]).astype(np.int64)
+        kind = self.get_output_datatype()
+        bipolar = kind == DataType["BIPOLAR"]
+        base = 0 if bipolar or thresholds is None else int(self.get_nodeattr("ActVal"))
+        return Unit(
+            self.matrix,
+            Outputs(thresholds, base, kind.bitwidth()),
+            self.get_nodeattr("SIMD"),
+            self.get_nodeattr("PE"),
+            self.lanes(),
+            self.get_nodeattr("weight_memory"),
         )
-        binary = self._code_type() == DataType["BIPOLAR"]
-        multipliers = tuple(int(m) for m in self.get_nodeattr("multipliers"))
-        if multipliers:
-            weights = codes(weights, multipliers, binary)
-        if binary:
-            weights = (weights + 1) // 2
-        columns, rows = weights.shape
-        simd, pe = self.get_nodeattr("SIMD"), self.get_nodeattr("PE")
-        words = weights.T.reshape(rows // pe, pe, columns // simd, simd).transpose(0, 2, 1, 3)
-        return Memory(words.reshape(-1, pe * simd), self._code_type().bitwidth())
 
-    def _code_type(self) -> Any:
-        return DataType[self.get_nodeattr("codeDataType")]
+    def write_operator(self, model: ModelWrapper, directory: Path) -> Instance:
+        """The unit with its memories as one module."""
+        module = self._unit_module()
+        self.unit(model).write(directory, module)
+        return Instance(module)
+
+    def generated_files(self) -> list[str]:
+        """Files of the unit."""
+        return unit_files(self._unit_module(), scaled=self.matrix.multipliers is not None)
+
+    def _unit_module(self) -> str:
+        return f"{self.onnx_node.name}_unit"

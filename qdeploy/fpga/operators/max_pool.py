@@ -7,6 +7,7 @@ from math import prod
 
 from finn.custom_op.fpgadataflow.hls.pool_hls import Pool_hls
 from finn.custom_op.fpgadataflow.pool import Pool
+from qonnx.core.datatype import DataType
 
 from qdeploy.fpga.operators.wrapper import VerilogOperator
 
@@ -19,9 +20,11 @@ class MaxPool(VerilogOperator, Pool):  # type: ignore[misc]
 
     def parameters(self) -> dict[str, int | str]:
         """Parameters of max_pool.v."""
+        kind = self.get_input_datatype()
         return {
             "PE": self.get_nodeattr("PE"),
             "BITS": self.get_input_datatype().bitwidth(),
-            "SIGNED": int(self.get_input_datatype().signed()),
+            # The bits of bipolar elements are ordered like their values.
+            "SIGNED": int(kind.signed() and kind != DataType["BIPOLAR"]),
             "KERNEL_WORDS": prod(self.get_nodeattr("KernelSize")),
         }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from finn.custom_op.fpgadataflow.hls.thresholding_hls import Thresholding_hls
 from finn.custom_op.fpgadataflow.thresholding import Thresholding
+from qonnx.core.datatype import DataType
 
 from qdeploy.fpga.operators.wrapper import Memory, VerilogOperator
 from qdeploy.integer import Integers
@@ -25,6 +26,7 @@ class Threshold(VerilogOperator, Thresholding):  # type: ignore[misc]
 
     def parameters(self) -> dict[str, int | str]:
         """Parameters of threshold.v."""
+        bipolar = self.get_output_datatype() == DataType["BIPOLAR"]
         return {
             "CHANNELS": self.get_nodeattr("NumChannels"),
             "PE": self.get_nodeattr("PE"),
@@ -32,7 +34,8 @@ class Threshold(VerilogOperator, Thresholding):  # type: ignore[misc]
             "INPUT_SIGNED": int(self.get_input_datatype(0).signed()),
             "STEPS": self.get_nodeattr("numSteps"),
             "OUTPUT_BITS": self.get_output_datatype().bitwidth(),
-            "BASE": self.get_nodeattr("ActVal"),
+            # A bipolar output is stored as its count.
+            "BASE": 0 if bipolar else self.get_nodeattr("ActVal"),
             "STEP": 1,
         }
 

@@ -7,8 +7,7 @@ bytes) and instantiates one operator of hw/rtl and, if it has constants, one mem
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -82,11 +81,29 @@ class Memory:
         return [int.from_bytes(row.tobytes(), "little") for row in packed]
 
 
+@dataclass(frozen=True)
+class Instance:
+    """The module that does a node's work: `clk`, `rst_n`, streams s_* and m_*.
+
+    Attributes:
+        module: its name.
+        parameters: Verilog values.
+        declarations: what the node's module declares for it.
+        ports: further ports and what they are connected to.
+    """
+
+    module: str
+    parameters: dict[str, int | str] = field(default_factory=dict)
+    declarations: str = ""
+    ports: tuple[tuple[str, str], ...] = ()
+
+
 class VerilogOperator(RTLBackend):  # type: ignore[misc]
     """Mixin in front of a generic operator of FINN; see the module.
 
     Attributes:
         operator: the module of hw/rtl.
+        library: the modules of hw/rtl that it needs, if more than itself.
         memory_role: what its memory ports are called after ("weight"), "" if it has none.
         open_ports: outputs of the operator that the node does not use.
         finn_implementation: the class of FINN whose formulas the estimates quote: what FINN
@@ -94,13 +111,14 @@ class VerilogOperator(RTLBackend):  # type: ignore[misc]
     """
 
     operator: ClassVar[str]
+    library: ClassVar[tuple[str, ...]] = ()
     memory_role: ClassVar[str] = ""
     open_ports: ClassVar[tuple[str, ...]] = ()
     finn_implementation: ClassVar[type[HWCustomOp]]
 
-    @abstractmethod
     def parameters(self) -> dict[str, int | str]:
         """Verilog values of the operator's parameters."""
+        return {}
 
     def memory(self, model: ModelWrapper) -> Memory:
         """Constants of the node, in the order of the operator's contract."""
@@ -122,16 +140,8 @@ class VerilogOperator(RTLBackend):  # type: ignore[misc]
         """Write the node's module and memory into the folder of attribute code_gen_dir_ipgen."""
         directory = Path(self.get_nodeattr("code_gen_dir_ipgen"))
         module = self.get_verilog_top_module_name()
-        declarations = ""
-        ports = [(port, "") for port in self.open_ports]
-        if self.memory_role:
-            memory = self.memory(model)
-            words, name = memory.words(), self._memory_module()
-            write_memory(directory / f"{name}.v", name, words, memory.width)
-            declarations += _MEMORY.format(
-                address_bits=max(1, (len(words) - 1).bit_length()), width=memory.width, module=name
-            )
-            ports += [(f"{self.memory_role}_{net}", net) for net in ("enable", "address", "data")]
+        instance = self.write_operator(model, directory)
+        declarations = instance.declarations
         padding = self.get_outstream_width_padded() - self.get_outstream_width()
         if padding:
             high, low = self.get_outstream_width_padded() - 1, self.get_outstream_width()
@@ -145,25 +155,48 @@ class VerilogOperator(RTLBackend):  # type: ignore[misc]
             input_width=self.get_instream_width(),
             output_width=self.get_outstream_width(),
             declarations=declarations,
-            operator=self.operator,
-            parameters=",\n      ".join(f".{k}({v})" for k, v in self.parameters().items()),
-            ports="".join(f",\n      .{port}({net})" for port, net in ports),
+            operator=instance.module,
+            parameters=",\n      ".join(f".{k}({v})" for k, v in instance.parameters.items()),
+            ports="".join(f",\n      .{port}({net})" for port, net in instance.ports),
         )
         (directory / f"{module}.v").write_text(text)
         self.set_nodeattr("gen_top_module", module)
         self.set_nodeattr("ipgen_path", str(directory))
         self.set_nodeattr("ip_path", str(directory))
 
-    def get_rtl_file_list(self, abspath: bool = False) -> list[str]:
-        """The operator, the memory if there is one, and the node's module: names or full paths."""
-        generated = [f"{self.get_verilog_top_module_name()}.v"]
+    def write_operator(self, model: ModelWrapper, directory: Path) -> Instance:
+        """Write what the operator needs beside hw/rtl, its memory if it has one."""
+        ports = [(port, "") for port in self.open_ports]
+        declarations = ""
         if self.memory_role:
-            generated.insert(0, f"{self._memory_module()}.v")
+            memory = self.memory(model)
+            words, name = memory.words(), self._memory_module()
+            write_memory(directory / f"{name}.v", name, words, memory.width)
+            declarations = _MEMORY.format(
+                address_bits=max(1, (len(words) - 1).bit_length()), width=memory.width, module=name
+            )
+            ports += [(f"{self.memory_role}_{net}", net) for net in ("enable", "address", "data")]
+        return Instance(self.operator, self.parameters(), declarations, tuple(ports))
+
+    def generated_files(self) -> list[str]:
+        """Names of the files that `write_operator` writes, users after what they use."""
+        return [f"{self._memory_module()}.v"] if self.memory_role else []
+
+    def get_rtl_file_list(self, abspath: bool = False) -> list[str]:
+        """Operators of hw/rtl, generated files and the node's module: names or full paths."""
+        operators = [f"{name}.v" for name in self.library or (self.operator,)]
+        generated = [*self.generated_files(), f"{self.get_verilog_top_module_name()}.v"]
         if not abspath:
-            return [f"{self.operator}.v", *generated]
+            return [*operators, *generated]
         directory = Path(self.get_nodeattr("code_gen_dir_ipgen"))
-        operator = hardware_directory() / "rtl" / f"{self.operator}.v"
-        return [str(operator), *(str(directory / name) for name in generated)]
+        library = hardware_directory() / "rtl"
+        return [
+            str(path)
+            for path in (
+                *map(library.__truediv__, operators),
+                *map(directory.__truediv__, generated),
+            )
+        ]
 
     def code_generation_ipi(self) -> list[str]:
         """Tcl for Vivado's IP Integrator, as FINN's stitching expects it."""
