@@ -224,7 +224,8 @@ def _pointwise(node: Convolution) -> bool:
 def expanded(columns: ScaledColumns) -> Integers:
     """The integer weights [MH, MW] that codes and multipliers stand for."""
     if columns.multipliers is None:
-        return columns.codes[0]
+        single: Integers = columns.codes[0]
+        return single
     size = columns.codes.shape[2] // columns.multipliers.shape[2]
     weights: Integers = (columns.codes * columns.multipliers.repeat(size, axis=2)).sum(axis=0)
     return weights

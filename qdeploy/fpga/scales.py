@@ -14,6 +14,7 @@ from math import gcd
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qdeploy.errors import UserError
 from qdeploy.integer import Convolution, Integers, Linear
@@ -79,7 +80,7 @@ def scaled_columns(
     return ScaledColumns("post", codes, groups)
 
 
-def _columns(weights: Integers, order: Integers | None) -> Integers:
+def _columns(weights: NDArray[np.signedinteger], order: Integers | None) -> Integers:
     """[O, I, ...] as [MH, MW], columns in hardware order."""
     if weights.ndim == 4:
         weights = weights.transpose(0, 2, 3, 1)

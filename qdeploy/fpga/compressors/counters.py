@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Generalized parallel counters: bits of a few columns to fewer bits, in one slice or less.
 
-A counter is one or two atoms on a carry chain of two bits each. Atom (n; m) takes n bits of its lower
-and m of its upper column:
+A counter is one or two atoms on a carry chain of two bits each. Atom (n; m) takes n bits of its
+lower and m of its upper column:
 
-    (6; 0)   sum & 1 selects, the sixth bit is the data;  2 <= (sum of five) < 4 selects, >= 4 is data
+    (6; 0)   sum & 1 selects, the sixth bit is the data; sum of five 2 or 3 selects, >= 4 is data
     (4; 1)   as a full adder of three with the fourth on the carry, and the upper bit
     (2; 2)   two plain adder bits
 
@@ -65,11 +65,11 @@ class Counter:
         selects: list[Net] = []
         data: list[Net] = []
         for index, (low_count, high_count) in enumerate(self.atoms):
-            low = take(column + 2 * index, low_count)
-            high = take(column + 2 * index + 1, high_count) if high_count else []
+            lower = take(column + 2 * index, low_count)
+            upper = take(column + 2 * index + 1, high_count) if high_count else []
             # The carry input takes the bypass that the lowest data input would use.
             through_lut = self.carry_in and index == 0
-            more = _ATOMS[low_count](netlist, low, high, through_lut)
+            more = _ATOMS[low_count](netlist, lower, upper, through_lut)
             selects += more[0]
             data += more[1]
         sums, last = netlist.carry(selects, data, carry)

@@ -112,12 +112,52 @@ def word_sums(shape: Shape, elements: Integers, codes: Integers) -> Integers:
         unsigned = unsigned + (1 << (shape.element_bits - 1))
     dots: Integers = (unsigned * codes).sum(-1)
     if shape.kind == "xnor":
-        return dots + (codes < 0).sum(-1)
+        dots += (codes < 0).sum(-1)
+    elif shape.kind == "binary":
+        dots += (1 << shape.element_sum_bits) - 1
+    elif shape.kind == "ternary":
+        dots += (shape.simd << shape.element_bits) - (codes < 0).sum(-1)
+    else:
+        dots += ((1 << shape.element_bits) - 1) * shape.simd << (shape.weight_bits - 1)
+    return dots
+
+
+def next_sums(
+    shape: Shape, start: int, elements: Integers, codes: Integers, held: Integers | None = None
+) -> Integers:
+    """What the accumulator of the structure holds after a word, found by evaluating its cells.
+
+    Args:
+        shape: of the unit.
+        start: see `structure`.
+        elements: [..., simd] as stored: two's complement modulo 2^element_bits.
+        codes: weights [..., simd].
+        held: what the accumulator held before [...]; None: the word comes with `first`.
+    """
+    stages = 0
+    inputs: dict[str, Integers] = {"elements": _bits(elements, shape.element_bits)}
     if shape.kind == "binary":
-        return dots + (1 << shape.element_sum_bits) - 1
+        shared, stages = _element_sum(shape)
+        inputs["inverted_sum"] = shared.outputs("inverted_sum", inputs)
+    row, _ = _row(shape, start, stages)
+    stored = (codes + 1) // 2 if shape.weight_bits == 1 else codes
     if shape.kind == "ternary":
-        return dots + (shape.simd << shape.element_bits) - (codes < 0).sum(-1)
-    return dots + (((1 << shape.element_bits) - 1) * shape.simd << (shape.weight_bits - 1))
+        stored = (codes != 0) + 2 * (codes < 0)
+    digits = stored[..., np.newaxis, :] >> np.arange(shape.weight_bits)[:, np.newaxis] & 1
+    inputs["codes"] = digits.reshape(*codes.shape[:-1], -1)
+    first = np.full((*codes.shape[:-1], 1), held is None, np.int64)
+    before = np.zeros(codes.shape[:-1], np.int64) if held is None else held
+    inputs |= {"first": first, "enable": np.ones_like(first)}
+    inputs["sum"] = _bits(before[..., np.newaxis], shape.sum_bits)
+    weights = 1 << np.arange(shape.sum_bits, dtype=np.int64)
+    sums: Integers = (row.outputs("sum", inputs) * weights).sum(-1)
+    return sums
+
+
+def _bits(values: Integers, bits: int) -> Integers:
+    """[..., n] to [..., n * bits], lowest bit of the first value first."""
+    digits = values[..., np.newaxis] >> np.arange(bits) & 1
+    return digits.reshape(*values.shape[:-1], -1)
 
 
 def _element_sum(shape: Shape) -> tuple[Netlist, int]:

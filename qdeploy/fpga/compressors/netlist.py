@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A netlist of Xilinx 7-series primitives: LUT6, LUT6_2, CARRY4, FDRE.
 
-A net is a number; `ZERO` and `ONE` are constant. The netlist can be written as Verilog and, registers
-taken as wires, be evaluated in numpy.
+A net is a number; `ZERO` and `ONE` are constant. The netlist can be written as Verilog and,
+registers taken as wires, be evaluated in numpy.
 """
 
 from __future__ import annotations
@@ -122,7 +122,8 @@ class Netlist:
         """Two functions, low of five inputs, high of these and `last`; equal where `last` is 0."""
         upper = _table(lambda *bits: high(*bits, 1), 5)
         lower = _table(lambda *bits: high(*bits, 0), 5)
-        assert lower == _table(low, 5) and len(inputs) == 5
+        assert len(inputs) == 5
+        assert lower == _table(low, 5)
         outputs = self.net(), self.net()
         self.cells.append(LutPair(lower | upper << 32, (*inputs, last), *outputs))
         return outputs
@@ -177,6 +178,19 @@ class Netlist:
                 else:
                     values[cell.high], values[cell.low] = table[address], table[address & 31]
         return values
+
+    def outputs(self, name: str, inputs: Mapping[str, Values]) -> Values:
+        """The next state of registers that drive port `name`, [..., bits], for input ports."""
+        nets = {label: net for net, label in self.names.items()}
+        columns = {
+            nets[f"{port}[{bit}]"]: values[..., bit]
+            for port, values in inputs.items()
+            for bit in range(values.shape[-1])
+        }
+        values = self.evaluate(columns)
+        data = {cell.output: cell.data for cell in self.cells if isinstance(cell, Register)}
+        bits = sum(label.startswith(f"{name}[") for label in nets)
+        return np.stack([values[data[nets[f"{name}[{bit}]"]]] for bit in range(bits)], axis=-1)
 
     def verilog(self) -> str:
         """The cells as instances, and declarations of the nets between them."""

@@ -21,7 +21,10 @@ Codes = Sequence[Sequence[Net]]
 def equal_bits(netlist: Netlist, elements: Elements, codes: Codes, flip: bool) -> Heap:
     """Bipolar elements times binary codes: how many bits are equal, three lanes in two LUTs."""
     heap: Heap = defaultdict(list)
-    count = lambda *v: sum(e == w for e, w in zip(v[::2], v[1::2], strict=True))  # noqa: E731
+
+    def count(*v: int) -> int:
+        return sum(e == w for e, w in zip(v[::2], v[1::2], strict=True))
+
     for lanes in _groups(len(elements), 3):
         inputs = [net for i in lanes for net in (elements[i][0], codes[i][0])]
         heap[0].append(netlist.lut(lambda *v: count(*v) & 1, inputs))
@@ -47,11 +50,10 @@ def masked(
     flips = [flip and b == bits - 1 for b in range(bits)]
     if bits == 1:
         f = flips[0]
-        count = (
-            lambda *v: sum(  # noqa: E731
-                ((e ^ f) & w) ^ negative for e, w in zip(v[::2], v[1::2], strict=True)
-            )
-        )
+
+        def count(*v: int) -> int:
+            return sum(((e ^ f) & w) ^ negative for e, w in zip(v[::2], v[1::2], strict=True))
+
         for lanes in _groups(len(elements), 3):
             inputs = [net for i in lanes for net in (elements[i][0], codes[i][plane])]
             if len(lanes) == 2:

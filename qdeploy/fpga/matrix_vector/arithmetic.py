@@ -3,7 +3,7 @@
 
 Inside, a group of codes adds up to an unsigned sum S = Σ w·b + o(row, group) (see
 `qdeploy.fpga.compressors.dot_products`), with b the bits of the element as an unsigned number. The
-true element is 2^GAIN · b - z (z = 2^(A-1) for signed elements; 1 and GAIN = 1 for bipolar ones). So
+true element is 2^GAIN · b - z (z = 2^(A-1) for signed elements; 1 and GAIN = 1 for bipolar). So
 
     Σ_g a_g · Σ w·x  =  2^GAIN · Σ_g a_g · S_g - offset(row)
 
@@ -148,8 +148,8 @@ def _added(shape: Shape, codes: Integers) -> Integers:
     """What the hardware adds to Σ w·b in each group, [P, MH, groups]."""
     columns = codes.shape[-1]
     if shape.kind in ("xnor", "ternary"):
-        below = -(codes < 0).sum(-1)
-        return columns * (1 << shape.element_bits) + below if shape.kind == "ternary" else -below
+        below: Integers = (codes < 0).sum(-1)
+        return (columns << shape.element_bits) - below if shape.kind == "ternary" else below
     words = columns // shape.simd
     if shape.kind == "binary":
         each = (1 << shape.element_sum_bits) - 1

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Verilog module of one matrix-vector layer: unit, dot products and memories.
 
-Simulation takes the behavioural hw/rtl/dot_products.v, synthesis the generated structure of LUTs and
-carry chains; both have the same ports, latency and sums.
+Simulation takes the behavioural hw/rtl/dot_products.v, synthesis the generated structure of LUTs
+and carry chains; both have the same ports, latency and sums.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Unit:
     def interval(self) -> int:
         """Cycles per vector."""
         planes, height, width = self.matrix.codes.shape
-        return planes * (width // self.simd) * (height // self.pe)
+        return int(planes * (width // self.simd) * (height // self.pe))
 
     def arithmetic(self) -> Arithmetic:
         """Widths and constants."""
@@ -76,11 +76,12 @@ class Unit:
         (directory / f"{name}.v").write_text(self._top(name, numbers, core.latency))
 
     def _write_memories(self, directory: Path, name: str, numbers: Arithmetic) -> None:
-        for role, elements, bits, style in (
+        memories: list[tuple[str, Integers | None, int, MemoryStyle]] = [
             ("weights", self.weight_words(), 1, self.weights),
             ("rows", self._row_words(numbers), self._row_bits(numbers), "auto"),
             ("multipliers", self._multiplier_words(), numbers.multiplier_bits, "auto"),
-        ):
+        ]
+        for role, elements, bits, style in memories:
             if elements is not None:
                 words = [
                     int.from_bytes(row.tobytes(), "little") for row in pack_words(elements, bits)
@@ -126,7 +127,7 @@ class Unit:
         multipliers = self.matrix.multipliers
         shape, thresholds = numbers.shape, self.outputs.thresholds
         per_row = int(multipliers is not None and multipliers.shape[1] > 1)
-        unit = {
+        unit: dict[str, int | str] = {
             "MW": width,
             "MH": height,
             "SIMD": self.simd,
@@ -145,7 +146,7 @@ class Unit:
             "OUTPUT_BITS": self.outputs.bits,
             "BASE": self.outputs.base,
         }
-        products = {
+        products: dict[str, int | str] = {
             "KIND": KINDS.index(shape.kind),
             "SIMD": self.simd,
             "PE": self.pe,
