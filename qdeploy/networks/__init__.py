@@ -14,8 +14,25 @@ __all__ = ["NetworkConfig", "build_network"]
 
 
 def build_network(config: NetworkConfig) -> Network:
-    """The network `config` names, with random weights and in training mode."""
-    from qdeploy.networks.digits_cnn import DigitsCnn
+    """The network `config` names, with random weights and in training mode.
 
-    networks = {"digits_cnn": DigitsCnn}
+    Raises:
+        UserError: if `config` gives another number of channels than the network lets one choose.
+    """
+    from qdeploy.networks.convolutional import Cnv, LeNet5, SignalCnn, VggSmall
+    from qdeploy.networks.digits_cnn import DigitsCnn
+    from qdeploy.networks.mlp import Lfc, Sfc, Tfc
+    from qdeploy.networks.resnet import ResNet20
+
+    networks: dict[str, type[Network]] = {
+        "digits_cnn": DigitsCnn,
+        "tfc": Tfc,
+        "sfc": Sfc,
+        "lfc": Lfc,
+        "lenet5": LeNet5,
+        "cnv": Cnv,
+        "vgg_small": VggSmall,
+        "resnet20": ResNet20,
+        "signal_cnn": SignalCnn,
+    }
     return networks[config.name](config)

@@ -22,9 +22,12 @@ class DigitsCnn(Network):
     are one scale times integers.
     """
 
+    input_shape = (1, SIZE, SIZE)
+    standard_channels = (16, 32)
+
     def __init__(self, config: NetworkConfig) -> None:
-        super().__init__(config, (1, SIZE, SIZE))
-        first, second = config.channels
+        super().__init__(config)
+        first, second = self.channels
         self.input = self._input(INPUT_BITS)
         self.conv1 = self._convolution(1, first, kernel=3, padding=1)
         self.bn1 = nn.BatchNorm2d(first)

@@ -7,11 +7,14 @@ have the same names, so that a quantized network starts from the parameters of a
 
 from __future__ import annotations
 
+from typing import Any
+
 import brevitas.nn as qnn
 from torch import nn
 
+from qdeploy.errors import UserError
 from qdeploy.networks.config import NetworkConfig
-from qdeploy.quantizers import FixedPointActivation, syq
+from qdeploy.quantizers import FixedPointActivation, SignedFixedPointActivation, syq
 
 _WEIGHT_QUANTIZERS = {
     ("binary", "layer"): syq.SyqBinaryLayer,
@@ -26,15 +29,30 @@ _WEIGHT_QUANTIZERS = {
 class Network(nn.Module):
     """Base of the networks.
 
+    Attributes:
+        input_shape: shape of one input, without the batch axis.
+        standard_channels: what `config.channels` is by default.
+
     Args:
         config: table [network].
-        input_shape: shape of one input, without the batch axis.
+
+    Raises:
+        UserError: if `config.channels` has another length.
     """
 
-    def __init__(self, config: NetworkConfig, input_shape: tuple[int, ...]) -> None:
+    input_shape: tuple[int, ...]
+    standard_channels: tuple[int, ...]
+
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        self.input_shape = input_shape
+        self.channels = config.channels or self.standard_channels
+        if len(self.channels) != len(self.standard_channels):
+            raise UserError(
+                f"{config.name} lets you choose {len(self.standard_channels)} channel counts, "
+                f"{len(self.channels)} are given: {self.channels}",
+                remedy=f"give as many as in {self.standard_channels}",
+            )
 
     @property
     def _is_float(self) -> bool:
@@ -47,17 +65,19 @@ class Network(nn.Module):
         quantizer: nn.Module = qnn.QuantIdentity(act_quant=FixedPointActivation, bit_width=bits)
         return quantizer
 
-    def _convolution(self, inputs: int, outputs: int, kernel: int, padding: int) -> nn.Module:
-        """[N, inputs, H, W] to [N, outputs, H', W'], no bias."""
+    def _convolution(
+        self, inputs: int, outputs: int, kernel: int, padding: int, stride: int = 1, axes: int = 2
+    ) -> nn.Module:
+        """[N, inputs, H, W] (or [N, inputs, L]) to [N, outputs, H', W'], no bias."""
+        arguments: dict[str, Any] = {"stride": stride, "padding": padding, "bias": False}
         if self._is_float:
-            return nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=False)
-        layer: nn.Module = qnn.QuantConv2d(
-            inputs,
-            outputs,
-            kernel,
-            padding=padding,
-            bias=False,
-            weight_quant=_WEIGHT_QUANTIZERS[self.config.weights, self.config.granularity],
+            plain = nn.Conv2d if axes == 2 else nn.Conv1d
+            return plain(inputs, outputs, kernel, **arguments)
+        quantized = qnn.QuantConv2d if axes == 2 else qnn.QuantConv1d
+        granularity = self.config.granularity if axes == 2 else "layer"
+        weight_quantizer = _WEIGHT_QUANTIZERS[self.config.weights, granularity]
+        layer: nn.Module = quantized(
+            inputs, outputs, kernel, weight_quant=weight_quantizer, **arguments
         )
         return layer
 
@@ -81,3 +101,12 @@ class Network(nn.Module):
             act_quant=FixedPointActivation, bit_width=self.config.activation_bits
         )
         return layer
+
+    def _branch(self) -> nn.Module:
+        """Quantizer of a branch before a residual addition: signed, steps as after `_relu`."""
+        if self._is_float:
+            return nn.Identity()
+        quantizer: nn.Module = qnn.QuantIdentity(
+            act_quant=SignedFixedPointActivation, bit_width=self.config.activation_bits + 1
+        )
+        return quantizer

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qdeploy.quantizers.activations import FixedPointActivation
+    from qdeploy.quantizers.activations import FixedPointActivation, SignedFixedPointActivation
     from qdeploy.quantizers.syq import (
         SyqBinaryLayer,
         SyqBinaryPixel,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FixedPointActivation",
+    "SignedFixedPointActivation",
     "SyqBinaryLayer",
     "SyqBinaryPixel",
     "SyqBinaryRow",

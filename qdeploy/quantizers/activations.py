@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Unsigned fixed-point activations with a constant scale, as SYQ uses them (arXiv 1807.00301)."""
+"""Fixed-point activations with a constant scale, as SYQ uses them (arXiv 1807.00301)."""
 
 from __future__ import annotations
 
 from brevitas.inject import value
 from brevitas.inject.enum import RestrictValueType, ScalingImplType, ScalingPerOutputType
-from brevitas.quant.base import UintQuant
+from brevitas.quant.base import IntQuant, UintQuant
 from brevitas.quant.solver.act import ActQuantSolver
 
 
@@ -28,3 +28,22 @@ class FixedPointActivation(UintQuant, ActQuantSolver):  # type: ignore[misc]
     def max_val(bit_width: int) -> float:  # noqa: N805 (Brevitas passes values by name)
         """Value of the largest code."""
         return float((2**bit_width - 1) / 2 ** (bit_width - 1))
+
+
+class SignedFixedPointActivation(IntQuant, ActQuantSolver):  # type: ignore[misc]
+    """Signed counterpart of `FixedPointActivation` with one bit more: same steps.
+
+    y = 2^-(k-2) · clip(round(x · 2^(k-2)), -2^(k-1), 2^(k-1) - 1) for k bits, ties to even.
+
+    Examples:
+        With `bit_width=3`, the steps of the unsigned one with 2 bits: -2, -1.5, ... 1.5.
+    """
+
+    scaling_impl_type = ScalingImplType.CONST
+    restrict_scaling_type = RestrictValueType.FP
+    scaling_per_output_type = ScalingPerOutputType.TENSOR
+    bit_width = 3
+
+    # Brevitas divides the larger magnitude by 2^(k-1) to get the step.
+    min_val = -2.0
+    max_val = 2.0
