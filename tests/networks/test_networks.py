@@ -16,14 +16,14 @@ from qdeploy.networks import NetworkConfig, build_network
 
 NARROW = {
     "digits_cnn": (4, 6),
-    "tfc": (6, 5, 4),
-    "sfc": (6, 5, 4),
-    "lfc": (6, 5, 4),
+    "tfc": (16, 12, 20),
+    "sfc": (16, 12, 20),
+    "lfc": (16, 12, 20),
     "lenet5": (3, 4, 8),
-    "cnv": (4, 5, 6, 8),
-    "vgg_small": (4, 5, 6),
+    "cnv": (8, 10, 12, 16),
+    "vgg_small": (8, 10, 12),
     "resnet20": (4, 6, 8),
-    "signal_cnn": (4, 5, 6),
+    "signal_cnn": (8, 10, 12),
 }
 
 
