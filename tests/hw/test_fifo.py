@@ -9,7 +9,7 @@ from qdeploy.errors import InternalError
 
 # Counts by itself what is inside, and spoils the output if `count` differs.
 CHECKED_FIFO = """
-module checked_fifo #(parameter WIDTH = 1, parameter DEPTH = 2) (
+module checked_fifo #(parameter WIDTH = 1, parameter DEPTH = 2, parameter STYLE = "auto") (
     input clk, input rst_n,
     input [WIDTH-1:0] s_tdata, input s_tvalid, output s_tready,
     output [WIDTH-1:0] m_tdata, output m_tvalid, input m_tready
@@ -21,7 +21,7 @@ module checked_fifo #(parameter WIDTH = 1, parameter DEPTH = 2) (
     if (!rst_n) inside_it <= 0;
     else inside_it <= inside_it + (s_tvalid && s_tready) - (m_tvalid && m_tready);
   assign m_tdata = inside_it == count ? word : ~word;
-  fifo #(.WIDTH(WIDTH), .DEPTH(DEPTH)) fifo (
+  fifo #(.WIDTH(WIDTH), .DEPTH(DEPTH), .STYLE(STYLE)) fifo (
       .clk(clk), .rst_n(rst_n), .s_tdata(s_tdata), .s_tvalid(s_tvalid), .s_tready(s_tready),
       .m_tdata(word), .m_tvalid(m_tvalid), .m_tready(m_tready), .count(count)
   );
@@ -29,8 +29,23 @@ endmodule
 """
 
 VARIANTS = [
-    Variant("checked_fifo", {"WIDTH": width, "DEPTH": depth}, (1, width), (1, width))
-    for width, depth in ((9, 2), (5, 3), (33, 4), (1, 7), (8, 32))
+    Variant(
+        "checked_fifo",
+        {"WIDTH": width, "DEPTH": depth, "STYLE": f'"{style}"'},
+        (1, width),
+        (1, width),
+    )
+    for width, depth, style in (
+        (9, 2, "auto"),
+        (5, 3, "auto"),
+        (33, 4, "distributed"),
+        (1, 7, "shift"),
+        (8, 32, "distributed"),
+        (3, 33, "shift"),
+        (6, 24, "block"),
+        (4, 16, "block"),
+        (5, 5, "distributed"),
+    )
 ]
 
 
