@@ -26,8 +26,13 @@ def insert_streams(model: ModelWrapper, cycles_per_frame: int) -> ModelWrapper:
     _name(model, CONVERTER, "_width")
     specialize(model)
     for node in model.graph.node:
-        padding = node.op_type == "FMPadding_rtl"
-        depth = _padding_depth(node, cycles_per_frame) if padding else SHALLOW
+        depth = SHALLOW
+        if node.op_type == "FMPadding_rtl":
+            depth = _padding_depth(node, cycles_per_frame)
+        elif node.op_type == "MVAU_rtl":
+            writer = model.find_producer(node.input[0])
+            windows = writer is not None and writer.op_type == "ConvolutionInputGenerator_rtl"
+            depth = SHALLOW if windows else _vector_depth(node)
         set_attributes(node, inFIFODepths=[depth], outFIFODepths=[SHALLOW])
     model = model.transform(InsertFIFO(create_shallow_fifos=True))
     for node in list(model.graph.node):
@@ -43,7 +48,7 @@ def insert_streams(model: ModelWrapper, cycles_per_frame: int) -> ModelWrapper:
 def _padding_depth(node: NodeProto, cycles_per_frame: int) -> int:
     """Words that arrive while the padding is busy with the border between two frames.
 
-    Every other operator takes words as fast as they come on average, however its neighbours stall.
+    Pooling and windows take words as fast as they come on average, however their neighbours stall.
     """
     padding = getCustomOp(node)
     top, left, bottom, right = padding.get_nodeattr("Padding")
@@ -53,6 +58,17 @@ def _padding_depth(node: NodeProto, cycles_per_frame: int) -> int:
     words = prod(map(int, padding.get_folded_input_shape()[:-1]))
     # One pixel more, since all words of a pixel may arrive at once.
     return ceil(busy * words / cycles_per_frame) + words_per_pixel + SHALLOW
+
+
+def _vector_depth(node: NodeProto) -> int:
+    """Words of a vector that may arrive while the last one is computed, beyond the unit's own room.
+
+    A source that is as slow as the unit spreads a vector over the whole time of the last one.
+    (Windows come without a pause as soon as they are taken.)
+    """
+    unit = getCustomOp(node)
+    words, rounds = unit.vector_words(), unit.rounds()
+    return SHALLOW if rounds == 1 else max(SHALLOW, words - unit.spare_words() + SHALLOW)
 
 
 def _split_converters(model: ModelWrapper) -> None:

@@ -61,9 +61,7 @@ def test_cells_add_up_the_products(shape: Shape, seed: int) -> None:
         ("ternary", 2, 64, 2.85),
     ],
 )
-def test_luts_of_the_core_stay_low(
-    kind: Kind, bits: int, simd: int, luts_per_lane: float
-) -> None:
+def test_luts_of_the_core_stay_low(kind: Kind, bits: int, simd: int, luts_per_lane: float) -> None:
     """Compute core with accumulators for 576 columns."""
     shape = Shape(kind, simd, bits, False, 2 if kind == "ternary" else 1, 9 + bits + 2)
     core = structure(shape, 32, 0, "core")

@@ -38,9 +38,9 @@ def test_a_difference_is_found_and_named() -> None:
     network = small_cnn()
     model = map_network(network)
     weights = model.get_initializer("conv2_weights").copy()
-    weights[3, 2] += 1
+    weights[:, 2] += 500
     model.set_initializer("conv2_weights", weights)
-    with pytest.raises(InternalError, match=r"layer 'conv2'.* at \(0, \d, \d, 2\).* expected"):
+    with pytest.raises(InternalError, match=r"layer 'act2'.* at \(0, \d, \d, 2\).* expected"):
         verify_nodes(model, network, random_codes(network, 1))
 
 
@@ -65,11 +65,9 @@ def test_nodes_are_ours_and_named_after_their_layers() -> None:
         "conv1_padding",
         "conv1_window",
         "conv1",
-        "act1",
         "conv2_padding",
         "conv2_window",
         "conv2",
-        "act2",
         "pool_window",
         "pool",
         "fc",
@@ -81,9 +79,9 @@ def test_nodes_are_ours_and_named_after_their_layers() -> None:
 
 def test_names_that_verilog_does_not_take_are_changed_but_remembered() -> None:
     nodes = map_network(awkward_network()).graph.node
-    assert {"case_0", "a_b", "layer_2"} <= {node.name for node in nodes}
+    assert {"input_padding", "features_1", "out_window"} <= {node.name for node in nodes}
     layers = Counter(getCustomOp(node).get_nodeattr("layer") for node in nodes)
-    assert layers["case.0"] == layers["a b"] == layers["2"] == 1
+    assert layers["features.1"] == layers["fc"] == 1
     assert layers["input"] == 3
 
 
@@ -95,8 +93,14 @@ def test_types_are_exact() -> None:
         for name in network.tensors
         if name in model.get_all_tensor_names()
     }
+    types |= {
+        node.name: getCustomOp(node).get_nodeattr("accDataType")
+        for node in model.graph.node
+        if node.op_type == "MVAU_rtl"
+    }
     assert types["x"] == "UINT5"
-    assert types["act1"] == types["pool"] == "UINT2"
+    assert types["act1"] == types["pool"] == types["act2"] == "UINT2"
+    assert model.get_tensor_datatype("fc").name == types["fc"]
     for name in ("conv1", "conv2", "fc"):
         values = network.tensors[name].range
         bits = int(types[name].removeprefix("INT"))
@@ -124,8 +128,8 @@ def test_a_stride_beyond_the_frame_is_mapped() -> None:
     verify_nodes(map_network(network), network, random_codes(network, 3))
 
 
-def test_two_bit_weights_with_minus_two_take_three_bits() -> None:
-    """The matrix-vector unit reads two-bit codes as ternary."""
-    assert weight_type(np.array([-2, 1])) == "INT3"
+def test_weights_have_the_smallest_type() -> None:
+    assert weight_type(np.array([-3, 1])) == "INT3"
+    assert weight_type(np.array([-2, 1])) == "INT2"
     assert weight_type(np.array([-1, 0, 1])) == "TERNARY"
     assert weight_type(np.array([-1, 1])) == "BIPOLAR"

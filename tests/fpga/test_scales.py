@@ -6,73 +6,89 @@ from hypothesis import strategies as st
 from sample_networks import random_weights
 
 from qdeploy.errors import UserError
-from qdeploy.fpga.scales import ScaledColumns, codes, scaled_columns
-from qdeploy.integer import Convolution, Linear, Plane, Weights
+from qdeploy.fpga.graph import expanded, flattened_order
+from qdeploy.fpga.scales import scaled_columns
+from qdeploy.integer import Convolution, Integers, Linear, Plane, Weights
 
 RNG = np.random.default_rng(0)
+SHAPE = (4, 5, 3, 2)
 
 
-def layer(multipliers: np.ndarray, shape: tuple[int, ...] = (4, 5, 3, 2)) -> Convolution:
-    plane = Plane(random_weights(RNG, shape).planes[0].codes, multipliers)
-    return Convolution(name="conv", input="x", output="y", weights=Weights((plane,)))
+def layer(*multipliers: np.ndarray, shape: tuple[int, ...] = SHAPE) -> Convolution:
+    planes = tuple(Plane(random_weights(RNG, shape).planes[0].codes, m) for m in multipliers)
+    return Convolution(name="conv", input="x", output="y", weights=Weights(planes))
+
+
+def matrix(weights: Weights) -> Integers:
+    """[MH, MW] in hardware order."""
+    values = weights.integers()
+    return values.transpose(0, 2, 3, 1).reshape(len(values), -1)
 
 
 @pytest.mark.parametrize(
-    ("multipliers", "expected"),
+    ("multipliers", "groups"),
     [
-        (np.ones((1, 1, 1, 1), np.int64), ScaledColumns("none")),
-        (np.full((1, 1, 1, 1), 7), ScaledColumns("post", (7,))),
-        (np.array([3, 4, 5]).reshape(1, 1, 3, 1), ScaledColumns("post", (3, 4, 5))),
-        (np.arange(1, 7).reshape(1, 1, 3, 2), ScaledColumns("post", (1, 2, 3, 4, 5, 6))),
-        (
-            np.broadcast_to(np.arange(1, 7).reshape(1, 1, 3, 2), (4, 1, 3, 2)).copy(),
-            ScaledColumns("post", (1, 2, 3, 4, 5, 6)),
-        ),
-        (np.arange(1, 5).reshape(4, 1, 1, 1), ScaledColumns("recode")),
-        (np.arange(1, 6).reshape(1, 5, 1, 1), ScaledColumns("recode")),
+        ([np.full((1, 1, 1, 1), 7)], (1, 1, 1)),
+        ([np.array([3, 4, 5]).reshape(1, 1, 3, 1)], (1, 1, 3)),
+        ([np.arange(1, 7).reshape(1, 1, 3, 2)], (1, 1, 6)),
+        ([np.broadcast_to(np.arange(1, 7).reshape(1, 1, 3, 2), (4, 1, 3, 2)).copy()], (1, 1, 6)),
+        ([np.arange(1, 5).reshape(4, 1, 1, 1)], (1, 4, 1)),
+        ([np.arange(1, 25).reshape(4, 1, 3, 2)], (1, 4, 6)),
+        ([np.full((1, 1, 1, 1), 7), np.arange(1, 7).reshape(1, 1, 3, 2)], (2, 1, 6)),
+        ([np.ones((1, 1, 1, 1), np.int64)] * 2, (2, 1, 1)),
     ],
 )
-def test_post_is_taken_where_all_channels_share_the_multipliers(
-    multipliers: np.ndarray, expected: ScaledColumns
+def test_groups_are_as_large_as_the_multipliers_allow(
+    multipliers: list[np.ndarray], groups: tuple[int, int, int]
 ) -> None:
-    node = layer(multipliers)
-    assert scaled_columns(node) == expected
-    if expected.form != "none":
-        assert scaled_columns(node, "recode").form == "recode"
-    if expected.form == "recode":
-        with pytest.raises(UserError, match="multipliers differ") as caught:
-            scaled_columns(node, "post")
-        assert caught.value.layer == "conv"
+    node = layer(*multipliers)
+    columns = scaled_columns(node)
+    assert columns.form == "post"
+    assert columns.multipliers is not None
+    assert columns.multipliers.shape == groups
+    assert np.array_equal(expanded(columns), matrix(node.weights))
+    recoded = scaled_columns(node, "recode")
+    assert (recoded.form, recoded.multipliers) == ("recode", None)
+    assert np.array_equal(expanded(recoded), matrix(node.weights))
 
 
-def test_a_linear_layer_has_one_group() -> None:
-    codes_ = random_weights(RNG, (4, 6)).planes[0].codes
-    node = Linear(
-        name="fc", input="x", output="y", weights=Weights((Plane(codes_, np.full((1, 1), 9)),))
-    )
-    assert scaled_columns(node) == ScaledColumns("post", (9,))
+def test_no_multipliers_no_form() -> None:
+    node = layer(np.ones((1, 1, 1, 1), np.int64))
+    columns = scaled_columns(node)
+    assert (columns.form, columns.multipliers) == ("none", None)
+    assert np.array_equal(columns.codes[0], matrix(node.weights))
 
 
-def test_several_planes_are_recoded() -> None:
-    planes = tuple(random_weights(RNG, (4, 5, 3, 2)).planes[0] for _ in range(2))
-    node = Convolution(name="conv", input="x", output="y", weights=Weights(planes))
+def test_multipliers_that_differ_from_column_to_column_are_recoded() -> None:
+    node = layer(np.arange(1, 6).reshape(1, 5, 1, 1))
     assert scaled_columns(node).form == "recode"
+    assert np.array_equal(expanded(scaled_columns(node)), matrix(node.weights))
+    with pytest.raises(UserError, match="multipliers differ") as caught:
+        scaled_columns(node, "post")
+    assert caught.value.layer == "conv"
 
 
 @given(
-    multipliers=st.lists(st.integers(0, 300), min_size=1, max_size=6),
-    columns=st.integers(1, 4),
-    rows=st.integers(1, 3),
-    binary=st.booleans(),
+    planes=st.integers(1, 3),
+    granularity=st.sampled_from(["layer", "row", "pixel"]),
+    per_output=st.booleans(),
+    image=st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(1, 3)),
     seed=st.integers(0, 99),
 )
-def test_codes_times_multipliers_are_the_weights(
-    multipliers: list[int], columns: int, rows: int, binary: bool, seed: int
+def test_a_flattened_image_keeps_its_weights(
+    planes: int, granularity: str, per_output: bool, image: tuple[int, int, int], seed: int
 ) -> None:
+    """Whatever the form, codes and multipliers stand for the same matrix in hardware order."""
     rng = np.random.default_rng(seed)
-    kind = [-1, 1] if binary else [-1, 0, 1]
-    scale = np.repeat(multipliers, columns)[:, np.newaxis]
-    weights = rng.choice(kind, (len(multipliers) * columns, rows)) * scale
-    found = codes(weights, tuple(multipliers), binary)
-    assert np.array_equal(found * scale, weights)
-    assert set(np.unique(found)) <= set(kind)
+    columns = int(np.prod(image))
+    made = tuple(
+        Plane(
+            rng.integers(-1, 2, (3, columns)).astype(np.int8),
+            rng.integers(0, 5, (3 if per_output else 1, 1 if granularity == "layer" else columns)),
+        )
+        for _ in range(planes)
+    )
+    node = Linear(name="fc", input="x", output="y", weights=Weights(made))
+    order = flattened_order(image)
+    found = expanded(scaled_columns(node, order=order))
+    assert np.array_equal(found, node.weights.integers()[:, order])

@@ -16,7 +16,8 @@ from qdeploy.integer import Builder, IntegerNetwork, MaxPool, Threshold, ValueRa
 def test_only_accumulators_of_falling_channels_change_and_only_their_sign(seed: int) -> None:
     network = awkward_network(seed)
     rewritten = unit_steps(network)
-    assert all((n.step == 1).all() for n in rewritten.nodes if isinstance(n, Threshold))
+    steps = {n.name: set(n.step.tolist()) for n in rewritten.nodes if isinstance(n, Threshold)}
+    assert steps == {"case.0": {1}, "a b": {2}, "2": {1}, "fifo": {1}}  # "a b" is bipolar
     codes = random_codes(network, 20, seed)
     before, after = run_codes(network, codes), run_codes(rewritten, codes)
     followers = {node.input: node for node in network.nodes}

@@ -67,6 +67,19 @@ class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
         """The largest part of SIMD that is legal."""
         return gcd(self.get_nodeattr("SIMD"), self.group_columns())
 
+    def vector_words(self) -> int:
+        """Words of an input vector."""
+        return int(self.get_nodeattr("MW") // self.get_nodeattr("SIMD"))
+
+    def rounds(self) -> int:
+        """How often a vector is read."""
+        return int(len(self.matrix.codes) * self.get_nodeattr("MH") // self.get_nodeattr("PE"))
+
+    def spare_words(self) -> int:
+        """Words that the unit holds beside a vector (see hw/rtl/matrix_vector_unit.v)."""
+        words = self.vector_words()
+        return int(max(32, 1 << words.bit_length()) - words)
+
     def lanes(self) -> int:
         """Rows that leave per cycle: as few as keep up with the sums."""
         words = self.group_columns() // self.usable_simd()
