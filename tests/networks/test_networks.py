@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from brevitas.export import export_qonnx
 from torch import nn
 
 from qdeploy.errors import UserError
+from qdeploy.exporter import export_qonnx
 from qdeploy.integer import Add, IntegerNetwork, Linear, run
 from qdeploy.lowering import lower
 from qdeploy.networks import NetworkConfig, build_network
@@ -29,7 +29,7 @@ NARROW = {
 
 def exported_and_lowered(network: nn.Module, x: torch.Tensor, folder: Path) -> IntegerNetwork:
     path = folder / "net.onnx"
-    export_qonnx(network, args=x, export_path=str(path), opset_version=13, dynamo=False)
+    export_qonnx(network, x, path)
     return lower(path)
 
 
@@ -39,14 +39,14 @@ def test_the_integers_compute_what_torch_computes(name: str, tmp_path: Path) -> 
     torch.manual_seed(1)
     network = build_network(NetworkConfig(name=name, channels=NARROW[name]))
     x = torch.rand(16, *network.input_shape)
-    for _ in range(3):
+    for _ in range(20):
         network(x)  # statistics of batch normalization
     logits = network.eval()(x).detach().numpy()
     integers = exported_and_lowered(network, x[:1], tmp_path)
     found = integers.real_output(run(integers, x.numpy()))
     assert found.shape == logits.shape == (16, 10)
     equal = np.isclose(found, logits, atol=1e-5).all(axis=1)
-    assert equal.mean() > 0.6
+    assert equal.mean() > 0.8
     assert len(np.unique(logits, axis=0)) > 2
 
 
