@@ -1,138 +1,209 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The matrix-vector unit, simulated behaviourally and as LUTs and carry chains, against numpy."""
+
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
-from operator_bench import GAPS, Bench, Variant, build_bench, random_elements
+from operator_bench import GAPS, RTL, Bench, Variant, write_bench
+
+from qdeploy.fpga.matrix_vector import Matrix, Outputs
+from qdeploy.fpga.matrix_vector.module import OPERATORS, Unit, unit_files
+from qdeploy.integer import ValueRange
+from qdeploy.simulation.verilator import build_model
+
+PRIMITIVES = Path(__file__).with_name("primitives.v")
+BIPOLAR = ValueRange(-1, 1)
+CODES = {"binary": [-1, 1], "ternary": [-1, 0, 1]}
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A matrix-vector unit with random weights.
+    """A unit with random weights, and what it must compute."""
 
-    Attributes:
-        weights: codes [MH, MW].
-        multipliers: one per group of input words, or none.
-    """
+    name: str
+    unit: Unit
 
-    variant: Variant
-    weights: np.ndarray
-    multipliers: np.ndarray | None
-    signed_input: bool
+    def __str__(self) -> str:
+        return self.name
 
-    def product(self, vectors: np.ndarray) -> np.ndarray:
-        """Rows of `vectors` [n, MW] times the scaled matrix: [n, MH]."""
-        scale = np.ones(1, np.int64) if self.multipliers is None else self.multipliers
-        columns = self.weights.shape[1]
-        return vectors @ (self.weights * np.repeat(scale, columns // len(scale))).T
+    @property
+    def variant(self) -> Variant:
+        unit = self.unit
+        raw = unit.outputs.thresholds is None
+        return Variant(
+            self.name,
+            {},
+            (unit.simd, unit.matrix.element_bits),
+            (unit.lanes, unit.outputs.bits),
+            signed=raw or unit.outputs.base < 0,
+            rate=(unit.matrix.codes.shape[1] // unit.lanes, unit.interval),
+        )
+
+    def vectors(self, count: int) -> np.ndarray:
+        """Random input vectors [count, MW], their ends included."""
+        rng = np.random.default_rng(7)
+        matrix, size = self.unit.matrix, (count, self.unit.matrix.codes.shape[2])
+        low, high = matrix.elements.low, matrix.elements.high
+        x = rng.choice([-1, 1], size) if matrix.bipolar else rng.integers(low, high + 1, size)
+        x[:2] = [[low], [high]]
+        return x
+
+    def stored(self, vectors: np.ndarray) -> np.ndarray:
+        """Vectors as words of stored elements."""
+        elements = (vectors + 1) // 2 if self.unit.matrix.bipolar else vectors
+        return elements.reshape(-1, self.unit.simd)
+
+    def expected(self, vectors: np.ndarray) -> np.ndarray:
+        """Output words."""
+        y = vectors @ weights(self.unit.matrix).T
+        thresholds = self.unit.outputs.thresholds
+        if thresholds is not None:
+            y = self.unit.outputs.base + (y[..., np.newaxis] >= thresholds).sum(-1)
+        return y.reshape(-1, self.unit.lanes)
+
+
+def weights(matrix: Matrix) -> np.ndarray:
+    """[MH, MW], codes and multipliers multiplied out."""
+    if matrix.multipliers is None:
+        return matrix.codes[0]
+    size = matrix.codes.shape[2] // matrix.multipliers.shape[2]
+    return (matrix.codes * matrix.multipliers.repeat(size, axis=2)).sum(axis=0)
 
 
 def layer(
+    name: str,
+    kind: str | int,
     shape: tuple[int, int],
-    simd: int,
-    pe: int,
-    weight_bits: int,
-    input_bits: int,
+    elements: ValueRange,
+    fold: tuple[int, int, int],
+    levels: int = 0,
     *,
-    signed_input: bool = False,
-    group_words: int = 0,
-    multiplier_bits: int = 0,
+    planes: int = 1,
+    groups: int = 0,
+    per_row: bool = False,
+    base: int = 0,
+    style: str = "auto",
 ) -> Layer:
-    rows, columns = shape
-    generator = np.random.default_rng([rows, columns, weight_bits])
-    low, high = {1: (0, 1), 2: (-1, 1)}.get(
-        weight_bits, (-(1 << weight_bits - 1), (1 << weight_bits - 1) - 1)
-    )
-    codes = generator.integers(low, high, shape, endpoint=True)
-    codes[0] = high  # reach the ends of the accumulator
-    codes[-1] = low
-    words, folds = columns // simd, rows // pe
-    memory = codes.reshape(folds, pe, words, simd).transpose(0, 2, 1, 3)
+    """A layer of `shape` (MH, MW).
+
+    Args:
+        name: of its module.
+        kind: of weights, or their bits.
+        shape: MH, MW.
+        elements: input range; BIPOLAR is one bit.
+        fold: SIMD, PE, lanes.
+        levels: thresholds per row, 0 for the sums themselves.
+        planes: code tensors.
+        groups: of columns with a scale, 0 for none.
+        per_row: each row has its own scales.
+        base: output below all thresholds.
+        style: of the weight memory.
+    """
+    rng = np.random.default_rng([ord(letter) for letter in name])
+    limit = 0 if isinstance(kind, str) else 1 << (kind - 1)
+    values = CODES[kind] if isinstance(kind, str) else list(range(-limit, limit))
+    codes = rng.choice(values, (planes, *shape))
+    codes[:, 0], codes[:, -1] = values[0], values[-1]
     multipliers = None
-    parameters: dict[str, int | str] = {
-        "MW": columns,
-        "MH": rows,
-        "SIMD": simd,
-        "PE": pe,
-        "INPUT_BITS": input_bits,
-        "INPUT_SIGNED": int(signed_input),
-        "WEIGHT_BITS": weight_bits,
-    }
-    if group_words:
-        multipliers = generator.integers(1, 1 << multiplier_bits, words // group_words)
-        multipliers[-1] = (1 << multiplier_bits) - 1
-        packed = sum(int(m) << (multiplier_bits * g) for g, m in enumerate(multipliers))
-        parameters |= {
-            "SCALED": 1,
-            "GROUP_WORDS": group_words,
-            "MULTIPLIER_BITS": multiplier_bits,
-            "MULTIPLIERS": f"{len(multipliers) * multiplier_bits}'h{packed:x}",
-        }
-    weights = 2 * codes - 1 if weight_bits == 1 else codes
-    largest = 1 << (input_bits - 1) if signed_input else (1 << input_bits) - 1
-    sums = largest * np.abs(weights).sum(axis=1).max()
-    if multipliers is not None:
-        sums *= multipliers.max()
-    accumulator_bits = int(sums).bit_length() + 1
-    parameters["ACCUMULATOR_BITS"] = accumulator_bits
-    variant = Variant(
-        "matrix_vector_unit",
-        parameters,
-        (simd, input_bits),
-        (pe, accumulator_bits),
-        signed=True,
-        memory=("weight", memory.reshape(words * folds, pe * simd), weight_bits),
-        rate=(folds, words * folds),
-    )
-    return Layer(variant, weights, multipliers, signed_input)
+    if groups:
+        multipliers = rng.integers(0, 40, (planes, shape[0] if per_row else 1, groups))
+        multipliers[0, 0, -1] = 39
+    matrix = Matrix(codes, multipliers, elements, elements == BIPOLAR)
+    largest = max(-elements.low, elements.high) * np.abs(weights(matrix)).sum(axis=1).max()
+    outputs = Outputs(None, 0, int(largest).bit_length() + 1)
+    if levels:
+        spread = rng.integers(-largest // 2, largest // 2 + 2, (shape[0], levels))
+        spread[0, 0], spread[-1, -1] = -largest, largest + 1  # always, never
+        reach = ValueRange(min(base, 0), base + levels)
+        outputs = Outputs(np.sort(spread, axis=1), base, reach.bits)
+    return Layer(name, Unit(matrix, outputs, *fold, weights=style))
+
+
+def unsigned(bits: int) -> ValueRange:
+    return ValueRange(0, (1 << bits) - 1)
+
+
+def signed(bits: int) -> ValueRange:
+    return ValueRange(-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
 
 
 LAYERS = [
-    layer((6, 12), simd=4, pe=2, weight_bits=1, input_bits=1),
-    layer((8, 72), simd=8, pe=4, weight_bits=2, input_bits=2),
-    layer((8, 72), simd=4, pe=2, weight_bits=2, input_bits=2, group_words=2, multiplier_bits=8),
-    layer((4, 12), simd=3, pe=4, weight_bits=2, input_bits=4, signed_input=True),
-    layer((8, 10), simd=10, pe=2, weight_bits=4, input_bits=4),
-    layer((4, 9), simd=1, pe=4, weight_bits=1, input_bits=2, group_words=1, multiplier_bits=5),
-    layer((2, 6), simd=2, pe=1, weight_bits=2, input_bits=3, group_words=3, multiplier_bits=4),
-    layer((1, 1), simd=1, pe=1, weight_bits=2, input_bits=2),
-    layer((3, 40), simd=20, pe=1, weight_bits=2, input_bits=8),
-    layer((3, 6), simd=2, pe=3, weight_bits=3, input_bits=3, signed_input=True),
+    layer("xnor_bipolar", "binary", (8, 36), BIPOLAR, (6, 4, 4), 1),
+    layer("xnor_one_bit", "binary", (8, 36), unsigned(1), (9, 4, 2), 1),
+    layer("xnor_sums", "binary", (6, 64), BIPOLAR, (32, 2, 1)),
+    layer("binary_two_bits", "binary", (8, 36), unsigned(2), (12, 2, 1), 3),
+    layer("binary_signed", "binary", (4, 10), signed(4), (5, 2, 1), 7, base=-4),
+    layer("binary_image", "binary", (4, 27), unsigned(8), (27, 1, 1), 1),
+    layer("binary_pixels", "binary", (4, 72), unsigned(2), (4, 2, 1), 3, groups=9),
+    layer("ternary_pixels", "ternary", (8, 72), unsigned(2), (4, 4, 2), 3, groups=9),
+    layer("ternary_shared", "ternary", (8, 72), unsigned(2), (2, 4, 1), groups=9),
+    layer("ternary_planes", "ternary", (8, 16), signed(3), (4, 8, 4), 3, planes=2, groups=2),
+    layer("rows", "ternary", (8, 16), signed(3), (4, 8, 4), 3, groups=2, per_row=True),
+    layer(
+        "binary_planes", "binary", (6, 8), unsigned(2), (4, 3, 3), planes=3, groups=1, per_row=True
+    ),
+    layer("ternary_255", "ternary", (4, 24), unsigned(8), (6, 4, 1), 255),
+    layer("ternary_two_levels", "ternary", (4, 6), unsigned(8), (6, 4, 4), 2, base=-1),
+    layer("ternary_tall", "ternary", (10, 64), unsigned(2), (8, 5, 1)),
+    layer("ternary_word", "ternary", (6, 5), unsigned(1), (5, 6, 6), 1),
+    layer("four_bits", 4, (6, 10), signed(4), (5, 3, 3), 7),
+    layer("three_bits_bipolar", 3, (6, 10), BIPOLAR, (5, 6, 3)),
+    layer("two_bits", 2, (4, 12), unsigned(3), (3, 2, 1), 31),
+    layer("two_bits_planes", 2, (4, 12), unsigned(2), (3, 2, 2), 5, planes=2, groups=4),
+    layer("single", 2, (1, 1), unsigned(2), (1, 1, 1)),
+    layer("single_weight_row", "ternary", (1, 40), unsigned(4), (1, 1, 1), 15),
+    layer("luts", "ternary", (20, 64), unsigned(2), (2, 4, 1), 3, style="distributed"),
+    layer("block", "binary", (16, 64), unsigned(1), (8, 4, 4), 1, style="block"),
 ]
 
 
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    directory = tmp_path_factory.mktemp("matrix_vector_unit")
-    return build_bench(directory, [layer.variant for layer in LAYERS])
+def build_layers(directory: Path, layers: Sequence[Layer], *, structural: bool) -> Bench:
+    """All layers in one simulation, of behavioural Verilog or of cells."""
+    files = write_layers(directory, layers)
+    sources = [*files, *(RTL / f"{operator}.v" for operator in OPERATORS)]
+    if structural:
+        chosen = directory / "synthesis.v"
+        chosen.write_text("`define SYNTHESIS\n")
+        sources = [chosen, *sources, PRIMITIVES]
+    return Bench(build_model(sources, "bench", directory), [layer.variant for layer in layers])
+
+
+def write_layers(directory: Path, layers: Sequence[Layer]) -> list[Path]:
+    """Modules of the layers and `bench`."""
+    files = []
+    for one in layers:
+        one.unit.write(directory, one.name)
+        scaled = one.unit.matrix.multipliers is not None
+        files += [directory / file for file in unit_files(one.name, scaled=scaled)]
+    return [*files, *write_bench(directory, [one.variant for one in layers])]
+
+
+@pytest.fixture(scope="module", params=["behavioural", "structural"])
+def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    directory = tmp_path_factory.mktemp(request.param)
+    return build_layers(directory, LAYERS, structural=request.param == "structural")
 
 
 @pytest.mark.parametrize("gaps", GAPS)
-@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: str(layer.variant))
-def test_product_with_the_scaled_matrix(
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_products_at_the_promised_rate(
     bench: Bench, layer: Layer, gaps: tuple[float, float]
 ) -> None:
-    p = layer.variant.parameters
-    simd, bits = layer.variant.inputs
-    vectors = 40
-    elements = random_elements(
-        np.random.default_rng(3),
-        vectors * (int(p["MW"]) // simd),
-        simd,
-        bits,
-        signed=layer.signed_input,
-    )
-    expected = layer.product(elements.reshape(vectors, -1))
-    bench.check(layer.variant, elements, expected.reshape(-1, int(p["PE"])), gaps)
+    vectors = layer.vectors(40)
+    bench.check(layer.variant, layer.stored(vectors), layer.expected(vectors), gaps)
 
 
 def test_next_vector_is_taken_while_one_is_computed(bench: Bench) -> None:
-    """A slow but steady source costs nothing: the unit has room for a second vector."""
-    chosen = LAYERS[1]
-    folds, interval = chosen.variant.rate
-    elements = random_elements(np.random.default_rng(4), 60 * interval // folds, 8, 2, signed=False)
-    _, result = bench.run(chosen.variant, elements, 60 * folds, gaps=(1 - 1.3 / folds, 0.0))
-    frames = np.diff(result.output_cycles[folds - 1 :: folds])
+    """A slow but steady source costs nothing as long as a vector fits beside the one in use."""
+    chosen = next(layer for layer in LAYERS if layer.name == "ternary_tall")
+    vectors = chosen.vectors(60)
+    words = 60 * 8
+    interval, gap = chosen.unit.interval, 1 - 1.3 * 8 / chosen.unit.interval
+    _, result = bench.run(chosen.variant, chosen.stored(vectors), words * 10 // 8, gaps=(gap, 0.0))
+    frames = np.diff(result.output_cycles[9::10])
     assert frames[5:].mean() < 1.1 * interval
