@@ -12,12 +12,19 @@ from typing import Any
 
 import pytest
 import test_arg_max
+import test_depthwise_unit
 import test_fifo
 import test_matrix_vector_unit
 import test_max_pool
 import test_padding
 import test_sliding_window
+import test_stream_add
+import test_stream_concat
+import test_stream_fork
+import test_sum_pool
 import test_threshold
+import test_top_k
+import test_upsample
 import test_width_converter
 from operator_bench import RTL, Bench, write_bench
 
@@ -44,7 +51,22 @@ CHECKS: list[tuple[Callable[..., None], Any]] = [
     (test_threshold.test_counts_the_thresholds_reached, test_threshold.QUANTIZERS[0]),
     (test_max_pool.test_maximum_of_every_window, test_max_pool.VARIANTS[1]),
     (test_arg_max.test_index_of_the_first_maximum, test_arg_max.VARIANTS[1]),
+    (test_stream_fork.test_every_reader_gets_every_word_once, test_stream_fork.VARIANTS[1]),
+    (test_stream_add.test_weighted_sum_of_the_streams, test_stream_add.ADDERS[1]),
+    (test_stream_concat.test_pixels_behind_each_other, test_stream_concat.VARIANTS[2]),
+    (test_sum_pool.test_sum_of_pixels, test_sum_pool.VARIANTS[3]),
+    (test_depthwise_unit.test_channels_have_weights_of_their_own, test_depthwise_unit.UNITS[0]),
+    (test_upsample.test_rows_and_pixels_repeated, test_upsample.VARIANTS[1]),
+    (test_top_k.test_indices_of_the_largest, test_top_k.VARIANTS[1]),
 ]
+# Modules of the tests around operators of several streams.
+WRAPPERS = {
+    "checked_fifo.v": test_fifo.CHECKED_FIFO,
+    "forked.v": test_stream_fork.FORKED,
+    "added.v": test_stream_add.ADDED,
+    "concatenated.v": test_stream_concat.CONCATENATED,
+    "valve.v": test_stream_fork.VALVE.read_text(),
+}
 
 # Logic, carry chains, flip-flops, LUT memory, clock buffer. No latch; block RAM and DSP slices are
 # switched off, as Yosys has no simulation models for them.
@@ -89,8 +111,9 @@ def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
     variants = [getattr(case, "variant", case) for _, case in CHECKS]
     files = write_bench(directory, variants)
     files += [Path(shutil.copy(source, directory)) for source in sorted(RTL.glob("*.v"))]
-    files.append(directory / "checked_fifo.v")
-    files[-1].write_text(test_fifo.CHECKED_FIFO)
+    for name, text in WRAPPERS.items():
+        files.append(directory / name)
+        files[-1].write_text(text)
     script = SCRIPT.format(files=" ".join(file.name for file in files))
     run_yosys("; ".join(script.strip().splitlines()), directory)
     (module,) = json.loads((directory / "cells.json").read_text())["modules"].values()
