@@ -11,7 +11,8 @@
 //                     planes, each the same number of words
 //   MULTIPLIER_BITS   bits of a scale; 0: no scales, GROUPS = 1
 //   PER_ROW           1: every row has scales of its own
-//   LANES             rows that leave per cycle; divides PE, PE / LANES <= words of a group
+//   LANES             rows that leave per cycle; divides PE, PE / LANES <= words of a row block
+//   SCALE_LANES       multipliers: PE, or LANES if PE / LANES <= words of a group
 //   TOTAL_BITS        bits of a sum after scaling (SUM_BITS without scales), unsigned
 //   STEPS, GAIN, OUTPUT_BITS, BASE   what `row_output` makes of it
 //
@@ -39,6 +40,7 @@ module matrix_vector_unit #(
     parameter MULTIPLIER_BITS = 0,
     parameter PER_ROW = 0,
     parameter LANES = PE,
+    parameter SCALE_LANES = LANES,
     parameter TOTAL_BITS = SUM_BITS,
     parameter STEPS = 1,
     parameter GAIN = 0,
@@ -49,12 +51,15 @@ module matrix_vector_unit #(
     parameter NF = MH / PE,
     parameter G = PE / LANES,
     parameter WEIGHT_WORDS = SF * PLANES * NF,
-    parameter SCALE_WORDS = PER_ROW ? NF * GROUPS * G : GROUPS,
+    parameter SCALE_STEPS = PE / SCALE_LANES,
+    parameter SCALE_WORDS = PER_ROW ? NF * GROUPS * SCALE_STEPS : GROUPS,
     parameter WEIGHT_ADDRESS_BITS = WEIGHT_WORDS > 1 ? $clog2(WEIGHT_WORDS) : 1,
     parameter SCALE_ADDRESS_BITS = SCALE_WORDS > 1 ? $clog2(SCALE_WORDS) : 1,
-    parameter ROW_ADDRESS_BITS = NF * G > 1 ? $clog2(NF * G) : 1,
-    parameter SCALE_BITS = MULTIPLIER_BITS ? (PER_ROW ? LANES : 1) * MULTIPLIER_BITS : 1,
-    parameter ROW_BITS = LANES * (STEPS ? STEPS * TOTAL_BITS : OUTPUT_BITS)
+    parameter SCALE_BITS = MULTIPLIER_BITS ? (PER_ROW ? SCALE_LANES : 1) * MULTIPLIER_BITS : 1,
+    parameter COUNT_BITS = STEPS ? $clog2(STEPS + 1) : 1,
+    parameter ROW_SLOTS = STEPS ? LANES * COUNT_BITS : 1,
+    parameter ROW_SLOT_BITS = (NF * G > 1 ? $clog2(NF * G) : 1) + (STEPS ? COUNT_BITS : 0),
+    parameter ROW_BITS = STEPS ? ROW_SLOTS * TOTAL_BITS : LANES * OUTPUT_BITS
 ) (
     input clk,
     input rst_n,
@@ -71,18 +76,16 @@ module matrix_vector_unit #(
     output [WEIGHT_ADDRESS_BITS-1:0] weight_address,
     output [SCALE_ADDRESS_BITS-1:0] multiplier_address,
     input [SCALE_BITS-1:0] multiplier_data,
-    output [ROW_ADDRESS_BITS-1:0] row_address,
+    output [ROW_SLOTS*ROW_SLOT_BITS-1:0] row_address,
     input [ROW_BITS-1:0] row_data
 );
   localparam GROUP_WORDS = SF * PLANES / GROUPS;
   localparam DEPTH = LATENCY + 1;  // from the issue of a word to its `enable`
 
-  // Issue of words: counters of words, planes, row blocks and the words of a group.
+  // Issue of words: counters of words, planes and row blocks.
   reg [$clog2(SF+1)-1:0] sf;
   reg [$clog2(PLANES+1)-1:0] plane;
   reg [$clog2(NF+1)-1:0] nf;
-  reg [$clog2(GROUP_WORDS+1)-1:0] group_word;
-  reg [$clog2(GROUPS+1)-1:0] group;
   reg [WEIGHT_ADDRESS_BITS-1:0] address;
   reg credit;
   wire available;
@@ -90,7 +93,7 @@ module matrix_vector_unit #(
   wire block_end = vector_end && (PLANES == 1 || plane == PLANES - 1);
   wire last_block = NF == 1 || nf == NF - 1;
   wire last_plane = PLANES == 1 || plane == PLANES - 1;
-  wire group_end = GROUP_WORDS == 1 || group_word == GROUP_WORDS - 1;
+  wire group_end;
   wire issue = available && (credit || !block_end);
   assign weight_address = address;
   always @(posedge clk) begin
@@ -98,20 +101,27 @@ module matrix_vector_unit #(
       sf <= 0;
       plane <= 0;
       nf <= 0;
-      group_word <= 0;
-      group <= 0;
       address <= 0;
     end else if (issue) begin
       sf <= vector_end ? 0 : sf + 1'b1;
       if (vector_end) plane <= last_plane ? 0 : plane + 1'b1;
       if (block_end) nf <= last_block ? 0 : nf + 1'b1;
-      group_word <= group_end ? 0 : group_word + 1'b1;
-      if (group_end) group <= (group == GROUPS - 1) ? 0 : group + 1'b1;
-      address <= (WEIGHT_WORDS == 1 || address == WEIGHT_WORDS - 1) ? 0 : address + 1'b1;
+      address <= block_end && last_block ? 0 : address + 1'b1;
     end
   end
 
   generate
+    if (GROUPS == 1) begin : one_group
+      assign group_end = block_end;
+    end else if (GROUP_WORDS == 1) begin : words_are_groups
+      assign group_end = 1'b1;
+    end else begin : group_counter
+      reg [$clog2(GROUP_WORDS)-1:0] word;
+      assign group_end = word == GROUP_WORDS - 1;
+      always @(posedge clk)
+        if (!rst_n) word <= 0;
+        else if (issue) word <= group_end ? 0 : word + 1'b1;
+    end
     if (NF == 1 && PLANES == 1) begin : pass
       assign available = s_tvalid;
       assign s_tready  = credit || !block_end;
@@ -146,56 +156,43 @@ module matrix_vector_unit #(
 
   // Sums of groups.
   reg [DEPTH:1] valid, starts, ends;
-  reg sum_valid;
+  reg sum_valid, group_start;
   assign enable = valid[DEPTH];
   assign first  = starts[DEPTH];
   wire [DEPTH+1:1] valid_next = {valid, issue};
-  wire [DEPTH+1:1] starts_next = {starts, group_word == 0};
+  wire [DEPTH+1:1] starts_next = {starts, group_start};
   wire [DEPTH+1:1] ends_next = {ends, group_end};
   always @(posedge clk) begin
+    if (!rst_n) group_start <= 1'b1;
+    else if (issue) group_start <= group_end;
     starts <= starts_next[DEPTH:1];
     ends <= ends_next[DEPTH:1];
     valid <= rst_n ? valid_next[DEPTH:1] : 0;
     sum_valid <= rst_n && valid[DEPTH] && ends[DEPTH];
   end
 
-  // LANES sums per cycle.
-  wire [LANES*SUM_BITS-1:0] lane_sums;
-  wire lanes_valid;
-  generate
-    if (G == 1) begin : all_lanes
-      assign lane_sums   = sums;
-      assign lanes_valid = sum_valid;
-    end else begin : some_lanes
-      reg [PE*SUM_BITS-1:0] held_sums;
-      reg [$clog2(G)-1:0] lane_step;
-      reg busy;
-      assign lane_sums   = held_sums[lane_step*(LANES*SUM_BITS)+:LANES*SUM_BITS];
-      assign lanes_valid = busy;
-      always @(posedge clk) begin
-        if (sum_valid) held_sums <= sums;
-        if (!rst_n) begin
-          busy <= 1'b0;
-          lane_step <= 0;
-        end else if (sum_valid) begin
-          busy <= 1'b1;
-          lane_step <= 0;
-        end else if (busy) begin
-          lane_step <= lane_step + 1'b1;
-          if (lane_step == G - 1) busy <= 1'b0;
-        end
-      end
-    end
-  endgenerate
-
-  // Totals of rows.
+  // Totals of LANES rows per cycle: serialized before or behind the multipliers.
   wire [LANES*TOTAL_BITS-1:0] totals;
   wire totals_valid;
   generate
     if (MULTIPLIER_BITS > 0) begin : scales
+      wire [SCALE_LANES*SUM_BITS-1:0] factors;
+      wire [SCALE_LANES*TOTAL_BITS-1:0] scaled;
+      wire factors_valid, scaled_valid;
+      parallel_to_serial #(
+          .WIDTH(SCALE_LANES * SUM_BITS),
+          .STEPS(SCALE_STEPS)
+      ) serial_sums (
+          .clk(clk),
+          .rst_n(rst_n),
+          .s_data(sums),
+          .s_valid(sum_valid),
+          .m_data(factors),
+          .m_valid(factors_valid)
+      );
       group_scale #(
-          .LANES(LANES),
-          .STEPS(G),
+          .LANES(SCALE_LANES),
+          .STEPS(SCALE_STEPS),
           .GROUPS(GROUPS),
           .SUM_BITS(SUM_BITS),
           .MULTIPLIER_BITS(MULTIPLIER_BITS),
@@ -205,17 +202,37 @@ module matrix_vector_unit #(
       ) scale (
           .clk(clk),
           .rst_n(rst_n),
-          .s_data(lane_sums),
-          .s_valid(lanes_valid),
-          .m_data(totals),
-          .m_valid(totals_valid),
+          .s_data(factors),
+          .s_valid(factors_valid),
+          .m_data(scaled),
+          .m_valid(scaled_valid),
           .multiplier_address(multiplier_address),
           .multiplier_data(multiplier_data)
       );
+      parallel_to_serial #(
+          .WIDTH(LANES * TOTAL_BITS),
+          .STEPS(SCALE_LANES / LANES)
+      ) serial_totals (
+          .clk(clk),
+          .rst_n(rst_n),
+          .s_data(scaled),
+          .s_valid(scaled_valid),
+          .m_data(totals),
+          .m_valid(totals_valid)
+      );
     end else begin : no_scales
-      assign totals = lane_sums;
-      assign totals_valid = lanes_valid;
       assign multiplier_address = 0;
+      parallel_to_serial #(
+          .WIDTH(LANES * TOTAL_BITS),
+          .STEPS(G)
+      ) serial_sums (
+          .clk(clk),
+          .rst_n(rst_n),
+          .s_data(sums),
+          .s_valid(sum_valid),
+          .m_data(totals),
+          .m_valid(totals_valid)
+      );
     end
   endgenerate
 
@@ -240,9 +257,11 @@ module matrix_vector_unit #(
       .row_data(row_data)
   );
 
-  // The queue takes every output; credits are counted in row blocks. So many are under way at most
-  // that none waits for a credit while outputs are taken.
-  localparam BLOCKS = 3 + (LATENCY + 8 + G) / (SF * PLANES);
+  // The queue takes every output; credits are counted in row blocks. There are as many as can be
+  // under way, so that none waits for a credit while outputs are taken.
+  localparam WAY = LATENCY + COUNT_BITS + G + (MULTIPLIER_BITS > 0 ? 10 : 7);
+  localparam NEEDED = (WAY + SF * PLANES - 1) / (SF * PLANES);
+  localparam BLOCKS = NEEDED < 2 ? 2 : NEEDED;
   reg [$clog2(BLOCKS+1)-1:0] used;
   reg [$clog2(G+1)-1:0] taken;
   wire take = m_tvalid && m_tready;

@@ -117,12 +117,12 @@ def estimate(design_directory: Path, board: Board) -> Estimate:
         run_yosys(_script(design, board), directory)
         modules = json.loads((directory / NETLIST).read_text())["modules"]
     nodes = tuple(
-        NodeEstimate(name=node.name, layer=node.layer, usage=_usage(modules[node.module]))
+        NodeEstimate(name=node.name, layer=node.layer, usage=usage(modules[node.module]))
         for node in design.nodes
     )
     return Estimate(
         tool=yosys_version(),
-        total=sum((node.usage for node in nodes), _usage(modules[design.top])),
+        total=sum((node.usage for node in nodes), usage(modules[design.top])),
         nodes=nodes,
         finn_lut=sum(node.finn_luts for node in design.nodes),
         finn_bram36=sum(node.finn_bram18 for node in design.nodes) / 2,
@@ -146,7 +146,8 @@ def _script(design: Design, board: Board) -> str:
     )
 
 
-def _usage(module: dict[str, Any]) -> Usage:
+def usage(module: dict[str, Any]) -> Usage:
+    """Cells of a module in Yosys' JSON format, without those of modules in it."""
     cells = module["cells"].values()
     kinds = Counter(cell["type"] for cell in cells)
     memory = sum(_LUTS_OF_MEMORY.get(kind, 0) * count for kind, count in kinds.items())

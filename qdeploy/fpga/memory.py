@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Literal
 
 from qdeploy.errors import InternalError
+from qdeploy.fpga.lut_memory import lut_memory, lut_sites
+from qdeploy.integer import Integers
+from qdeploy.simulation.packing import pack_words
 
 MemoryStyle = Literal["auto", "block", "distributed"]
 
-# Yosys has no "distributed" for a ROM and goes on to the second attribute; Vivado takes the first.
-_ATTRIBUTES: dict[MemoryStyle, str] = {
-    "auto": "",
-    "block": '(* rom_style = "block" *) ',
-    "distributed": '(* rom_style = "distributed", ram_style = "registers" *) ',
-}
+# Block RAM is worth it where it replaces more than so many LUT sites per 18 kbit.
+_SITES_PER_BLOCK = 64
+_BLOCK_WORDS, _BLOCK_WIDTH = 512, 36
 
 _TEMPLATE = """\
 // SPDX-License-Identifier: Apache-2.0
@@ -31,13 +31,22 @@ module {module} (
     input [{address_bits}-1:0] address,
     output reg [{width}-1:0] data
 );
-  {attribute}reg [{width}-1:0] memory[0:{depth}-1];
-  initial begin
 {contents}
-  end
-  always @(posedge clk) if (enable) data <= memory[address];
 endmodule
 """
+_ARRAY = """\
+  {attribute}reg [{width}-1:0] memory[0:{depth}-1];
+  initial begin
+{words}
+  end
+  always @(posedge clk) if (enable) data <= memory[address];"""
+_LUTS = """\
+`ifdef SYNTHESIS
+{luts}
+  always @(posedge clk) if (enable) data <= word;
+`else
+{array}
+`endif"""
 
 
 def write_memory(
@@ -56,25 +65,52 @@ def write_memory(
         module_name: name of the module in it.
         words: contents by address, each in [0, 2**width_bits).
         width_bits: bits of a word.
-        style: what the synthesis tool shall use: block RAM, lookup tables, or its own choice.
+        style: block RAM, LUTs ("distributed"), or "auto": block RAM where it is worth it.
 
     Raises:
         InternalError: if there is no word, or one does not fit.
     """
+    path.write_text(memory_module(module_name, words, width_bits, style))
+
+
+def memory_module(
+    module_name: str, words: Sequence[int], width_bits: int, style: MemoryStyle = "auto"
+) -> str:
+    """The text that `write_memory` writes."""
     if not words or not all(0 <= word < 1 << width_bits for word in words):
         raise InternalError(f"memory {module_name}: words that do not fit {width_bits} bits")
-    digits = -(-width_bits // 4)
-    contents = "\n".join(
-        f"    memory[{address}] = {width_bits}'h{word:0{digits}x};"
-        for address, word in enumerate(words)
+    depth, digits = len(words), -(-width_bits // 4)
+    block = style == "block" or (style == "auto" and _worth_block(depth, width_bits))
+    contents = _ARRAY.format(
+        attribute='(* rom_style = "block" *) ' if block else "",
+        width=width_bits,
+        depth=depth,
+        words="\n".join(
+            f"    memory[{address}] = {width_bits}'h{word:0{digits}x};"
+            for address, word in enumerate(words)
+        ),
     )
-    path.write_text(
-        _TEMPLATE.format(
-            module=module_name,
-            depth=len(words),
-            width=width_bits,
-            address_bits=max(1, (len(words) - 1).bit_length()),
-            attribute=_ATTRIBUTES[style],
-            contents=contents,
-        )
+    if not block:
+        contents = _LUTS.format(luts=lut_memory(words, width_bits), array=contents)
+    return _TEMPLATE.format(
+        module=module_name,
+        depth=depth,
+        width=width_bits,
+        address_bits=address_bits(depth),
+        contents=contents,
     )
+
+
+def _worth_block(depth: int, width: int) -> bool:
+    blocks = -(-depth // _BLOCK_WORDS) * -(-width // _BLOCK_WIDTH)
+    return lut_sites(depth, width) > _SITES_PER_BLOCK * blocks
+
+
+def memory_words(elements: Integers, bits: int) -> list[int]:
+    """Words [words, elements] of elements of `bits` bits, element 0 in the lowest bits."""
+    return [int.from_bytes(row.tobytes(), "little") for row in pack_words(elements, bits)]
+
+
+def address_bits(words: int) -> int:
+    """Bits of the address of a memory."""
+    return max(1, (words - 1).bit_length())

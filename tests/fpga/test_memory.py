@@ -30,7 +30,8 @@ endmodule
 """
     )
     run_yosys(
-        "read_verilog top.v block.v distributed.v; synth_xilinx -family xc7 -top top -noiopad; "
+        "read_verilog top.v block.v distributed.v; read_verilog -lib +/xilinx/cells_sim.v; "
+        "synth_xilinx -family xc7 -top top -noiopad; "
         "tee -o cells.json stat -json",
         tmp_path,
     )

@@ -88,6 +88,7 @@ def layer(
     per_row: bool = False,
     base: int = 0,
     style: str = "auto",
+    shared: bool = False,
 ) -> Layer:
     """A layer of `shape` (MH, MW).
 
@@ -103,6 +104,7 @@ def layer(
         per_row: each row has its own scales.
         base: output below all thresholds.
         style: of the weight memory.
+        shared: lanes share the multipliers.
     """
     rng = np.random.default_rng([ord(letter) for letter in name])
     limit = 0 if isinstance(kind, str) else 1 << (kind - 1)
@@ -121,7 +123,7 @@ def layer(
         spread[0, 0], spread[-1, -1] = -largest, largest + 1  # always, never
         reach = ValueRange(min(base, 0), base + levels)
         outputs = Outputs(np.sort(spread, axis=1), base, reach.bits)
-    return Layer(name, Unit(matrix, outputs, *fold, weights=style))
+    return Layer(name, Unit(matrix, outputs, *fold, style, shared))
 
 
 def unsigned(bits: int) -> ValueRange:
@@ -141,9 +143,31 @@ LAYERS = [
     layer("binary_image", "binary", (4, 27), unsigned(8), (27, 1, 1), 1),
     layer("binary_pixels", "binary", (4, 72), unsigned(2), (4, 2, 1), 3, groups=9),
     layer("ternary_pixels", "ternary", (8, 72), unsigned(2), (4, 4, 2), 3, groups=9),
-    layer("ternary_shared", "ternary", (8, 72), unsigned(2), (2, 4, 1), groups=9),
+    layer(
+        "ternary_pixels_shared",
+        "ternary",
+        (8, 72),
+        unsigned(2),
+        (4, 4, 2),
+        3,
+        groups=9,
+        shared=True,
+    ),
+    layer("ternary_sums_shared", "ternary", (8, 72), unsigned(2), (2, 4, 1), groups=9, shared=True),
+    layer("ternary_sums", "ternary", (8, 72), unsigned(2), (2, 4, 1), groups=9),
     layer("ternary_planes", "ternary", (8, 16), signed(3), (4, 8, 4), 3, planes=2, groups=2),
     layer("rows", "ternary", (8, 16), signed(3), (4, 8, 4), 3, groups=2, per_row=True),
+    layer(
+        "rows_shared",
+        "ternary",
+        (8, 16),
+        signed(3),
+        (4, 8, 4),
+        3,
+        groups=2,
+        per_row=True,
+        shared=True,
+    ),
     layer(
         "binary_planes", "binary", (6, 8), unsigned(2), (4, 3, 3), planes=3, groups=1, per_row=True
     ),
@@ -164,23 +188,24 @@ LAYERS = [
 
 def build_layers(directory: Path, layers: Sequence[Layer], *, structural: bool) -> Bench:
     """All layers in one simulation, of behavioural Verilog or of cells."""
-    files = write_layers(directory, layers)
+    variants = [one.variant for one in layers]
+    files = write_modules(directory, layers) + write_bench(directory, variants)
     sources = [*files, *(RTL / f"{operator}.v" for operator in OPERATORS)]
     if structural:
         chosen = directory / "synthesis.v"
         chosen.write_text("`define SYNTHESIS\n")
         sources = [chosen, *sources, PRIMITIVES]
-    return Bench(build_model(sources, "bench", directory), [layer.variant for layer in layers])
+    return Bench(build_model(sources, "bench", directory), variants)
 
 
-def write_layers(directory: Path, layers: Sequence[Layer]) -> list[Path]:
-    """Modules of the layers and `bench`."""
+def write_modules(directory: Path, layers: Sequence[Layer]) -> list[Path]:
+    """What the layers need beside hw/rtl."""
     files = []
     for one in layers:
         one.unit.write(directory, one.name)
         scaled = one.unit.matrix.multipliers is not None
         files += [directory / file for file in unit_files(one.name, scaled=scaled)]
-    return [*files, *write_bench(directory, [one.variant for one in layers])]
+    return files
 
 
 @pytest.fixture(scope="module", params=["behavioural", "structural"])

@@ -40,13 +40,10 @@ CHECKS: list[tuple[Callable[..., None], Any]] = [
     (test_width_converter.test_elements_stay_in_order, test_width_converter.VARIANTS[1]),
     (test_padding.test_border_around_every_frame, test_padding.VARIANTS[1]),
     (test_sliding_window.test_words_of_every_window_in_order, test_sliding_window.VARIANTS[3]),
-    (
-        test_matrix_vector_unit.test_product_with_the_scaled_matrix,
-        test_matrix_vector_unit.LAYERS[0],
-    ),
-    (
-        test_matrix_vector_unit.test_product_with_the_scaled_matrix,
-        test_matrix_vector_unit.LAYERS[6],
+    *(
+        (test_matrix_vector_unit.test_products_at_the_promised_rate, layer)
+        for layer in test_matrix_vector_unit.LAYERS
+        if layer.name in ("xnor_bipolar", "ternary_pixels_shared", "binary_two_bits", "two_bits")
     ),
     (test_threshold.test_counts_the_thresholds_reached, test_threshold.QUANTIZERS[0]),
     (test_max_pool.test_maximum_of_every_window, test_max_pool.VARIANTS[1]),
@@ -72,12 +69,15 @@ WRAPPERS = {
 # switched off, as Yosys has no simulation models for them.
 CELLS = {
     *(f"LUT{inputs}" for inputs in range(1, 7)),
+    "LUT6_2",
     *("INV", "MUXF7", "MUXF8", "CARRY4", "FDRE", "FDSE", "BUFG"),
     *("RAM32X1D", "RAM64X1D", "RAM128X1D", "RAM32M", "RAM64M", "SRL16E", "SRLC32E"),
 }
 
 SCRIPT = """
 read_verilog -defer {files}
+read_verilog -lib +/xilinx/cells_sim.v
+hierarchy -check -top bench
 synth_xilinx -family xc7 -top bench -flatten -noiopad -nobram -nodsp
 tee -o cells.json stat -json
 setundef -zero -params
@@ -109,7 +109,9 @@ class Synthesized:
 def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
     directory = tmp_path_factory.mktemp("synthesis")
     variants = [getattr(case, "variant", case) for _, case in CHECKS]
-    files = write_bench(directory, variants)
+    layers = [case for _, case in CHECKS if isinstance(case, test_matrix_vector_unit.Layer)]
+    files = test_matrix_vector_unit.write_modules(directory, layers)
+    files += write_bench(directory, variants)
     files += [Path(shutil.copy(source, directory)) for source in sorted(RTL.glob("*.v"))]
     for name, text in WRAPPERS.items():
         files.append(directory / name)

@@ -14,12 +14,19 @@ import numpy as np
 
 from qdeploy.fpga.compressors.dot_products import KINDS, Structure, structure
 from qdeploy.fpga.matrix_vector.arithmetic import Arithmetic, Matrix, Outputs, arithmetic
-from qdeploy.fpga.memory import MemoryStyle, write_memory
+from qdeploy.fpga.matrix_vector.thresholds import thresholds_module
+from qdeploy.fpga.memory import MemoryStyle, address_bits, memory_words, write_memory
 from qdeploy.integer import Integers
-from qdeploy.simulation.packing import pack_words
 
 # The operators of hw/rtl that the module needs, users after what they use.
-OPERATORS = ("fifo", "row_output", "group_scale", "matrix_vector_unit", "dot_products")
+OPERATORS = (
+    "fifo",
+    "parallel_to_serial",
+    "row_output",
+    "group_scale",
+    "matrix_vector_unit",
+    "dot_products",
+)
 
 
 def unit_files(name: str, *, scaled: bool) -> list[str]:
@@ -37,8 +44,10 @@ class Unit:
         outputs: thresholds, or sums.
         simd: columns per cycle; divides the columns of a group.
         pe: rows per cycle.
-        lanes: rows that leave per cycle; divides pe, pe / lanes is at most the words of a group.
+        lanes: rows that leave per cycle; divides pe, pe / lanes is at most the words of a block.
         weights: where the weight memory lives.
+        shared_multipliers: `lanes` multipliers instead of one per row; pe / lanes is at most the
+            words of a group then.
     """
 
     matrix: Matrix
@@ -47,6 +56,20 @@ class Unit:
     pe: int
     lanes: int
     weights: MemoryStyle = "auto"
+    shared_multipliers: bool = False
+
+    def __post_init__(self) -> None:
+        planes, height, width = self.matrix.codes.shape
+        multipliers = self.matrix.multipliers
+        columns = width if multipliers is None else width // multipliers.shape[2]
+        words = columns // self.simd if self.shared_multipliers else planes * width // self.simd
+        assert columns % self.simd == height % self.pe == self.pe % self.lanes == 0
+        assert self.pe // self.lanes <= words
+
+    @property
+    def scale_lanes(self) -> int:
+        """Sums multiplied per cycle, if there are scales."""
+        return self.lanes if self.shared_multipliers else self.pe
 
     @property
     def interval(self) -> int:
@@ -78,18 +101,23 @@ class Unit:
     def _write_memories(self, directory: Path, name: str, numbers: Arithmetic) -> None:
         memories: list[tuple[str, Integers | None, int, MemoryStyle]] = [
             ("weights", self.weight_words(), 1, self.weights),
-            ("rows", self._row_words(numbers), self._row_bits(numbers), "auto"),
+            ("rows", self._offset_words(numbers), self.outputs.bits, "auto"),
             ("multipliers", self._multiplier_words(), numbers.multiplier_bits, "auto"),
         ]
         for role, elements, bits, style in memories:
             if elements is not None:
-                words = [
-                    int.from_bytes(row.tobytes(), "little") for row in pack_words(elements, bits)
-                ]
                 module = f"{name}_{role}"
                 write_memory(
-                    directory / f"{module}.v", module, words, elements.shape[1] * bits, style
+                    directory / f"{module}.v",
+                    module,
+                    memory_words(elements, bits),
+                    elements.shape[1] * bits,
+                    style,
                 )
+        if self.outputs.thresholds is not None:
+            (directory / f"{name}_rows.v").write_text(
+                thresholds_module(f"{name}_rows", numbers.rows, self.lanes, numbers.total_bits)
+            )
 
     def weight_words(self) -> Integers:
         """Bits of the weight memory [words, PE · bits · SIMD], in the order of the contract."""
@@ -103,11 +131,8 @@ class Unit:
         digits = np.stack([words >> b & 1 for b in range(bits)], axis=-2)
         return digits.reshape(-1, self.pe * bits * self.simd)
 
-    def _row_bits(self, numbers: Arithmetic) -> int:
-        return self.outputs.bits if self.outputs.thresholds is None else numbers.total_bits
-
-    def _row_words(self, numbers: Arithmetic) -> Integers:
-        return numbers.rows.reshape(-1, self.lanes * numbers.rows.shape[1])
+    def _offset_words(self, numbers: Arithmetic) -> Integers | None:
+        return numbers.rows.reshape(-1, self.lanes) if self.outputs.thresholds is None else None
 
     def _multiplier_words(self) -> Integers | None:
         """Order: group (over all planes), or row block, group, step."""
@@ -117,10 +142,9 @@ class Unit:
         planes, rows, groups = multipliers.shape
         if rows == 1:
             return multipliers.reshape(-1, 1)
-        blocks = multipliers.reshape(
-            planes, rows // self.pe, self.pe // self.lanes, self.lanes, groups
-        )
-        return blocks.transpose(1, 0, 4, 2, 3).reshape(-1, self.lanes)
+        lanes = self.scale_lanes
+        blocks = multipliers.reshape(planes, rows // self.pe, self.pe // lanes, lanes, groups)
+        return blocks.transpose(1, 0, 4, 2, 3).reshape(-1, lanes)
 
     def _top(self, name: str, numbers: Arithmetic, latency: int) -> str:
         planes, height, width = self.matrix.codes.shape
@@ -140,6 +164,7 @@ class Unit:
             "MULTIPLIER_BITS": numbers.multiplier_bits,
             "PER_ROW": per_row,
             "LANES": self.lanes,
+            "SCALE_LANES": self.scale_lanes,
             "TOTAL_BITS": numbers.total_bits,
             "STEPS": 0 if thresholds is None else thresholds.shape[1],
             "GAIN": numbers.gain,
@@ -158,21 +183,26 @@ class Unit:
             "START": f"{shape.sum_bits}'d{numbers.start}",
         }
         words = self.interval
-        row_words = height // self.lanes
         scale_words = 0
         if multipliers is not None:
             scale_words = len(self._multiplier_words())  # type: ignore[arg-type]
-        scale_width = numbers.multiplier_bits * (self.lanes if per_row else 1)
+        scale_width = numbers.multiplier_bits * (self.scale_lanes if per_row else 1)
+        row_address = address_bits(height // self.lanes)
+        row_bits = self.lanes * self.outputs.bits
+        if thresholds is not None:
+            stages = thresholds.shape[1].bit_length()
+            row_address = self.lanes * stages * (row_address + stages)
+            row_bits = self.lanes * stages * numbers.total_bits
         return _TOP.format(
             name=name,
             input_bits=self.simd * shape.element_bits,
             output_bits=self.lanes * self.outputs.bits,
             code_bits=self.pe * shape.weight_bits * self.simd,
             sum_bits=self.pe * shape.sum_bits,
-            weight_address=_address_bits(words),
-            row_address=_address_bits(row_words),
-            row_bits=self.lanes * numbers.rows.shape[1] * self._row_bits(numbers),
-            scale_address=_address_bits(scale_words),
+            weight_address=address_bits(words),
+            row_address=row_address,
+            row_bits=row_bits,
+            scale_address=address_bits(scale_words),
             scale_bits=max(1, scale_width),
             unit=_parameters(unit),
             products=_parameters(products),
@@ -182,10 +212,6 @@ class Unit:
 
 def _parameters(values: dict[str, int | str]) -> str:
     return ",\n      ".join(f".{key}({value})" for key, value in values.items())
-
-
-def _address_bits(words: int) -> int:
-    return max(1, (words - 1).bit_length())
 
 
 _MULTIPLIERS = """\

@@ -35,13 +35,15 @@ class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
     def get_nodeattr_types(self) -> dict[str, tuple[Any, ...]]:
         """FINN's attributes and the structure of the weights, as in `qdeploy.fpga.scales`.
 
-        `weight_memory` says where the codes live: "auto", "block" or "distributed".
+        `weight_memory` says where the codes live: "auto", "block" or "distributed";
+        `shared_multipliers` is 1 for as many multipliers as outputs per cycle instead of PE.
         """
         return {
             **super().get_nodeattr_types(),
             "scale_form": ("s", False, "none", {"none", "post", "recode"}),
             "codes": ("t", True, None),
             "multipliers": ("t", False, None),
+            "shared_multipliers": ("i", False, 0, {0, 1}),
             "weight_memory": ("s", False, "auto", {"auto", "block", "distributed"}),
         }
 
@@ -82,7 +84,10 @@ class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
 
     def lanes(self) -> int:
         """Rows that leave per cycle: as few as keep up with the sums."""
-        words = self.group_columns() // self.usable_simd()
+        columns = self.group_columns()
+        if not self.get_nodeattr("shared_multipliers"):
+            columns = len(self.matrix.codes) * self.get_nodeattr("MW")
+        words = columns // self.usable_simd()
         pe: int = self.get_nodeattr("PE")
         return next(d for d in range(1, pe + 1) if pe % d == 0 and pe // d <= words)
 
@@ -133,6 +138,7 @@ class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
             self.get_nodeattr("PE"),
             self.lanes(),
             self.get_nodeattr("weight_memory"),
+            bool(self.get_nodeattr("shared_multipliers")),
         )
 
     def write_operator(self, model: ModelWrapper, directory: Path) -> Instance:
