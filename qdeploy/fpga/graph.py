@@ -1,27 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """The integer network as a QONNX graph in FINN's streamlined form, channels last.
 
-A convolution is Im2Col and MatMul (columns in the order kernel row, kernel column, channel), an
-activation is MultiThreshold, and every tensor is float32 holding integers of an annotated type.
-Tensors keep their names; the batch axis has length 1.
+A matrix product is MatMul (columns in the order kernel row, kernel column, channel), an activation
+is MultiThreshold, a classification TopK: these FINN converts. What else there is are hardware nodes
+already. Every tensor is float32 holding integers of an annotated type and keeps its name; the batch
+axis has length 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper
-from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.util.basic import qonnx_make_model
 
-from qdeploy.fpga.bipolar import bipolar_tensors
+from qdeploy.fpga.graph_builder import QONNX_OPERATORS, Graph, data_type
 from qdeploy.fpga.scales import ScaledColumns
+from qdeploy.fpga.spatial import (
+    add_depthwise,
+    add_max_pool,
+    add_pad,
+    add_padding,
+    add_sum_pool,
+    add_upsample,
+    add_windows,
+)
 from qdeploy.integer import (
+    Add,
     ArgMax,
+    Concat,
     Convolution,
     Flatten,
     IntegerNetwork,
@@ -29,13 +36,13 @@ from qdeploy.integer import (
     Linear,
     MaxPool,
     Node,
-    Tensor,
+    Pad,
+    SumPool,
     Threshold,
+    Upsample,
     ValueRange,
 )
 from qdeploy.integer.weights import signed_bits
-
-QONNX_OPERATORS = "qonnx.custom_op.general"
 
 
 def streamlined_graph(
@@ -47,9 +54,11 @@ def streamlined_graph(
         network: the network.
         columns: the weights of its layers, by name.
     """
-    graph = _Graph(network, columns)
+    graph = Graph(network)
+    graph.fork(network.nodes[0].name, network.input)
     for node in network.nodes:
-        graph.add(node)
+        _add(graph, node, columns)
+        graph.fork(node.name, node.output)
     return graph.model()
 
 
@@ -66,154 +75,115 @@ def flattened_order(shape: tuple[int, ...]) -> Integers:
     return np.arange(int(np.prod(shape))).reshape(shape).transpose(1, 2, 0).ravel()
 
 
-def data_type(values: ValueRange) -> str:
-    """FINN's name of the smallest integer type for the range."""
-    return f"{'INT' if values.signed else 'UINT'}{values.bits}"
-
-
 def accumulator_type(values: ValueRange) -> str:
     """FINN's name of the smallest signed type: accumulators are two's complement."""
     return f"INT{signed_bits(values.low, values.high)}"
 
 
-@dataclass
-class _Graph:
-    network: IntegerNetwork
-    columns: Mapping[str, ScaledColumns]
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    types: dict[str, str] = field(default_factory=dict)
-    constants: dict[str, np.ndarray] = field(default_factory=dict)
+def is_depthwise(node: Node) -> bool:
+    """One kernel per channel; other groups become one group with zeros in between."""
+    if not isinstance(node, Convolution):
+        return False
+    return node.weights.shape[:2] == (node.groups, 1) and node.groups > 1
 
-    def __post_init__(self) -> None:
-        bipolar = bipolar_tensors(self.network)
-        for tensor in self.network.tensors.values():
-            self.shapes[tensor.name] = _shape(tensor)
-            one_bit = tensor.name in bipolar
-            self.types[tensor.name] = "BIPOLAR" if one_bit else data_type(tensor.range)
 
-    def add(self, node: Node) -> None:
-        if isinstance(node, (Convolution, Linear)):
-            self._matrix(node)
-        elif isinstance(node, Threshold):
-            self._threshold(node)
-        elif isinstance(node, MaxPool):
-            self._operator(
-                "MaxPoolNHWC",
-                node,
-                domain=QONNX_OPERATORS,
-                kernel_shape=node.kernel,
-                strides=node.strides,
-                pads=(0, 0, 0, 0),
-            )
-        elif isinstance(node, Flatten):
-            self._operator("Flatten", node, axis=1)
-        else:
-            assert isinstance(node, ArgMax)
-            self._arg_max(node)
+def _add(graph: Graph, node: Node, columns: Mapping[str, ScaledColumns]) -> None:
+    if isinstance(node, (Convolution, Linear)):
+        _matrix(graph, node, columns[node.name])
+    elif isinstance(node, Threshold):
+        _threshold(graph, node)
+    elif isinstance(node, MaxPool):
+        add_max_pool(graph, node)
+    elif isinstance(node, SumPool):
+        add_sum_pool(graph, node)
+    elif isinstance(node, Pad):
+        add_pad(graph, node)
+    elif isinstance(node, Upsample):
+        add_upsample(graph, node)
+    elif isinstance(node, Add):
+        _sum(graph, node)
+    elif isinstance(node, Concat):
+        _concat(graph, node)
+    elif isinstance(node, Flatten):
+        graph.insert("Flatten", node.name, graph.inputs(node), [node.output], axis=1)
+    else:
+        assert isinstance(node, ArgMax)
+        _arg_max(graph, node)
 
-    def model(self) -> ModelWrapper:
-        network = self.network
-        info = {
-            name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-            for name, shape in self.shapes.items()
-        }
-        inner = info.keys() - {network.input, network.output} - self.constants.keys()
-        graph = helper.make_graph(
-            self.nodes,
-            network.name,
-            [info[network.input]],
-            [info[network.output]],
-            value_info=[info[name] for name in sorted(inner)],
-        )
-        opsets = [helper.make_opsetid("", 13), helper.make_opsetid(QONNX_OPERATORS, 1)]
-        model = ModelWrapper(qonnx_make_model(graph, opset_imports=opsets))
-        for name, value in self.constants.items():
-            model.set_initializer(name, value)
-        for name, type_name in self.types.items():
-            model.set_tensor_datatype(name, DataType[type_name])
-        return model
 
-    def _operator(self, kind: str, node: Node, *constants: str, **attributes: object) -> None:
-        self._insert(kind, node.name, [node.input, *constants], [node.output], **attributes)
-
-    def _insert(
-        self, kind: str, name: str, inputs: list[str], outputs: list[str], **attributes: object
-    ) -> None:
-        self.nodes.append(helper.make_node(kind, inputs, outputs, name=name, **attributes))
-
-    def _constant(self, name: str, values: np.ndarray, type_name: str) -> str:
-        self.constants[name] = values.astype(np.float32)
-        self.types[name] = type_name
-        return name
-
-    def _matrix(self, node: Convolution | Linear) -> None:
-        x, y = self.network.tensors[node.input], self.network.tensors[node.output]
-        columns = node.input
-        if isinstance(node, Convolution) and not _pointwise(node):
-            columns = self._windows(node, x, y)
-        matrix = expanded(self.columns[node.name])
-        self.types[node.output] = accumulator_type(y.range)
-        weights = self._constant(f"{node.name}_weights", matrix.T, weight_type(matrix))
-        self._insert("MatMul", node.name, [columns, weights], [node.output])
-
-    def _windows(self, node: Convolution, x: Tensor, y: Tensor) -> str:
-        output = f"{node.output}_windows"
+def _matrix(graph: Graph, node: Convolution | Linear, columns: ScaledColumns) -> None:
+    matrix = expanded(columns)
+    kind = weight_type(matrix)
+    graph.types[node.output] = accumulator_type(graph.network.tensors[node.output].range)
+    if isinstance(node, Convolution) and is_depthwise(node):
+        add_depthwise(graph, node, matrix.reshape(node.weights.shape), kind)
+        return
+    (x,) = graph.inputs(node)
+    if isinstance(node, Convolution) and not _pointwise(node):
+        x = add_padding(graph, node.name, x, node.pads, node.pad_code)
         kernel = node.weights.shape[2:]
-        top, left, bottom, right = node.pads
-        frame = (x.shape[1] + top + bottom, x.shape[2] + left + right)
-        self.shapes[output] = (1, *y.shape[1:], x.channels * kernel[0] * kernel[1])
-        self.types[output] = self.types[node.input]
-        self._insert(
-            "Im2Col",
-            f"Im2Col_{node.name}",
-            [node.input],
-            [output],
-            domain=QONNX_OPERATORS,
-            # FINN refuses a stride beyond the frame; there is only one window then anyway.
-            stride=[min(pair) for pair in zip(node.strides, frame, strict=True)],
-            kernel_size=kernel,
-            pad_amount=node.pads,
-            pad_value=0,
-            dilations=node.dilations,
-            input_shape=str(self.shapes[node.input]),
-        )
-        return output
-
-    def _threshold(self, node: Threshold) -> None:
-        x = self.network.tensors[node.input]
-        # One beyond the range means "never"; the type must hold it, or it would become "always".
-        clipped = np.clip(node.thresholds, x.range.low, x.range.high + 1)
-        limits = ValueRange(x.range.low, x.range.high + 1)
-        bipolar = self.types[node.output] == "BIPOLAR"
-        signed = self.types[node.input].startswith("INT")
-        type_name = accumulator_type(limits) if signed else data_type(limits)
-        self._operator(
-            "MultiThreshold",
-            node,
-            self._constant(f"{node.name}_thresholds", clipped, type_name),
-            domain=QONNX_OPERATORS,
-            out_dtype=self.types[node.output],
-            out_scale=2.0 if bipolar else 1.0,
-            out_bias=float(node.base[0]),
-            data_layout="NHWC" if len(x.shape) == 3 else "NC",
-        )
-
-    def _arg_max(self, node: ArgMax) -> None:
-        one, largest = f"{node.name}_k", f"{node.name}_values"
-        self.constants[one] = np.ones(1, np.int64)
-        self.shapes[largest] = (1, 1)
-        self.types[largest] = self.types[node.input]
-        self._insert(
-            "TopK", node.name, [node.input, one], [largest, node.output], axis=-1, largest=1
-        )
+        x = add_windows(graph, node.name, x, kernel, node.strides, node.dilations)
+    weights = graph.constant(f"{node.name}_weights", matrix.T, kind)
+    graph.insert("MatMul", node.name, [x, weights], [node.output])
 
 
-def _shape(tensor: Tensor) -> tuple[int, ...]:
-    if len(tensor.shape) == 3:
-        channels, height, width = tensor.shape
-        return (1, height, width, channels)
-    return (1, *tensor.shape)
+def _threshold(graph: Graph, node: Threshold) -> None:
+    x = graph.network.tensors[node.input]
+    # One beyond the range means "never"; the type must hold it, or it would become "always".
+    clipped = np.clip(node.thresholds, x.range.low, x.range.high + 1)
+    limits = ValueRange(x.range.low, x.range.high + 1)
+    bipolar = graph.types[node.output] == "BIPOLAR"
+    signed = graph.types[node.input].startswith("INT")
+    type_name = accumulator_type(limits) if signed else data_type(limits)
+    graph.insert(
+        "MultiThreshold",
+        node.name,
+        [*graph.inputs(node), graph.constant(f"{node.name}_thresholds", clipped, type_name)],
+        [node.output],
+        domain=QONNX_OPERATORS,
+        out_dtype=graph.types[node.output],
+        out_scale=2.0 if bipolar else 1.0,
+        out_bias=float(node.base[0]),
+        data_layout="NHWC" if len(x.shape) == 3 else "NC",
+    )
+
+
+def _sum(graph: Graph, node: Add) -> None:
+    inputs, shape = graph.inputs(node), graph.shapes[node.output]
+    graph.hardware(
+        "WeightedAdd",
+        node.name,
+        inputs,
+        [node.output],
+        NumChannels=shape[-1],
+        PE=1,
+        inputDataTypes=[graph.types[x] for x in inputs],
+        outputDataType=graph.types[node.output],
+        numInputVectors=shape[:-1],
+        multipliers=node.multipliers,
+    )
+
+
+def _concat(graph: Graph, node: Concat) -> None:
+    inputs = graph.inputs(node)
+    graph.hardware(
+        "StreamingConcat",
+        node.name,
+        inputs,
+        [node.output],
+        SIMD=1,
+        ChannelsPerStream=[graph.shapes[x][-1] for x in inputs],
+        inputDataTypes=[graph.types[x] for x in inputs],
+        numInputVectors=graph.shapes[node.output][:-1],
+    )
+
+
+def _arg_max(graph: Graph, node: ArgMax) -> None:
+    one, largest = f"{node.name}_k", f"{node.name}_values"
+    graph.constants[one] = np.ones(1, np.int64)
+    graph.tensor(largest, (1, 1), graph.types[node.input])
+    inputs = [*graph.inputs(node), one]
+    graph.insert("TopK", node.name, inputs, [largest, node.output], axis=-1, largest=1)
 
 
 def _pointwise(node: Convolution) -> bool:

@@ -7,7 +7,6 @@ Hardware nodes are named after the layer they belong to: "conv1_padding", "conv1
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 import numpy as np
@@ -17,14 +16,19 @@ from qonnx.transformation.infer_datatypes import InferDataTypes
 
 from qdeploy.errors import UserError
 from qdeploy.fpga.finn_import import (
-    InferConvInpGen,
     InferLabelSelectLayer,
-    InferPool,
     InferQuantizedMatrixVectorActivation,
     InferThresholdingLayer,
     rtl_operators,
 )
-from qdeploy.fpga.graph import accumulator_type, flattened_order, streamlined_graph
+from qdeploy.fpga.graph import (
+    accumulator_type,
+    flattened_order,
+    is_depthwise,
+    streamlined_graph,
+)
+from qdeploy.fpga.graph_builder import verilog_name
+from qdeploy.fpga.groups import one_group
 from qdeploy.fpga.mappable import obstacles
 from qdeploy.fpga.operators import OPERATORS
 from qdeploy.fpga.scales import ScaledColumns, scaled_columns
@@ -67,9 +71,7 @@ def map_network(
     }
     model = streamlined_graph(network, columns)
     for conversion in (
-        InferPool,
-        InferConvInpGen,
-        InferQuantizedMatrixVectorActivation,
+                InferQuantizedMatrixVectorActivation,
         InferThresholdingLayer,
         InferLabelSelectLayer,
     ):
@@ -123,12 +125,6 @@ def set_attributes(node: NodeProto, **values: object) -> None:
 def node_attribute(node: NodeProto, name: str) -> str:
     """A text attribute of a node, "" where it is missing."""
     return next((a.s.decode() for a in node.attribute if a.name == name), "")
-
-
-def verilog_name(name: str) -> str:
-    """A layer name as the stem of a Verilog identifier."""
-    stem = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return stem if stem[:1].isalpha() else f"layer_{stem}"
 
 
 def _flattened(network: IntegerNetwork, node: Convolution | Linear) -> Integers | None:

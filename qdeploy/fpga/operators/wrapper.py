@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What our RTL variants of FINN's operators share: one Verilog module per node of the graph.
 
-The module has FINN's interface (`ap_clk`, `ap_rst_n`, `in0_V_*`, `out0_V_*`, data padded to whole
-bytes) and instantiates one operator of hw/rtl and, if it has constants, one memory.
+The module has FINN's interface (`ap_clk`, `ap_rst_n`, `in0_V_*`, `out0_V_*` and more where streams
+join or fork, data padded to whole bytes) and instantiates one operator of hw/rtl and, if it has
+constants, one memory.
 """
 
 from __future__ import annotations
@@ -28,12 +29,7 @@ _TEMPLATE = """\
 module {module} (
     input ap_clk,
     input ap_rst_n,
-    input [{input_bits}-1:0] in0_V_TDATA,
-    input in0_V_TVALID,
-    output in0_V_TREADY,
-    output [{output_bits}-1:0] out0_V_TDATA,
-    output out0_V_TVALID,
-    input out0_V_TREADY
+    {streams}
 );
 {declarations}\
   {operator} #(
@@ -41,15 +37,18 @@ module {module} (
   ) operator (
       .clk(ap_clk),
       .rst_n(ap_rst_n),
-      .s_tdata(in0_V_TDATA[{input_width}-1:0]),
-      .s_tvalid(in0_V_TVALID),
-      .s_tready(in0_V_TREADY),
-      .m_tdata(out0_V_TDATA[{output_width}-1:0]),
-      .m_tvalid(out0_V_TVALID),
-      .m_tready(out0_V_TREADY){ports}
+      {connections}{ports}
   );
 endmodule
 """
+_INPUT = """\
+input [{bits}-1:0] in{index}_V_TDATA,
+    input in{index}_V_TVALID,
+    output in{index}_V_TREADY"""
+_OUTPUT = """\
+output [{bits}-1:0] out{index}_V_TDATA,
+    output out{index}_V_TVALID,
+    input out{index}_V_TREADY"""
 _MEMORY = """\
   wire enable;
   wire [{address_bits}-1:0] address;
@@ -124,6 +123,18 @@ class VerilogOperator(RTLBackend):  # type: ignore[misc]
         """Constants of the node, in the order of the operator's contract."""
         raise AssertionError(f"{self.onnx_node.name} has no memory")
 
+    def input_streams(self) -> int:
+        """Streams that the node reads; further inputs are constants."""
+        return 1
+
+    def output_streams(self) -> int:
+        """Streams that the node writes."""
+        return 1
+
+    def input_data(self, index: int) -> str:
+        """Verilog of the data of an input stream as the operator takes it."""
+        return f"in{index}_V_TDATA[{self.get_instream_width(index)}-1:0]"
+
     def get_nodeattr_types(self) -> dict[str, tuple[Any, ...]]:
         """FINN's attributes and `layer`, the layer as in the PyTorch model."""
         return {**super().get_nodeattr_types(), "layer": ("s", False, "")}
@@ -141,22 +152,35 @@ class VerilogOperator(RTLBackend):  # type: ignore[misc]
         directory = Path(self.get_nodeattr("code_gen_dir_ipgen"))
         module = self.get_verilog_top_module_name()
         instance = self.write_operator(model, directory)
+        inputs, outputs = range(self.input_streams()), range(self.output_streams())
+        streams = [
+            *(_INPUT.format(bits=self.get_instream_width_padded(i), index=i) for i in inputs),
+            *(_OUTPUT.format(bits=self.get_outstream_width_padded(i), index=i) for i in outputs),
+        ]
         declarations = instance.declarations
-        padding = self.get_outstream_width_padded() - self.get_outstream_width()
-        if padding:
-            high, low = self.get_outstream_width_padded() - 1, self.get_outstream_width()
-            declarations += f"  assign out0_V_TDATA[{high}:{low}] = 0;\n"
+        for i in outputs:
+            high, low = self.get_outstream_width_padded(i) - 1, self.get_outstream_width(i)
+            if low <= high:
+                declarations += f"  assign out{i}_V_TDATA[{high}:{low}] = 0;\n"
+        connections = {
+            "s_tdata": [self.input_data(i) for i in inputs],
+            "s_tvalid": [f"in{i}_V_TVALID" for i in inputs],
+            "s_tready": [f"in{i}_V_TREADY" for i in inputs],
+            "m_tdata": [f"out{i}_V_TDATA[{self.get_outstream_width(i)}-1:0]" for i in outputs],
+            "m_tvalid": [f"out{i}_V_TVALID" for i in outputs],
+            "m_tready": [f"out{i}_V_TREADY" for i in outputs],
+        }
         text = _TEMPLATE.format(
             node=self.onnx_node.name,
             layer=self.get_nodeattr("layer"),
             module=module,
-            input_bits=self.get_instream_width_padded(),
-            output_bits=self.get_outstream_width_padded(),
-            input_width=self.get_instream_width(),
-            output_width=self.get_outstream_width(),
+            streams=",\n    ".join(streams),
             declarations=declarations,
             operator=instance.module,
             parameters=",\n      ".join(f".{k}({v})" for k, v in instance.parameters.items()),
+            connections=",\n      ".join(
+                f".{port}({_concatenated(nets)})" for port, nets in connections.items()
+            ),
             ports="".join(f",\n      .{port}({net})" for port, net in instance.ports),
         )
         (directory / f"{module}.v").write_text(text)
@@ -218,3 +242,8 @@ class VerilogOperator(RTLBackend):  # type: ignore[misc]
 
     def _memory_module(self) -> str:
         return f"{self.get_verilog_top_module_name()}_{self.memory_role}s"
+
+
+def _concatenated(nets: list[str]) -> str:
+    """Verilog of a vector, the first net in the lowest bits."""
+    return nets[0] if len(nets) == 1 else f"{{{', '.join(reversed(nets))}}}"
