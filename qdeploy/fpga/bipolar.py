@@ -31,7 +31,7 @@ def bipolar_tensors(network: IntegerNetwork) -> set[str]:
     # What one reader needs as a number stays one all the way back to where it is made.
     for node in reversed(network.nodes):
         if not _takes_bits(node) or (isinstance(node, _PASSING) and node.output not in found):
-            found.discard(node.input)
+            found.difference_update(node.inputs)
     for node in network.nodes:
         if isinstance(node, _PASSING) and node.input not in found:
             found.discard(node.output)

@@ -17,9 +17,7 @@ try:
     from finn.core.onnx_exec import execute_onnx
     from finn.custom_op.fpgadataflow.rtl import custom_op as rtl_operators
     from finn.transformation.fpgadataflow.annotate_cycles import AnnotateCycles
-    from finn.transformation.fpgadataflow.convert_to_hw.conv_inp_gen import InferConvInpGen
     from finn.transformation.fpgadataflow.convert_to_hw.label_select import InferLabelSelectLayer
-    from finn.transformation.fpgadataflow.convert_to_hw.pool import InferPool
     from finn.transformation.fpgadataflow.convert_to_hw.quantized_matrix_vector_activation import (
         InferQuantizedMatrixVectorActivation,
     )
@@ -38,9 +36,7 @@ from qdeploy.fpga.operators import OPERATORS
 
 __all__ = [
     "AnnotateCycles",
-    "InferConvInpGen",
     "InferLabelSelectLayer",
-    "InferPool",
     "InferQuantizedMatrixVectorActivation",
     "InferThresholdingLayer",
     "InsertDWC",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import gcd
 from typing import Any
 
 from onnx import NodeProto
@@ -23,6 +24,15 @@ from qdeploy.fpga.streams import insert_streams
 
 # As wide as FINN allows: our weights come from a memory beside the unit, not from a stream.
 WEIGHT_BITS_PER_PE = 8191
+
+# What divides the channels of an operator that FINN's SetFolding does not know.
+_CHANNEL_PARALLELISM = {
+    "DuplicateStreams_rtl": "PE",
+    "GlobalAccPool_rtl": "PE",
+    "StreamingConcat_rtl": "SIMD",
+    "UpsampleNearestNeighbour_rtl": "SIMD",
+    "WeightedAdd_rtl": "PE",
+}
 
 
 @dataclass(frozen=True)
@@ -130,8 +140,11 @@ def _fold_for(
             operator.set_nodeattr("SIMD", operator.usable_simd())
         elif node.op_type == "ConvolutionInputGenerator_rtl":
             operator.set_nodeattr("parallel_window", 0)
-        elif node.op_type == "Pool_rtl":
-            _fold_pooling(folded, node, cycles)
+        elif node.op_type in ("Pool_rtl", "VVAU_rtl"):
+            _fold_windows(folded, node, cycles)
+        elif node.op_type in _CHANNEL_PARALLELISM:
+            attribute = _CHANNEL_PARALLELISM[node.op_type]
+            _raise_until(operator, attribute, _common_channels(operator), cycles)
         elif node.op_type == "LabelSelect_rtl":
             _raise_until(operator, "PE", operator.get_nodeattr("Labels"), cycles)
     for layer, (pe, simd) in chosen.items():
@@ -141,14 +154,20 @@ def _fold_for(
     return folded.transform(AnnotateCycles())
 
 
-def _fold_pooling(model: ModelWrapper, node: NodeProto, cycles: int) -> None:
-    """Pooling takes windows channel by channel, so both nodes have the same parallelism."""
-    pool, window = getCustomOp(node), getCustomOp(model.find_producer(node.input[0]))
-    for value in divisors(pool.get_nodeattr("Channels")):
-        pool.set_nodeattr("PE", value)
+def _fold_windows(model: ModelWrapper, node: NodeProto, cycles: int) -> None:
+    """Windows come channel by channel, so the node and its windows have the same parallelism."""
+    operator, window = getCustomOp(node), getCustomOp(model.find_producer(node.input[0]))
+    for value in divisors(operator.get_nodeattr("Channels")):
+        operator.set_nodeattr("PE", value)
         window.set_nodeattr("SIMD", value)
-        if max(pool.get_exp_cycles(), window.get_exp_cycles()) <= cycles:
+        if max(operator.get_exp_cycles(), window.get_exp_cycles()) <= cycles:
             break
+
+
+def _common_channels(operator: Any) -> int:
+    """What the parallelism of the node must divide."""
+    inputs = range(operator.input_streams())
+    return gcd(*(int(operator.get_normal_input_shape(i)[-1]) for i in inputs))
 
 
 def _raise_until(operator: Any, attribute: str, largest: int, cycles: int) -> None:

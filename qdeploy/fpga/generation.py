@@ -18,7 +18,7 @@ from qonnx.custom_op.registry import getCustomOp
 from qdeploy.fpga.board import Board
 from qdeploy.fpga.design import Design, DesignNode, Stream
 from qdeploy.fpga.finn_import import dataflow_performance, res_estimation
-from qdeploy.fpga.mapping import verilog_name
+from qdeploy.fpga.graph_builder import verilog_name
 from qdeploy.fpga.stitching import stitch
 from qdeploy.integer import IntegerNetwork, Tensor
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 from qdeploy.errors import UserError
@@ -16,7 +15,11 @@ from qdeploy.integer import (
     Linear,
     MaxPool,
     Node,
+    Pad,
+    Reshape,
+    SumPool,
     Threshold,
+    Transpose,
 )
 
 # FINN's Python execution carries integers in float32, which is exact up to here.
@@ -25,12 +28,12 @@ ONLY_ON_CPU = (
     "it runs on the CPU ('qdeploy lower', then 'qdeploy pack'); the FPGA back end does not have it "
     "yet"
 )
-_OPERATORS = (Convolution, Linear, Threshold, MaxPool, Flatten, ArgMax)
+_MISSING = (Reshape, Transpose)
 
 
 def obstacles(network: IntegerNetwork) -> list[UserError]:
     """Every reason why `network` has no hardware, each naming its layer; empty if there is none."""
-    missing = [*_unknown_operators(network), *_forks(network)]
+    missing = [*_unknown_operators(network), *_loose_ends(network)]
     if missing:
         return missing
     try:
@@ -42,37 +45,18 @@ def obstacles(network: IntegerNetwork) -> list[UserError]:
 
 def _unknown_operators(network: IntegerNetwork) -> Iterator[UserError]:
     for node in network.nodes:
-        if not isinstance(node, _OPERATORS):
+        if isinstance(node, _MISSING):
             yield UserError(
                 f"there is no hardware for {node.kind}", layer=node.name, remedy=ONLY_ON_CPU
             )
-        elif isinstance(node, MaxPool) and any(node.pads):
-            yield UserError(
-                f"there is no hardware for MaxPool with padding {node.pads}",
-                layer=node.name,
-                remedy=ONLY_ON_CPU,
-            )
-        elif isinstance(node, MaxPool) and set(node.dilations) != {1}:
-            yield UserError(
-                f"there is no hardware for MaxPool with dilation {node.dilations}",
-                layer=node.name,
-                remedy=ONLY_ON_CPU,
-            )
 
 
-def _forks(network: IntegerNetwork) -> Iterator[UserError]:
-    readers = Counter(name for node in network.nodes for name in node.inputs)
-    readers[network.output] += 1
-    if readers[network.input] > 1:
-        yield UserError(
-            f"{readers[network.input]} layers read the input; a stream has one reader",
-            layer=next(node.name for node in network.nodes if network.input in node.inputs),
-            remedy=ONLY_ON_CPU,
-        )
+def _loose_ends(network: IntegerNetwork) -> Iterator[UserError]:
+    """An output stream goes out and nowhere else."""
     for node in network.nodes:
-        if readers[node.output] != 1:
+        if network.output in node.inputs:
             yield UserError(
-                f"{readers[node.output]} layers read its output; a stream has one reader",
+                f"it reads {network.output}, which is also the output of the network",
                 layer=node.name,
                 remedy=ONLY_ON_CPU,
             )
@@ -86,15 +70,22 @@ def _node(network: IntegerNetwork, node: Node) -> Iterator[UserError]:
             layer=node.name,
             remedy="use fewer bits for weights, scales or activations",
         )
-    if isinstance(node, Convolution):
-        yield from _convolution(node)
-    elif isinstance(node, Threshold) and len({*node.base.tolist()}) > 1:
+    if isinstance(node, (Convolution, Pad)) and any(node.pads):
+        padded = x.range.including(node.pad_code)
+        if (padded.bits, padded.signed) != (x.range.bits, x.range.signed):
+            yield UserError(
+                f"its padding has code {node.pad_code}, its input {x.range} takes "
+                f"{x.range.bits} bits",
+                layer=node.name,
+                remedy="use an activation quantizer that has the padding's code, or no padding",
+            )
+    if isinstance(node, Threshold) and len({*node.base.tolist()}) > 1:
         yield UserError(
             f"its channels start from different codes {sorted(set(node.base.tolist()))}",
             layer=node.name,
             remedy="use one quantizer for the whole layer",
         )
-    elif isinstance(node, MaxPool) and any(
+    elif isinstance(node, (MaxPool, SumPool)) and any(
         k < s for k, s in zip(node.kernel, node.strides, strict=True)
     ):
         yield UserError(
@@ -117,22 +108,8 @@ def _node(network: IntegerNetwork, node: Node) -> Iterator[UserError]:
         )
 
 
-def _convolution(node: Convolution) -> Iterator[UserError]:
-    if node.groups != 1:
-        yield UserError(
-            f"it has {node.groups} groups; the matrix-vector unit takes one",
-            layer=node.name,
-            remedy="use an ordinary convolution (groups=1)",
-        )
-    if any(node.pads) and node.pad_code != 0:
-        yield UserError(
-            f"its padding has code {node.pad_code}; FINN pads with code 0",
-            layer=node.name,
-            remedy="use an activation quantizer with zero point 0, or no padding",
-        )
-
-
 def _order_is_free(network: IntegerNetwork, node: Flatten) -> bool:
     _, height, width = network.tensors[node.input].shape
-    readers = [other for other in network.nodes if other.input == node.output]
-    return bool(readers) and (height * width == 1 or isinstance(readers[0], Linear))
+    readers = [other for other in network.nodes if node.output in other.inputs]
+    linear = all(isinstance(reader, Linear) for reader in readers)
+    return bool(readers) and (height * width == 1 or linear)

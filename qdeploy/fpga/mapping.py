@@ -36,15 +36,8 @@ from qdeploy.fpga.unit_steps import unit_steps
 from qdeploy.integer import Convolution, Flatten, IntegerNetwork, Integers, Linear
 
 HARDWARE = "finn.custom_op.fpgadataflow"
-# What FINN puts in front of the name of the node it converts, and what we put behind instead.
-_FINN_NAMES = (
-    ("FMPadding_Batch_Im2Col_", "_padding"),
-    ("ConvolutionInputGenerator_Im2Col_", "_window"),
-    ("MVAU_", ""),
-    ("Thresholding_", ""),
-    ("Pool_", ""),
-    ("LabelSelect_", ""),
-)
+# What FINN puts in front of the name of the node it converts.
+_FINN_PREFIXES = ("MVAU_", "Thresholding_", "LabelSelect_")
 
 
 def map_network(
@@ -65,13 +58,13 @@ def map_network(
         raise error
     network = unit_steps(network)
     columns = {
-        node.name: scaled_columns(node, scale_form, _flattened(network, node))
+        node.name: _scaled_columns(network, node, scale_form)
         for node in network.nodes
         if isinstance(node, (Convolution, Linear))
     }
     model = streamlined_graph(network, columns)
     for conversion in (
-                InferQuantizedMatrixVectorActivation,
+        InferQuantizedMatrixVectorActivation,
         InferThresholdingLayer,
         InferLabelSelectLayer,
     ):
@@ -79,7 +72,7 @@ def map_network(
     _remove_flattening(model)
     _name(model)
     for layer in network.nodes:
-        if isinstance(layer, (Convolution, Linear)):
+        if isinstance(layer, (Convolution, Linear)) and not is_depthwise(layer):
             sums = accumulator_type(network.tensors[layer.output].range)
             for node in model.graph.node:
                 if node.op_type == "MVAU" and node_attribute(node, "layer") == layer.name:
@@ -127,6 +120,17 @@ def node_attribute(node: NodeProto, name: str) -> str:
     return next((a.s.decode() for a in node.attribute if a.name == name), "")
 
 
+def _scaled_columns(
+    network: IntegerNetwork,
+    node: Convolution | Linear,
+    scale_form: Literal["post", "recode"] | None,
+) -> ScaledColumns:
+    if is_depthwise(node):
+        return scaled_columns(node, "recode")
+    order = _flattened(network, node)
+    return scaled_columns(one_group(node), scale_form, order)
+
+
 def _flattened(network: IntegerNetwork, node: Convolution | Linear) -> Integers | None:
     """The order of the columns if `node` reads a flattened image."""
     producer = next((n for n in network.nodes if n.output == node.input), None)
@@ -160,15 +164,16 @@ def _remove_flattening(model: ModelWrapper) -> None:
 
 
 def _name(model: ModelWrapper) -> None:
-    """Names and attribute `layer`; tensors that FINN named at random are named after their node."""
+    """Names and attribute `layer` of the nodes that FINN converted; all names are unique."""
     taken: set[str] = set()
     for node in model.graph.node:
-        prefix, suffix = next(((p, s) for p, s in _FINN_NAMES if node.name.startswith(p)), ("", ""))
-        layer = node.name.removeprefix(prefix)
-        set_attributes(node, layer=layer)
-        node.name = unique_name(verilog_name(layer) + suffix, taken)
-        if suffix and not node.output[0].startswith(layer):
-            model.rename_tensor(node.output[0], node.name)
+        name = node.name
+        if not node_attribute(node, "layer"):
+            prefix = next((p for p in _FINN_PREFIXES if name.startswith(p)), "")
+            layer = name.removeprefix(prefix)
+            set_attributes(node, layer=layer)
+            name = verilog_name(layer)
+        node.name = unique_name(name, taken)
 
 
 def unique_name(name: str, taken: set[str]) -> str:

@@ -87,9 +87,7 @@ def add_depthwise(graph: Graph, node: Convolution, weights: np.ndarray, kind: st
     (x,) = graph.inputs(node)
     x = add_padding(graph, node.name, x, node.pads, node.pad_code)
     kernel = node.weights.shape[2:]
-    windows = add_windows(
-        graph, node.name, x, kernel, node.strides, node.dilations, depthwise=True
-    )
+    windows = add_windows(graph, node.name, x, kernel, node.strides, node.dilations, depthwise=True)
     _, height, width, channels = graph.shapes[node.output]
     sums = graph.types[node.output]
     graph.hardware(

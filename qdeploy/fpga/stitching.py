@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The top module: all nodes of a chain, connected by AXI4-Streams."""
+"""The top module: all nodes, connected by AXI4-Streams."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
@@ -26,57 +28,72 @@ module {top} (
 endmodule
 """
 _STREAM = """\
-  wire [{bits}-1:0] {node}_out_tdata;
-  wire {node}_out_tvalid, {node}_out_tready;"""
+  wire [{bits}-1:0] {name}_tdata;
+  wire {name}_tvalid, {name}_tready;"""
 _INSTANCE = """\
   {module} {node}_instance (
       .ap_clk(ap_clk),
       .ap_rst_n(ap_rst_n),
-      .in0_V_TDATA({data_in}),
-      .in0_V_TVALID({valid_in}),
-      .in0_V_TREADY({ready_in}),
-      .out0_V_TDATA({data_out}),
-      .out0_V_TVALID({valid_out}),
-      .out0_V_TREADY({ready_out})
+      {connections}
   );"""
+_CONNECTION = """\
+.{port}_V_TDATA({data}),
+      .{port}_V_TVALID({valid}),
+      .{port}_V_TREADY({ready})"""
 
 
 def stitch(model: ModelWrapper, network: str, top: str) -> str:
-    """Verilog of the top module of a folded model whose nodes are in the order of the data."""
-    nodes = list(model.graph.node)
-    streams, instances = [], []
-    upstream = ("in0_V_TDATA", "in0_V_TVALID", "in0_V_TREADY")
-    tensor = model.graph.input[0].name
-    for node in nodes:
+    """Verilog of the top module of a folded model."""
+    source, sink = model.graph.input[0].name, model.graph.output[0].name
+    # data, valid and ready of every stream by tensor; the bits of its data
+    nets = {
+        tensor: _nets(port, "_V_T", str.upper) for tensor, port in ((source, "in0"), (sink, "out0"))
+    }
+    widths: dict[str, int] = {}
+    streams: list[str] = []
+    for node in model.graph.node:
         operator = getCustomOp(node)
-        if node.input[0] != tensor:
-            raise InternalError(f"node {node.name} does not read {tensor}, the stream before it")
-        tensor = node.output[0]
-        if node is nodes[-1]:
-            downstream = ("out0_V_TDATA", "out0_V_TVALID", "out0_V_TREADY")
-        else:
-            stem = f"{node.name}_out"
-            downstream = (f"{stem}_tdata", f"{stem}_tvalid", f"{stem}_tready")
-            bits = operator.get_outstream_width_padded()
-            streams.append(_STREAM.format(node=node.name, bits=bits))
+        outputs = operator.output_streams()
+        for index, tensor in enumerate(node.output[:outputs]):
+            widths[tensor] = operator.get_outstream_width_padded(index)
+            if tensor not in nets:
+                name = f"{node.name}_out" if outputs == 1 else f"{node.name}_out{index}"
+                nets[tensor] = _nets(name, "_t", str.lower)
+                streams.append(_STREAM.format(name=name, bits=widths[tensor]))
+    written, read = {source}, {sink}
+    instances = []
+    for node in model.graph.node:
+        operator = getCustomOp(node)
+        ports = [
+            *((f"in{i}", name) for i, name in enumerate(node.input[: operator.input_streams()])),
+            *((f"out{i}", name) for i, name in enumerate(node.output[: operator.output_streams()])),
+        ]
+        for port, tensor in ports:
+            ends = read if port.startswith("in") else written
+            if tensor in ends or tensor not in nets:
+                raise InternalError(f"node {node.name}: stream {tensor} has no or several ends")
+            ends.add(tensor)
+            if tensor == source:
+                widths[source] = operator.get_instream_width_padded(int(port[2:]))
+        connections = (_CONNECTION.format(port=port, **nets[tensor]) for port, tensor in ports)
         instances.append(
             _INSTANCE.format(
                 module=operator.get_verilog_top_module_name(),
                 node=node.name,
-                data_in=upstream[0],
-                valid_in=upstream[1],
-                ready_in=upstream[2],
-                data_out=downstream[0],
-                valid_out=downstream[1],
-                ready_out=downstream[2],
+                connections=",\n      ".join(connections),
             )
         )
-        upstream = downstream
+    if loose := written ^ read:
+        raise InternalError(f"streams {sorted(loose)} have only one end")
     return _TOP.format(
         network=network,
         top=top,
-        input_bits=getCustomOp(nodes[0]).get_instream_width_padded(),
-        output_bits=getCustomOp(nodes[-1]).get_outstream_width_padded(),
+        input_bits=widths[source],
+        output_bits=widths[sink],
         streams="\n".join(streams),
         instances="\n".join(instances),
     )
+
+
+def _nets(name: str, separator: str, case: Callable[[str], str]) -> dict[str, str]:
+    return {part: f"{name}{separator}{case(part)}" for part in ("data", "valid", "ready")}

@@ -9,6 +9,7 @@ from onnx import NodeProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
+from qdeploy.fpga.branches import join_depths
 from qdeploy.fpga.finn_import import InsertDWC, InsertFIFO
 from qdeploy.fpga.mapping import node_attribute, set_attributes, specialize, unique_name
 
@@ -25,6 +26,7 @@ def insert_streams(model: ModelWrapper, cycles_per_frame: int) -> ModelWrapper:
     _split_converters(model)
     _name(model, CONVERTER, "_width")
     specialize(model)
+    joins = join_depths(model, cycles_per_frame, SHALLOW)
     for node in model.graph.node:
         depth = SHALLOW
         if node.op_type == "FMPadding_rtl":
@@ -33,7 +35,7 @@ def insert_streams(model: ModelWrapper, cycles_per_frame: int) -> ModelWrapper:
             writer = model.find_producer(node.input[0])
             windows = writer is not None and writer.op_type == "ConvolutionInputGenerator_rtl"
             depth = SHALLOW if windows else _vector_depth(node)
-        set_attributes(node, inFIFODepths=[depth], outFIFODepths=[SHALLOW])
+        set_attributes(node, inFIFODepths=joins.get(node.name, [depth]), outFIFODepths=[SHALLOW])
     model = model.transform(InsertFIFO(create_shallow_fifos=True))
     for node in list(model.graph.node):
         reader = model.find_consumer(node.output[0])

@@ -34,8 +34,8 @@ def unit_steps(network: IntegerNetwork) -> IntegerNetwork:
     is negative); every other tensor keeps its values.
 
     Raises:
-        UserError: if a negative step does not directly follow a convolution or linear layer, or
-            the channels of a threshold have steps of different size.
+        UserError: if a negative step does not directly follow a convolution or linear layer that
+            nothing else reads, or the channels of a threshold have steps of different size.
     """
     nodes = {node.output: node for node in network.nodes}
     meanings = {name: tensor.meaning for name, tensor in network.tensors.items()}
@@ -46,10 +46,11 @@ def unit_steps(network: IntegerNetwork) -> IntegerNetwork:
         rising = node
         if (node.step < 0).any():
             producer = nodes.get(node.input)
-            if not isinstance(producer, (Convolution, Linear)):
+            alone = [node.input in other.inputs for other in network.nodes].count(True) == 1
+            if not isinstance(producer, (Convolution, Linear)) or not alone:
                 raise UserError(
                     f"its scale is negative in {int((node.step < 0).sum())} channels and no "
-                    "convolution or linear layer precedes it directly",
+                    "convolution or linear layer that nothing else reads precedes it directly",
                     layer=node.name,
                     remedy="put the batch normalization right behind the layer with the weights "
                     "(pooling after the activation), or keep its weight positive",

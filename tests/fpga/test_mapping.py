@@ -7,6 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from awkward_network import awkward_network, random_codes
+from branching_networks import (
+    dense_network,
+    residual_network,
+    separable_network,
+    signal_network,
+)
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from sample_networks import input_quantizer, random_weights, small_cnn, small_mlp
@@ -29,7 +35,19 @@ def test_finn_computes_every_tensor_of_the_cnn(
     verify_nodes(map_network(network, scale_form=scale_form), network, random_codes(network, 3))
 
 
-@pytest.mark.parametrize("network", [small_mlp(), small_mlp(3, "ternary", 3), awkward_network(1)])
+@pytest.mark.parametrize(
+    "network",
+    [
+        small_mlp(),
+        small_mlp(3, "ternary", 3),
+        awkward_network(1),
+        residual_network(),
+        dense_network(),
+        separable_network(),
+        signal_network(),
+    ],
+    ids=lambda network: network.name,
+)
 def test_finn_computes_every_tensor_of(network: IntegerNetwork) -> None:
     verify_nodes(map_network(network), network, random_codes(network, 5))
 

@@ -6,6 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from awkward_network import awkward_network, random_codes
+from branching_networks import (
+    dense_network,
+    residual_network,
+    separable_network,
+    signal_network,
+)
 from sample_networks import small_cnn
 
 from qdeploy.errors import UserError
@@ -20,6 +26,10 @@ BOARD = load_board("pynq-z2")
 DESIGNS = {
     # Both convolutions and their windows work in every cycle: nothing may be lost anywhere.
     "cnn": (small_cnn(2), 576, {}),
+    "residual": (residual_network(), 720, {}),
+    "dense": (dense_network(), 972, {}),
+    "separable": (separable_network(), 576, {}),
+    "signal": (signal_network(), 240, {}),
     "awkward": (awkward_network(), 800, {"input": (2, 6), "out": (2, 5), "fc": (3, 6)}),
 }
 

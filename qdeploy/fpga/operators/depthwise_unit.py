@@ -43,7 +43,7 @@ class DepthwiseUnit(VerilogOperator, VVAU):  # type: ignore[misc]
     def weight_bits(self) -> int:
         """Bits of a stored weight; binary ones are 0 and 1."""
         kind = self.get_nodeattr("weightDataType")
-        return _WEIGHT_BITS.get(kind, DataType[kind].bitwidth())
+        return int(_WEIGHT_BITS.get(kind, DataType[kind].bitwidth()))
 
     def parameters(self) -> dict[str, int | str]:
         """Parameters of depthwise_unit.v."""

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from finn.custom_op.fpgadataflow.fmpadding import FMPadding
 from finn.custom_op.fpgadataflow.rtl.fmpadding_rtl import FMPadding_rtl
-
 from qonnx.core.datatype import BaseDataType, DataType
 
 from qdeploy.fpga.operators.wrapper import VerilogOperator
