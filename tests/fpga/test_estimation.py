@@ -36,9 +36,9 @@ def test_the_total_is_the_sum_of_the_nodes(counted: Estimate) -> None:
 
 
 def test_registers_of_a_fifo_are_those_of_its_source(counted: Estimate) -> None:
-    """Two words of 2 bits, one valid bit, a count of 0..2."""
+    """Two words of 2 bits, each with a valid bit."""
     fifo = next(node for node in counted.nodes if node.name == "fc2_fifo")
-    assert fifo.usage.ff == 2 * 2 + 1 + 2
+    assert fifo.usage.ff == 2 * (2 + 1)
 
 
 def test_a_small_network_takes_a_small_part_of_the_board(counted: Estimate) -> None:

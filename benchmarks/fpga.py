@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the FPGA operators cost: whole operators synthesized by Yosys for xc7, nothing placed.
+
+    python benchmarks/fpga.py --operators --json operators.json
+
+LUTs are sites (pairs packed as qdeploy.fpga.sites does); the matrix-vector units have 576 columns,
+64 rows, their weights in block RAM, 2-bit thresholds and the output queue. The clock rate is that
+of the yardstick qdeploy.fpga.timing, no prediction.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from qdeploy.fpga.compressors.dot_products import Shape, structure  # noqa: E402
+from qdeploy.fpga.estimation import usage  # noqa: E402
+from qdeploy.fpga.matrix_vector import Matrix, Outputs  # noqa: E402
+from qdeploy.fpga.matrix_vector.module import OPERATORS, Unit, unit_files  # noqa: E402
+from qdeploy.fpga.timing import longest_path  # noqa: E402
+from qdeploy.fpga.yosys import run_yosys  # noqa: E402
+from qdeploy.integer import ValueRange  # noqa: E402
+
+RTL = ROOT / "hw" / "rtl"
+COLUMNS, ROWS, LEVELS, POSITIONS = 576, 64, 3, 9
+# FINN 1.4's formula for its HLS units with thresholds (MVAU_hls.lut_estimation, same shapes).
+FINN = "FINN's HLS formula: {:g}"
+SLOWEST_MHZ = 150
+
+
+@dataclass(frozen=True)
+class MatrixCase:
+    """A matrix-vector unit.
+
+    Attributes:
+        weights: "binary" or "ternary".
+        bits: of unsigned elements.
+        pe, simd, lanes: folding.
+        limit: LUTs per lane, at most.
+        scales: "" or how pixel-wise scales are multiplied: "own" (a DSP per row), "shared".
+        finn: LUTs per lane by FINN's formula.
+        slow: left out of quick runs.
+    """
+
+    weights: str
+    bits: int
+    pe: int
+    simd: int
+    lanes: int = 1
+    limit: float | None = None
+    scales: str = ""
+    finn: float | None = None
+    slow: bool = False
+
+    @property
+    def name(self) -> str:
+        """For instance mvu-ternary-u2-16x32-own."""
+        scales = f"-{self.scales}" if self.scales else ""
+        return f"mvu-{self.weights}-u{self.bits}-{self.pe}x{self.simd}{scales}"
+
+    def unit(self) -> Unit:
+        """Random weights and thresholds."""
+        rng = np.random.default_rng(0)
+        codes = rng.choice([-1, 1] if self.weights == "binary" else [-1, 0, 1], (1, ROWS, COLUMNS))
+        multipliers = rng.integers(1, 256, (1, 1, POSITIONS)) if self.scales else None
+        matrix = Matrix(codes, multipliers, ValueRange(0, (1 << self.bits) - 1))
+        thresholds = np.sort(rng.integers(-40, 40, (ROWS, LEVELS)), axis=1)
+        outputs = Outputs(thresholds, 0, LEVELS.bit_length())
+        return Unit(
+            matrix, outputs, self.simd, self.pe, self.lanes, "block", self.scales == "shared"
+        )
+
+
+MATRIX_CASES = (
+    MatrixCase("ternary", 2, 8, 16),
+    MatrixCase("ternary", 2, 8, 16, scales="own"),
+    MatrixCase("ternary", 2, 8, 16, lanes=2, scales="shared"),
+    MatrixCase("binary", 1, 16, 32, limit=2.1, finn=7.5),
+    MatrixCase("ternary", 2, 16, 32, limit=3.5, finn=14.1, slow=True),
+    MatrixCase("binary", 2, 32, 64, lanes=4, limit=2.45, finn=10.2, slow=True),
+)
+# Compute cores alone, accumulators included: LUTs counted by the generator. Limit for xnor.
+CORES = (("xnor", 1, 64, 1.3), ("binary", 2, 64, None), ("ternary", 2, 64, None))
+# The other operators at the size of a 64-channel layer of 32 x 32 pixels, 2 bits.
+_IMAGE = {"FOLD": 4, "HEIGHT": 34, "IMAGE_WIDTH": 34}
+OTHERS: dict[str, tuple[str, dict[str, int]]] = {
+    "fifo-32x32": ("fifo", {"WIDTH": 32, "DEPTH": 32}),
+    "fifo-32x500": ("fifo", {"WIDTH": 32, "DEPTH": 500}),
+    "width-converter-32-8": ("width_converter", {"IN_WIDTH": 32, "OUT_WIDTH": 8}),
+    "padding-32x32": ("padding", {"WIDTH": 32, "FOLD": 4, "HEIGHT": 32, "IMAGE_WIDTH": 32}
+                      | dict.fromkeys(("TOP", "LEFT", "BOTTOM", "RIGHT"), 1)),
+    "window-3x3": ("sliding_window", {"WIDTH": 32, **_IMAGE, "KERNEL_HEIGHT": 3,
+                                      "KERNEL_WIDTH": 3}),
+    "threshold-16x3": ("threshold", {"CHANNELS": 64, "PE": 4, "INPUT_BITS": 12, "STEPS": 3,
+                                     "OUTPUT_BITS": 2}),
+    "max-pool-16": ("max_pool", {"PE": 16, "BITS": 2, "KERNEL_WORDS": 4}),
+    "arg-max-10": ("arg_max", {"CLASSES": 10, "PE": 1, "BITS": 12}),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the JSON file (docs: benchmarks)."""
+
+    case: str
+    metric: str
+    value: float
+    unit: str
+    against: str = ""
+
+
+def main() -> None:
+    """Print the table and write the rows."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--operators", action="store_true", help="cost of single operators")
+    parser.add_argument("--quick", action="store_true", help="leave out large units")
+    parser.add_argument("--json", type=Path, help="write the rows here")
+    options = parser.parse_args()
+    rows: list[Row] = []
+    if options.operators:
+        for row in operators(quick=options.quick):
+            print(f"{row.case:32} {row.metric:14} {row.value:10.4g} {row.unit:5} {row.against}")
+            rows.append(row)
+    if options.json:
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+
+
+def operators(*, quick: bool) -> Iterator[Row]:
+    """Compute cores, matrix-vector units, all others."""
+    for kind, bits, simd, limit in CORES:
+        shape = Shape(kind, simd, bits, False, 2 if kind == "ternary" else 1, 9 + bits + 2)
+        core = structure(shape, 32, 0, "core")
+        against = "" if limit is None else f"at most {limit}"
+        yield Row(
+            f"core-{kind}-u{bits}-32x{simd}", "lut_per_lane", core.luts / simd / 32, "LUT", against
+        )
+    plain = None
+    for case in MATRIX_CASES:
+        if quick and case.slow:
+            continue
+        unit = case.unit()
+        module = synthesized("unit", unit)
+        luts = usage(module).lut
+        yield from _resources(case.name, module)
+        if not case.scales:
+            plain = plain or luts
+            against = "" if case.limit is None else f"at most {case.limit}; "
+            against += "" if case.finn is None else FINN.format(case.finn)
+            yield Row(case.name, "lut_per_lane", luts / case.pe / case.simd, "LUT", against)
+        else:
+            limit = 15 if case.scales == "own" else 25
+            assert plain is not None
+            share = 100 * (luts / plain - 1)
+            yield Row(case.name, "scale_overhead", share, "%", f"at most {limit}")
+    for name, (operator, parameters) in OTHERS.items():
+        yield from _resources(name, synthesized(operator, parameters))
+
+
+def synthesized(top: str, contents: Unit | dict[str, int]) -> dict[str, Any]:
+    """The flat module that Yosys makes of a unit, or of an operator with parameters."""
+    with tempfile.TemporaryDirectory() as folder:
+        directory, values = Path(folder), ""
+        files = [f"{top}.v"]
+        if isinstance(contents, Unit):
+            contents.write(directory, top)
+            scaled = contents.matrix.multipliers is not None
+            files = [*(f"{name}.v" for name in OPERATORS), *unit_files(top, scaled=scaled)]
+        else:
+            values = " ".join(f"-chparam {name} {value}" for name, value in contents.items())
+        for path in RTL.glob("*.v"):
+            shutil.copyfile(path, directory / path.name)
+        script = (
+            f"read_verilog -defer {' '.join(files)}",
+            "read_verilog -lib +/xilinx/cells_sim.v",
+            f"hierarchy -check -top {top} {values}",
+            "rename -top flat",
+            "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -top flat",
+            "write_json flat.json",
+        )
+        run_yosys("; ".join(script), directory)
+        modules = json.loads((directory / "flat.json").read_text())["modules"]
+    module: dict[str, Any] = modules["flat"]
+    return module
+
+
+def _resources(name: str, module: dict[str, Any]) -> Iterator[Row]:
+    used, path = usage(module), longest_path(module)
+    yield Row(name, "luts", used.lut, "LUT", f"{used.lut_cells} LUT cells")
+    yield Row(name, "flip_flops", used.ff, "FF")
+    if used.bram36:
+        yield Row(name, "bram36", used.bram36, "BRAM")
+    if used.dsp:
+        yield Row(name, "dsps", used.dsp, "DSP")
+    yield Row(name, "timing_mhz", path.mhz, "MHz", f"at least {SLOWEST_MHZ}")
+
+
+if __name__ == "__main__":
+    main()
