@@ -182,6 +182,10 @@ LAYERS = [
     layer("single", 2, (1, 1), unsigned(2), (1, 1, 1)),
     layer("single_weight_row", "ternary", (1, 40), unsigned(4), (1, 1, 1), 15),
     layer("luts", "ternary", (20, 64), unsigned(2), (2, 4, 1), 3, style="distributed"),
+    layer("constant_xnor", "binary", (5, 40), BIPOLAR, (40, 5, 5), 1, style="constant"),
+    layer("constant_binary", "binary", (6, 20), signed(3), (20, 6, 6), 7, style="constant"),
+    layer("constant_ternary", "ternary", (4, 30), unsigned(2), (30, 4, 4), 3, style="constant"),
+    layer("constant_four_bits", 4, (3, 12), signed(8), (12, 3, 3), style="constant"),
     layer("block", "binary", (16, 64), unsigned(1), (8, 4, 4), 1, style="block"),
 ]
 

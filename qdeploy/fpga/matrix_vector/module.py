@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from qdeploy.fpga.compressors.constant_matrix import constant_structure
 from qdeploy.fpga.compressors.dot_products import KINDS, Structure, structure
 from qdeploy.fpga.matrix_vector.arithmetic import Arithmetic, Matrix, Outputs, arithmetic
 from qdeploy.fpga.matrix_vector.thresholds import thresholds_module
 from qdeploy.fpga.memory import MemoryStyle, address_bits, memory_words, write_memory
 from qdeploy.integer import Integers
 
+WeightStyle = Literal["auto", "block", "distributed", "constant"]
 # The operators of hw/rtl that the module needs, users after what they use.
 OPERATORS = (
     "fifo",
@@ -45,7 +48,8 @@ class Unit:
         simd: columns per cycle; divides the columns of a group.
         pe: rows per cycle.
         lanes: rows that leave per cycle; divides pe, pe / lanes is at most the words of a block.
-        weights: where the weight memory lives.
+        weights: where the weight memory lives; "constant": nowhere, each row is a tree of its own
+            (one plane without scales, simd and pe as large as the matrix).
         shared_multipliers: `lanes` multipliers instead of one per row; pe / lanes is at most the
             words of a group then.
     """
@@ -55,7 +59,7 @@ class Unit:
     simd: int
     pe: int
     lanes: int
-    weights: MemoryStyle = "auto"
+    weights: WeightStyle = "auto"
     shared_multipliers: bool = False
 
     def __post_init__(self) -> None:
@@ -65,6 +69,9 @@ class Unit:
         words = columns // self.simd if self.shared_multipliers else planes * width // self.simd
         assert columns % self.simd == height % self.pe == self.pe % self.lanes == 0
         assert self.pe // self.lanes <= words
+        if self.weights == "constant":
+            assert multipliers is None
+            assert (planes, height, width) == (1, self.pe, self.simd)
 
     @property
     def scale_lanes(self) -> int:
@@ -84,6 +91,8 @@ class Unit:
     def structure(self, name: str) -> Structure:
         """The dot products in LUTs, as module `name`."""
         numbers = self.arithmetic()
+        if self.weights == "constant":
+            return constant_structure(numbers.shape, self.matrix.codes[0], numbers.start, name)
         return structure(numbers.shape, self.pe, numbers.start, name)
 
     def write(self, directory: Path, name: str) -> None:
@@ -100,7 +109,7 @@ class Unit:
 
     def _write_memories(self, directory: Path, name: str, numbers: Arithmetic) -> None:
         memories: list[tuple[str, Integers | None, int, MemoryStyle]] = [
-            ("weights", self.weight_words(), 1, self.weights),
+            ("weights", self.weight_words(), 1, _memory_style(self.weights)),
             ("rows", self._offset_words(numbers), self.outputs.bits, "auto"),
             ("multipliers", self._multiplier_words(), numbers.multiplier_bits, "auto"),
         ]
@@ -208,6 +217,11 @@ class Unit:
             products=_parameters(products),
             multipliers=_MULTIPLIERS.format(name=name) if multipliers is not None else _NO_SCALES,
         )
+
+
+def _memory_style(weights: WeightStyle) -> MemoryStyle:
+    """Constant weights are one word, which only the simulation reads."""
+    return "distributed" if weights == "constant" else weights
 
 
 def _parameters(values: dict[str, int | str]) -> str:

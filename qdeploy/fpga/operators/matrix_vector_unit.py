@@ -35,7 +35,8 @@ class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
     def get_nodeattr_types(self) -> dict[str, tuple[Any, ...]]:
         """FINN's attributes and the structure of the weights, as in `qdeploy.fpga.scales`.
 
-        `weight_memory` says where the codes live: "auto", "block" or "distributed";
+        `weight_memory` says where the codes live: "auto", "block" or "distributed", or "constant"
+        for logic instead of a memory (PE = MH, SIMD = MW, no scales);
         `shared_multipliers` is 1 for as many multipliers as outputs per cycle instead of PE.
         """
         return {
@@ -44,7 +45,7 @@ class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
             "codes": ("t", True, None),
             "multipliers": ("t", False, None),
             "shared_multipliers": ("i", False, 0, {0, 1}),
-            "weight_memory": ("s", False, "auto", {"auto", "block", "distributed"}),
+            "weight_memory": ("s", False, "auto", {"auto", "block", "distributed", "constant"}),
         }
 
     @cached_property
