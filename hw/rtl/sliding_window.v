@@ -44,16 +44,16 @@ module sliding_window #(
   localparam OW = (IMAGE_WIDTH - KERNEL_COLUMNS) / STRIDE_WIDTH + 1;
 
   // Only pixels that some window covers are stored, in a ring of words. A window reaches over SPAN
-  // words. The ring holds a window and the farthest one that can follow it, the first of the next
+  // words. The ring has room for a window and the farthest one that can follow it, the first of the next
   // row or of the next frame: so windows never wait for pixels that could have come earlier.
   localparam ROWS = (OH - 1) * STRIDE_HEIGHT + KERNEL_ROWS;
   localparam COLUMNS = (OW - 1) * STRIDE_WIDTH + KERNEL_COLUMNS;
   localparam SPAN = ((KERNEL_ROWS - 1) * COLUMNS + KERNEL_COLUMNS) * FOLD;
   localparam NEXT_ROW = (STRIDE_HEIGHT * COLUMNS - (OW - 1) * STRIDE_WIDTH) * FOLD;
   localparam NEXT_COLUMN = STRIDE_WIDTH * FOLD;
-  localparam CAPACITY = SPAN + (NEXT_ROW > SPAN ? NEXT_ROW : SPAN);
-  localparam ADDRESS_BITS = $clog2(CAPACITY);
-  localparam LEVEL_BITS = $clog2(CAPACITY + NEXT_COLUMN) + 1;
+  localparam ADDRESS_BITS = $clog2(SPAN + (NEXT_ROW > SPAN ? NEXT_ROW : SPAN));
+  localparam CAPACITY = 1 << ADDRESS_BITS;  // so that addresses wrap around by themselves
+  localparam LEVEL_BITS = ADDRESS_BITS + 2;
 
   // The words of a window are visited by three nested counters.
   localparam ROW_STEP = DILATION_HEIGHT * COLUMNS * FOLD;
@@ -66,15 +66,15 @@ module sliding_window #(
   localparam OUTER_STEP = (DEPTHWISE ? 1 : ROW_STEP)
       - (DEPTHWISE ? ROW_STEP : COLUMN_STEP) * (MIDDLE - 1) - (INNER - 1) * INNER_STEP;
 
-  reg [WIDTH-1:0] words[0:CAPACITY-1];
   reg signed [LEVEL_BITS-1:0] level;  // words stored from the start of the window on
+  reg signed [LEVEL_BITS-1:0] ahead;  // words stored behind the one to read; -1: it is missing
 
   // writing
   reg [$clog2(HEIGHT+1)-1:0] in_row;
   reg [$clog2(IMAGE_WIDTH*FOLD+1)-1:0] in_word;
   reg [ADDRESS_BITS-1:0] write_address;
   wire covered = in_row < ROWS && in_word < COLUMNS * FOLD;
-  assign s_tready = !covered || level < CAPACITY;
+  assign s_tready = !covered || level != CAPACITY;
   wire take = s_tvalid && s_tready;
   wire store = take && covered;
   wire in_row_end = in_word == IMAGE_WIDTH * FOLD - 1;
@@ -91,24 +91,35 @@ module sliding_window #(
   wire row_end = column == OW - 1;
   wire frame_end = row_end && row == OH - 1;
 
-  reg [ADDRESS_BITS-1:0] offset;  // of the word to read, from the start of the window
-  reg [ADDRESS_BITS-1:0] window_address, read_address;
-  wire read = (!m_tvalid || m_tready) && level > $signed({1'b0, offset});
+  // The last word of a window is SPAN - 1 words behind its first.
+  reg [ADDRESS_BITS-1:0] read_address;
+  wire free = !m_tvalid || m_tready;
+  wire read = free && !ahead[LEVEL_BITS-1];
+  wire signed [LEVEL_BITS-1:0] advance = frame_end ? SPAN : row_end ? NEXT_ROW : NEXT_COLUMN;
+  wire signed [LEVEL_BITS-1:0] step =
+      !inner_end ? INNER_STEP : !middle_end ? MIDDLE_STEP : !window_end ? OUTER_STEP
+      : frame_end ? 1 : row_end ? NEXT_ROW - SPAN + 1 : NEXT_COLUMN - SPAN + 1;
 
-  wire [LEVEL_BITS-1:0] advance = frame_end ? SPAN : row_end ? NEXT_ROW : NEXT_COLUMN;
-  wire [ADDRESS_BITS-1:0] step = !inner_end ? INNER_STEP : !middle_end ? MIDDLE_STEP : OUTER_STEP;
-  wire [ADDRESS_BITS-1:0] ring_step =
-      window_end ? (frame_end ? SPAN : row_end ? NEXT_ROW % CAPACITY : NEXT_COLUMN % CAPACITY)
-      : !inner_end ? INNER_STEP : !middle_end ? MIDDLE_STEP
-      : (OUTER_STEP + CAPACITY) % CAPACITY;
-  wire [ADDRESS_BITS:0] sum = (window_end ? window_address : read_address) + ring_step;
-  wire [ADDRESS_BITS-1:0] next_address = sum >= CAPACITY ? sum - CAPACITY : sum;
+  generate
+    if (CAPACITY >= 256 && CAPACITY * WIDTH >= 8192) begin : block
+      (* ram_style = "block" *) reg [WIDTH-1:0] words[0:CAPACITY-1];
+      always @(posedge clk) begin
+        if (store) words[write_address] <= s_tdata;
+        if (read) m_tdata <= words[read_address];
+      end
+    end else begin : distributed
+      (* ram_style = "distributed" *) reg [WIDTH-1:0] words[0:CAPACITY-1];
+      always @(posedge clk) begin
+        if (store) words[write_address] <= s_tdata;
+        if (read) m_tdata <= words[read_address];
+      end
+    end
+  endgenerate
 
   always @(posedge clk) begin
-    if (store) words[write_address] <= s_tdata;
-    if (read) m_tdata <= words[read_address];
     if (!rst_n) begin
       level <= 0;
+      ahead <= -1;
       in_row <= 0;
       in_word <= 0;
       write_address <= 0;
@@ -117,18 +128,17 @@ module sliding_window #(
       outer <= 0;
       row <= 0;
       column <= 0;
-      offset <= 0;
-      window_address <= 0;
       read_address <= 0;
       m_tvalid <= 1'b0;
     end else begin
-      level <= level + store - (read && window_end ? advance : 0);
+      level <= level - (read && window_end ? advance : 0) + $signed({1'b0, store});
+      ahead <= ahead - (read ? step : 0) + $signed({1'b0, store});
       if (take) begin
         in_word <= in_row_end ? 0 : in_word + 1'b1;
         if (in_row_end) in_row <= (in_row == HEIGHT - 1) ? 0 : in_row + 1'b1;
       end
-      if (store) write_address <= (write_address == CAPACITY - 1) ? 0 : write_address + 1'b1;
-      if (!m_tvalid || m_tready) m_tvalid <= read;
+      if (store) write_address <= write_address + 1'b1;
+      if (free) m_tvalid <= read;
       if (read) begin
         inner <= inner_end ? 0 : inner + 1'b1;
         if (inner_end) middle <= middle_end ? 0 : middle + 1'b1;
@@ -136,10 +146,8 @@ module sliding_window #(
         if (window_end) begin
           column <= row_end ? 0 : column + 1'b1;
           if (row_end) row <= frame_end ? 0 : row + 1'b1;
-          window_address <= next_address;
         end
-        read_address <= next_address;
-        offset <= window_end ? 0 : offset + step;
+        read_address <= read_address + step[ADDRESS_BITS-1:0];
       end
     end
   end
