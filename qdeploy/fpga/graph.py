@@ -63,8 +63,8 @@ def streamlined_graph(
 
 
 def channels_last(values: Integers) -> Integers:
-    """[N, C, H, W] to [N, H, W, C]; other shapes stay."""
-    return values.transpose(0, 2, 3, 1) if values.ndim == 4 else values
+    """[N, C, H, W] to [N, H, W, C] and [N, C, L] to [N, L, C]; [N, C] stays."""
+    return np.moveaxis(values, 1, -1)
 
 
 def flattened_order(shape: tuple[int, ...]) -> Integers:

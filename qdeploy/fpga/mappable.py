@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qdeploy.errors import UserError
+from qdeploy.fpga.images import as_images
 from qdeploy.fpga.unit_steps import unit_steps
 from qdeploy.integer import (
     ArgMax,
@@ -33,6 +34,7 @@ _MISSING = (Reshape, Transpose)
 
 def obstacles(network: IntegerNetwork) -> list[UserError]:
     """Every reason why `network` has no hardware, each naming its layer; empty if there is none."""
+    network = as_images(network)
     missing = [*_unknown_operators(network), *_loose_ends(network)]
     if missing:
         return missing

@@ -29,6 +29,7 @@ from qdeploy.fpga.graph import (
 )
 from qdeploy.fpga.graph_builder import verilog_name
 from qdeploy.fpga.groups import one_group
+from qdeploy.fpga.images import as_images
 from qdeploy.fpga.mappable import obstacles
 from qdeploy.fpga.operators import OPERATORS
 from qdeploy.fpga.scales import ScaledColumns, scaled_columns
@@ -56,7 +57,7 @@ def map_network(
     """
     for error in obstacles(network):
         raise error
-    network = unit_steps(network)
+    network = unit_steps(as_images(network))
     columns = {
         node.name: _scaled_columns(network, node, scale_form)
         for node in network.nodes

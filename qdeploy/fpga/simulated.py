@@ -128,5 +128,4 @@ class SimulatedAccelerator:
         values = unpack_words(words, stream.bits, stream.elements_per_word, signed=signed)
         if stream.bipolar:
             values = 2 * values - 1
-        last = values.reshape(frames, *stream.shape)
-        return last.transpose(0, 3, 1, 2) if last.ndim == 4 else last
+        return np.moveaxis(values.reshape(frames, *stream.shape), -1, 1)

@@ -9,6 +9,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qdeploy.errors import InternalError
 from qdeploy.fpga.finn_import import execute_onnx
 from qdeploy.fpga.graph import channels_last
+from qdeploy.fpga.images import as_images
 from qdeploy.fpga.unit_steps import unit_steps
 from qdeploy.integer import IntegerNetwork, Integers, run_codes
 
@@ -24,10 +25,12 @@ def verify_nodes(model: ModelWrapper, network: IntegerNetwork, codes: Integers) 
     Raises:
         InternalError: at the first tensor that differs, naming layer, position and both values.
     """
-    rewritten = unit_steps(network)
-    reference = run_codes(rewritten, codes)
     original = run_codes(network, codes)[network.output]
-    _compare(network.name, network.output, original, reference[network.output])
+    rewritten = unit_steps(as_images(network))
+    codes = codes.reshape(len(codes), *rewritten.input_tensor.shape)
+    reference = run_codes(rewritten, codes)
+    same = reference[rewritten.output].reshape(original.shape)
+    _compare(network.name, network.output, original, same)
     for index in range(len(codes)):
         stimulus = channels_last(codes[index : index + 1]).astype(np.float32)
         found = execute_onnx(model, {network.input: stimulus}, return_full_exec_context=True)

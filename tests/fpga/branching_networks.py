@@ -18,6 +18,7 @@ from qdeploy.integer import (
     MaxPool,
     Node,
     Pad,
+    Reshape,
     SumPool,
     Tensor,
     Upsample,
@@ -131,9 +132,15 @@ def separable_network(seed: int = 2) -> IntegerNetwork:
 
 
 def signal_network(seed: int = 3) -> IntegerNetwork:
-    """A 1-D CNN: height 1."""
-    net = Layers((2, 1, 24), seed)
-    x = net.act("a_act", net.conv("a", net.x, 4, (1, 5)))
+    """A 1-D CNN: convolution and pooling see the signal [C, L] as an image of height 1."""
+    net = Layers((2, 24), seed)
+
+    def reshape(name: str, x: Tensor, *shape: int) -> Tensor:
+        return net.add(Reshape(name=name, input=x.name, output=name, shape=(x.channels, *shape)))
+
+    x = net.conv("a", reshape("image", net.x, 1, 24), 4, (1, 5))
+    x = net.act("a_act", reshape("signal", x, 24))
+    x = reshape("second_image", x, 1, 24)
     x = net.add(MaxPool(name="pool", input=x.name, output="pool", kernel=(1, 2), strides=(1, 2)))
     x = net.act("b_act", net.conv("b", x, 6, (1, 3)))
     net.classify(net.average("average", x))
