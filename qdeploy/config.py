@@ -5,9 +5,17 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from qdeploy.errors import UserError
 from qdeploy.lowering import ResultKind
@@ -36,6 +44,9 @@ class CompileConfig(BaseModel):
         result: stream out "logits", or the "class" with the largest.
         scale_form: how scales inside the sum become hardware; by default "post" where it applies.
         folding: PE and SIMD by layer name; overrides what `fps` would choose.
+        emit: "finn" also writes the input of `finn build`.
+        hls: layers that FINN's HLS operators compute in what `emit` writes; all others, and all of
+            them in simulation, are Verilog.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,6 +57,14 @@ class CompileConfig(BaseModel):
     rescale_bits: int | None = Field(default=None, ge=1, le=16)
     scale_form: ScaleForm | None = None
     folding: dict[str, Folding] = Field(default_factory=dict)
+    emit: Literal["finn"] | None = None
+    hls: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _hls_is_for_finn(self) -> Self:
+        if self.hls and self.emit is None:
+            raise ValueError('only FINN can build layers with HLS: set emit = "finn", too')
+        return self
 
 
 class BuildConfig(BaseModel):

@@ -107,6 +107,10 @@ def _compile(
     if not run.lacks("finn-plus"):
         mapped = run(map_stage(lowered, config, board)) / "folded.onnx"
         design = run(generate_stage(mapped, lowered, board)) / "rtl"
+        if config.emit == "finn":
+            emitted = run(emit_stage(mapped, lowered, config, board)) / "finn"
+            # No link: FINN writes its results beside its input.
+            shutil.copytree(emitted, run.store.directory / "finn", dirs_exist_ok=True)
         if not run.lacks("g++", "Verilator"):
             simulator = (design, run(simulate_stage(design)) / "simulator.so")
         if not run.lacks("Yosys"):
@@ -240,6 +244,30 @@ def generate_stage(mapped: Path, network: Path, board: Board) -> Stage:
         inputs=(mapped, network, hardware_directory() / "rtl"),
         options=board.model_dump(),
         code=("fpga", *_INTEGER_CODE),
+        packages=("finn-plus", "qonnx"),
+    )
+
+
+def emit_stage(mapped: Path, network: Path, config: CompileConfig, board: Board) -> Stage:
+    """folded.onnx to finn/: model, configuration and test data for `finn build`."""
+
+    def run(directory: Path) -> None:
+        from qonnx.core.modelwrapper import ModelWrapper
+
+        from qdeploy.fpga.finn_emission import emit_finn
+
+        source = integer.load(network)
+        codes = source.quantizer.quantize(random_data(source, FINN_FRAMES).x)
+        (directory / "finn").mkdir()
+        model = ModelWrapper(str(mapped))
+        emit_finn(model, source, board, codes, directory / "finn", config.hls)
+
+    return Stage(
+        "emit",
+        run,
+        inputs=(mapped, network),
+        options=config.model_dump(include={"hls"}) | board.model_dump(),
+        code=("fpga", "verification", *_INTEGER_CODE),
         packages=("finn-plus", "qonnx"),
     )
 

@@ -42,3 +42,9 @@ def test_folding_is_keyed_by_layer():
     assert config.folding["conv1"].pe == 4
     with pytest.raises(UserError, match=r"folding\.conv1\.pe"):
         compile_config(folding={"conv1": {"pe": 0, "simd": 1}})
+
+
+def test_hls_layers_are_only_for_finn():
+    with pytest.raises(UserError, match='only FINN can build layers with HLS: set emit = "finn"'):
+        compile_config(hls=("conv1",))
+    assert compile_config(hls=("conv1",), emit="finn").hls == ("conv1",)

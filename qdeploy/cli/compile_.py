@@ -20,6 +20,13 @@ def compile_(
     fps: Annotated[float, typer.Option(help="Frames per second to aim for.")] = 10_000.0,
     result: Annotated[str, typer.Option(help="'logits' or 'class'.")] = "logits",
     rescale_bits: Annotated[int | None, RESCALE] = None,
+    emit: Annotated[
+        str | None, typer.Option(help="'finn': also write the input of 'finn build'.")
+    ] = None,
+    hls: Annotated[
+        list[str] | None,
+        typer.Option(help="A layer that FINN makes with HLS in what --emit writes; repeatable."),
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Test data: .npz with x [N, ...] and optionally y [N].")
     ] = None,
@@ -27,7 +34,14 @@ def compile_(
     """Compile a QONNX file to a packed CPU model and a simulated accelerator."""
     from qdeploy import pipeline
 
-    config = compile_config(board=board, fps=fps, result=result, rescale_bits=rescale_bits)
+    config = compile_config(
+        board=board,
+        fps=fps,
+        result=result,
+        rescale_bits=rescale_bits,
+        emit=emit,
+        hls=tuple(hls or ()),
+    )
     console = Console()
     with closing(ConsoleProgress(console)) as progress:
         finished = pipeline.compile_model(model, config, output, progress, data)

@@ -19,6 +19,7 @@ from qdeploy.fpga.board import Board
 from qdeploy.fpga.design import Design, DesignNode, Stream
 from qdeploy.fpga.finn_import import dataflow_performance, res_estimation
 from qdeploy.fpga.graph_builder import verilog_name
+from qdeploy.fpga.hls_layers import refuse_hls
 from qdeploy.fpga.stitching import stitch
 from qdeploy.integer import IntegerNetwork, Tensor
 
@@ -33,7 +34,11 @@ def generate(model: ModelWrapper, network: IntegerNetwork, board: Board, directo
         network: the network it was made from.
         board: part and clock.
         directory: where the files go; it exists.
+
+    Raises:
+        UserError: if a node is one of FINN's HLS operators.
     """
+    refuse_hls(model)
     model = copy.deepcopy(model)
     top = f"{verilog_name(network.name)}_top"
     files: dict[str, None] = {}

@@ -94,7 +94,7 @@ def specialize(model: ModelWrapper) -> None:
         UserError: if one has no such variant.
     """
     for node in model.graph.node:
-        if node.domain == f"{HARDWARE}.rtl":
+        if node.domain.startswith(f"{HARDWARE}."):
             continue
         if node.domain != HARDWARE or f"{node.op_type}_rtl" not in OPERATORS:
             raise UserError(

@@ -31,7 +31,7 @@ class DepthwiseUnit(VerilogOperator, VVAU):  # type: ignore[misc]
         """Cycles per frame: input words."""
         return int(prod(map(int, self.get_folded_input_shape()[:-1])))
 
-    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
+    def compute(self, context: dict[str, Any], graph: Any) -> None:
         """Exact integers; windows as the window generator's Python execution orders them."""
         node = self.onnx_node
         channels = self.get_nodeattr("Channels")

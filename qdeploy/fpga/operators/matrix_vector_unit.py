@@ -111,7 +111,7 @@ class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
         lanes = self.lanes()
         return (*self.get_nodeattr("numInputVectors"), self.get_nodeattr("MH") // lanes, lanes)
 
-    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
+    def compute(self, context: dict[str, Any], graph: Any) -> None:
         """Exact integers, whatever their size."""
         node = self.onnx_node
         x = context[node.input[0]].astype(np.int64).reshape(-1, self.get_nodeattr("MW"))
@@ -153,4 +153,4 @@ class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
         return unit_files(self._unit_module(), scaled=self.matrix.multipliers is not None)
 
     def _unit_module(self) -> str:
-        return f"{self.onnx_node.name}_unit"
+        return f"{self.get_verilog_top_module_name().removesuffix('_node')}_unit"

@@ -27,7 +27,7 @@ class Padding(VerilogOperator, FMPadding):  # type: ignore[misc]
         """Any type; FINN's own operator needs one with zero."""
         return DataType[self.get_nodeattr("inputDataType")]
 
-    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
+    def compute(self, context: dict[str, Any], graph: Any) -> None:
         """Python execution with any code."""
         top, left, bottom, right = self.get_nodeattr("Padding")
         border = ((0, 0), (top, bottom), (left, right), (0, 0))

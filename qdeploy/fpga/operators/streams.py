@@ -146,7 +146,7 @@ class WeightedAdd(Join, HWCustomOp):  # type: ignore[misc]
         self.set_nodeattr("inputDataTypes", kinds)
         model.set_tensor_datatype(self.onnx_node.output[0], self.get_output_datatype())
 
-    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
+    def compute(self, context: dict[str, Any], graph: Any) -> None:
         """Exact integers."""
         terms = zip(self.get_nodeattr("multipliers"), self.onnx_node.input, strict=True)
         total = sum(m * context[name].astype(np.int64) for m, name in terms)

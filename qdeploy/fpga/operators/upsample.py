@@ -17,7 +17,7 @@ class Upsample(VerilogOperator, UpsampleNearestNeighbour):  # type: ignore[misc]
     operator = "upsample"
     finn_implementation = UpsampleNearestNeighbour_hls
 
-    def execute_node(self, context: dict[str, Any], graph: Any) -> None:
+    def compute(self, context: dict[str, Any], graph: Any) -> None:
         """Repetition, without an ONNX runtime."""
         rows, columns = self.factors()
         x = context[self.onnx_node.input[0]]

@@ -17,6 +17,7 @@ from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
 
 from qdeploy.fpga.board import hardware_directory
 from qdeploy.fpga.memory import write_memory
+from qdeploy.fpga.operators.rtl_simulation import simulate_node
 from qdeploy.integer import Integers
 from qdeploy.simulation.packing import pack_words
 
@@ -27,7 +28,10 @@ _TEMPLATE = """\
 // SPDX-License-Identifier: Apache-2.0
 // Node '{node}' of layer {layer!r}.
 module {module} (
+    (* X_INTERFACE_INFO = "xilinx.com:signal:clock:1.0 ap_clk CLK" *)
+    (* X_INTERFACE_PARAMETER = "ASSOCIATED_BUSIF {buses}, ASSOCIATED_RESET ap_rst_n" *)
     input ap_clk,
+    (* X_INTERFACE_PARAMETER = "POLARITY ACTIVE_LOW" *)
     input ap_rst_n,
     {streams}
 );
@@ -140,17 +144,41 @@ class VerilogOperator(RTLBackend):  # type: ignore[misc]
         return {**super().get_nodeattr_types(), "layer": ("s", False, "")}
 
     def get_verilog_top_module_name(self) -> str:
-        """The module of this node; the suffix keeps it apart from the operators of hw/rtl."""
-        return f"{self.onnx_node.name}_node"
+        """The module of this node; FINN renames nodes later, but not what has been generated.
+
+        The suffix keeps it apart from the operators of hw/rtl.
+        """
+        return str(self.get_nodeattr("gen_top_module") or f"{self.onnx_node.name}_node")
+
+    def get_verilog_top_module_intf_names(self) -> dict[str, list[Any]]:
+        """Clock, reset and streams, as FINN's stitching connects them; there is nothing else."""
+        inputs, outputs = range(self.input_streams()), range(self.output_streams())
+        return {
+            "clk": ["ap_clk"],
+            "rst": ["ap_rst_n"],
+            "s_axis": [(f"in{i}_V", self.get_instream_width_padded(i)) for i in inputs],
+            "m_axis": [(f"out{i}_V", self.get_outstream_width_padded(i)) for i in outputs],
+            "aximm": [],
+            "axilite": [],
+            "ap_none": [],
+        }
 
     def execute_node(self, context: dict[str, Any], graph: Any) -> None:
-        """FINN's Python execution of the generic operator, in every mode."""
+        """The module in FINN's RTL simulator in mode "rtlsim", else the meaning in Python."""
+        if self.get_nodeattr("exec_mode") == "rtlsim":
+            simulate_node(self, context)
+        else:
+            self.compute(context, graph)
+
+    def compute(self, context: dict[str, Any], graph: Any) -> None:
+        """Python execution of FINN's generic operator."""
         super(RTLBackend, self).execute_node(context, graph)
 
     def generate_hdl(self, model: ModelWrapper, fpgapart: str, clk: float) -> None:
         """Write the node's module and memory into the folder of attribute code_gen_dir_ipgen."""
         directory = Path(self.get_nodeattr("code_gen_dir_ipgen"))
-        module = self.get_verilog_top_module_name()
+        module = f"{self.onnx_node.name}_node"
+        self.set_nodeattr("gen_top_module", module)
         instance = self.write_operator(model, directory)
         inputs, outputs = range(self.input_streams()), range(self.output_streams())
         streams = [
@@ -174,6 +202,7 @@ class VerilogOperator(RTLBackend):  # type: ignore[misc]
             node=self.onnx_node.name,
             layer=self.get_nodeattr("layer"),
             module=module,
+            buses=":".join([*(f"in{i}_V" for i in inputs), *(f"out{i}_V" for i in outputs)]),
             streams=",\n    ".join(streams),
             declarations=declarations,
             operator=instance.module,
@@ -184,7 +213,6 @@ class VerilogOperator(RTLBackend):  # type: ignore[misc]
             ports="".join(f",\n      .{port}({net})" for port, net in instance.ports),
         )
         (directory / f"{module}.v").write_text(text)
-        self.set_nodeattr("gen_top_module", module)
         self.set_nodeattr("ipgen_path", str(directory))
         self.set_nodeattr("ip_path", str(directory))
 
