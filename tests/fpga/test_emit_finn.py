@@ -13,10 +13,11 @@ import pytest
 
 pytest.importorskip("finn", reason="finn-plus is missing")
 
+from branching_networks import dense_network, residual_network, separable_network
 from finn_build import run_finn_build
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
-from sample_networks import branching_network, small_cnn, small_mlp
+from sample_networks import small_cnn, small_mlp
 
 from qdeploy.errors import UserError
 from qdeploy.fpga.board import load_board
@@ -56,7 +57,7 @@ def stream_widths_agree(model: ModelWrapper) -> None:
                 assert writer.get_outstream_width(index) == width, (node.name, reader.name)
 
 
-@pytest.mark.parametrize("network", [CNN, small_mlp(), branching_network()], ids=lambda n: n.name)
+@pytest.mark.parametrize("network", [CNN, small_mlp(), residual_network()], ids=lambda n: n.name)
 def test_the_emitted_model_computes_the_emitted_outputs(
     network: IntegerNetwork, tmp_path: Path
 ) -> None:
@@ -147,7 +148,9 @@ def check_block_design(design: BlockDesign, network: IntegerNetwork) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", [CNN, branching_network()], ids=lambda n: n.name)
+@pytest.mark.parametrize(
+    "network", [CNN, residual_network(), dense_network(), separable_network()], ids=lambda n: n.name
+)
 def test_finn_builds_it_up_to_the_tcl_of_the_bitstream(
     network: IntegerNetwork, tmp_path: Path
 ) -> None:
