@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qdeploy.errors import UserError
+from qdeploy.files import content_hash
 
 FILE_NAME = "design.json"
 
@@ -83,6 +84,7 @@ class Design(BaseModel):
         name: of the network.
         top: the top module.
         files: Verilog files in compile order, relative to the directory.
+        memories: SHA-256 of the files that the Verilog reads, contents of block RAMs, by name.
         part: the part the estimates of FINN are for.
         clock_mhz: clock of the accelerator on its board.
         input: ports in0_V_*.
@@ -97,6 +99,7 @@ class Design(BaseModel):
     name: str
     top: str
     files: tuple[str, ...]
+    memories: dict[str, str]
     part: str
     clock_mhz: float
     input: Stream
@@ -114,13 +117,19 @@ def load_design(directory: Path) -> Design:
     """Read the design.json of a directory.
 
     Raises:
-        UserError: if it is missing or damaged, or names files outside the directory.
+        UserError: if it is missing or damaged, names files outside the directory, or the contents
+            of a memory are not those it was generated with.
     """
     again = "generate the design again"
     try:
         design = Design.model_validate_json((directory / FILE_NAME).read_bytes())
     except (OSError, ValidationError) as error:
         raise UserError(f"{directory} is no design: {error}", remedy=again) from error
-    if any(Path(name).name != name for name in design.files):
+    if any(Path(name).name != name for name in (*design.files, *design.memories)):
         raise UserError(f"{directory} names files outside itself", remedy=again)
+    for name, digest in design.memories.items():
+        file = directory / name
+        if not file.is_file() or content_hash(file) != digest:
+            state = "changed" if file.is_file() else "missing"
+            raise UserError(f"{file}, contents of a memory, is {state}", remedy=again)
     return design

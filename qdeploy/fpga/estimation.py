@@ -112,7 +112,7 @@ def estimate(design_directory: Path, board: Board) -> Estimate:
     design = load_design(design_directory)
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
-        for name in design.files:
+        for name in (*design.files, *design.memories):
             shutil.copyfile(design_directory / name, directory / name)
         run_yosys(_script(design, board), directory)
         modules = json.loads((directory / NETLIST).read_text())["modules"]

@@ -15,11 +15,13 @@ from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
+from qdeploy.files import content_hash
 from qdeploy.fpga.board import Board
 from qdeploy.fpga.design import Design, DesignNode, Stream
 from qdeploy.fpga.finn_import import dataflow_performance, res_estimation
 from qdeploy.fpga.graph_builder import verilog_name
 from qdeploy.fpga.hls_layers import refuse_hls
+from qdeploy.fpga.memory import contents_files
 from qdeploy.fpga.stitching import stitch
 from qdeploy.integer import IntegerNetwork, Tensor
 
@@ -58,6 +60,11 @@ def generate(model: ModelWrapper, network: IntegerNetwork, board: Board, directo
         name=network.name,
         top=top,
         files=(*files, f"{top}.v"),
+        memories={
+            path.name: content_hash(path)
+            for name in files
+            for path in contents_files(directory / name)
+        },
         part=board.part,
         clock_mhz=board.clock_mhz,
         input=_stream(network.input_tensor, first.get_folded_input_shape(), first, "in"),

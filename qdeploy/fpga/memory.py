@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Constant memories of the design: one small Verilog module each, contents included.
+"""Constant memories of the design: one small Verilog module each.
 
-The contents are `initial` assignments, so that simulation and synthesis need no file beside the
-module (a missing `$readmemh` file is only a warning in most tools, with zeros read instead).
+A memory of LUTs contains its words. Those of a block RAM lie in a file beside the module, which
+simulation and synthesis read with `$readmemh`: as Verilog statements they would take a compiler
+minutes. Most tools only warn when such a file is missing, so design.json holds the hash of each.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -21,6 +23,7 @@ MemoryStyle = Literal["auto", "block", "distributed"]
 # Block RAM is worth it where it replaces more than so many LUT sites per 18 kbit.
 _SITES_PER_BLOCK = 64
 _BLOCK_WORDS, _BLOCK_WIDTH = 512, 36
+_CONSTANT_BITS = 1 << 16  # every tool reads a number of so many
 
 _TEMPLATE = """\
 // SPDX-License-Identifier: Apache-2.0
@@ -36,16 +39,17 @@ endmodule
 """
 _ARRAY = """\
   {attribute}reg [{width}-1:0] memory[0:{depth}-1];
-  initial begin
-{words}
-  end
+  initial $readmemh("{file}", memory);
   always @(posedge clk) if (enable) data <= memory[address];"""
+_CONSTANT = """\
+  localparam [{bits}-1:0] WORDS = {bits}'h{words:x};
+  always @(posedge clk) if (enable) data <= WORDS[address*{width}+:{width}];"""
 _LUTS = """\
 `ifdef SYNTHESIS
 {luts}
   always @(posedge clk) if (enable) data <= word;
 `else
-{array}
+{behaviour}
 `endif"""
 
 
@@ -60,6 +64,9 @@ def write_memory(
 
     Ports: `clk`, `enable`, `address` (`max(1, ceil(log2(depth)))` bits), `data` (`width_bits`).
 
+    The contents of a block RAM go to `module_name`.mem in the same folder, a hexadecimal word per
+    line.
+
     Args:
         path: the Verilog file.
         module_name: name of the module in it.
@@ -70,28 +77,32 @@ def write_memory(
     Raises:
         InternalError: if there is no word, or one does not fit.
     """
-    path.write_text(memory_module(module_name, words, width_bits, style))
+    path.write_text(memory_module(path.parent, module_name, words, width_bits, style))
 
 
 def memory_module(
-    module_name: str, words: Sequence[int], width_bits: int, style: MemoryStyle = "auto"
+    directory: Path,
+    module_name: str,
+    words: Sequence[int],
+    width_bits: int,
+    style: MemoryStyle = "auto",
 ) -> str:
-    """The text that `write_memory` writes."""
+    """The Verilog that `write_memory` writes; writes the file of contents to `directory` if any."""
     if not words or not all(0 <= word < 1 << width_bits for word in words):
         raise InternalError(f"memory {module_name}: words that do not fit {width_bits} bits")
-    depth, digits = len(words), -(-width_bits // 4)
+    depth, bits = len(words), len(words) * width_bits
     block = style == "block" or (style == "auto" and _worth_block(depth, width_bits))
-    contents = _ARRAY.format(
-        attribute='(* rom_style = "block" *) ' if block else "",
-        width=width_bits,
-        depth=depth,
-        words="\n".join(
-            f"    memory[{address}] = {width_bits}'h{word:0{digits}x};"
-            for address, word in enumerate(words)
-        ),
-    )
+    if block or bits > _CONSTANT_BITS:
+        file = f"{module_name}.mem"
+        digits = -(-width_bits // 4)
+        (directory / file).write_text("".join(f"{word:0{digits}x}\n" for word in words))
+        attribute = '(* rom_style = "block" *) ' if block else ""
+        contents = _ARRAY.format(attribute=attribute, width=width_bits, depth=depth, file=file)
+    else:
+        together = sum(word << (index * width_bits) for index, word in enumerate(words))
+        contents = _CONSTANT.format(bits=bits, width=width_bits, words=together)
     if not block:
-        contents = _LUTS.format(luts=lut_memory(words, width_bits), array=contents)
+        contents = _LUTS.format(luts=lut_memory(words, width_bits), behaviour=contents)
     return _TEMPLATE.format(
         module=module_name,
         depth=depth,
@@ -99,6 +110,12 @@ def memory_module(
         address_bits=address_bits(depth),
         contents=contents,
     )
+
+
+def contents_files(source: Path) -> list[Path]:
+    """The files with the contents of the memories in a Verilog file."""
+    names = re.findall(r'\$readmemh\("([^"]+)"', source.read_text())
+    return [source.with_name(name) for name in names]
 
 
 def _worth_block(depth: int, width: int) -> bool:

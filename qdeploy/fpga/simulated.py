@@ -71,7 +71,7 @@ class SimulatedAccelerator:
                     f"the network has {tensor.shape} (channels first)",
                     remedy="generate the design from this network",
                 )
-        self._simulator = StreamSimulator(shared_object)
+        self._simulator = StreamSimulator(shared_object, design_directory)
 
     def run(self, x: ArrayLike) -> NDArray[np.float32]:
         """Real inputs [N, ...] in the model's units and layout to its real outputs.

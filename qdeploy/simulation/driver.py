@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,23 +60,50 @@ class _Run(ctypes.Structure):
 class StreamSimulator:
     """A design built by `build_model`, in reset state at first; later runs continue.
 
+    Args:
+        shared_object: what `build_model` made.
+        directory: the folder with the files that the design reads (contents of memories); that of
+            the shared object by default.
+
+    Raises:
+        InternalError: if the folder cannot be entered.
+
     Attributes:
         input_bytes: bytes of an input word (the port's width, rounded up by Verilator to 1, 2, or
             a multiple of 4).
         output_bytes: the same of an output word.
     """
 
-    def __init__(self, shared_object: Path) -> None:
-        library = ctypes.CDLL(str(Path(shared_object).resolve()))  # symbols stay local to it
-        library.simulation_new.restype = ctypes.c_void_p
+    def __init__(self, shared_object: Path, directory: Path | None = None) -> None:
+        path = Path(shared_object).resolve()
+        self._simulation: int | None = None
+        library = ctypes.CDLL(str(path))  # symbols stay local to it
+        # PyDLL keeps other Python threads out while the working directory is another one.
+        create = ctypes.PyDLL(str(path)).simulation_new
+        create.argtypes = [ctypes.c_char_p]
+        create.restype = ctypes.c_void_p
         library.simulation_delete.argtypes = [ctypes.c_void_p]
         library.simulation_delete.restype = None
         library.simulation_input_size.restype = ctypes.c_int64
         library.simulation_output_size.restype = ctypes.c_int64
         library.simulation_run.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Run), ctypes.c_int64]
         library.simulation_run.restype = None
+        library.simulation_trace.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint64]
+        library.simulation_trace.restype = ctypes.c_bool
+        library.simulation_tap_size.argtypes = [ctypes.c_void_p, ctypes.c_int64]
+        library.simulation_tap_size.restype = ctypes.c_int64
+        library.simulation_record.argtypes = [
+            *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
+        ]
+        library.simulation_record.restype = None
+        library.simulation_recorded.argtypes = [ctypes.c_void_p, ctypes.c_int64]
+        library.simulation_recorded.restype = ctypes.c_int64
         self._library = library
-        self._simulation: int | None = library.simulation_new()
+        self._records: list[npt.NDArray[np.uint8]] = []
+        files = Path(directory or path.parent)
+        self._simulation = create(bytes(files))
+        if self._simulation is None:
+            raise InternalError(f"cannot enter {files} to read the files of the design")
         self.input_bytes: int = library.simulation_input_size()
         self.output_bytes: int = library.simulation_output_size()
 
@@ -131,6 +159,32 @@ class StreamSimulator:
         if run.given != outputs:
             raise InternalError(f"the design gave more than the expected {outputs} words")
         return SimulationResult(result, input_cycles, output_cycles, cycles)
+
+    def trace(self, path: Path, clock_mhz: float) -> None:
+        """Write all signals of later runs to a VCD file; needs `build_model(trace=True)`.
+
+        Raises:
+            InternalError: if the design was built without, or the file cannot be written.
+        """
+        half_period = round(1e6 / clock_mhz / 2)  # picoseconds
+        if not self._library.simulation_trace(self._simulation, bytes(path), half_period):
+            raise InternalError(f"cannot trace the simulation to {path}")
+
+    def record(self, words: Sequence[int]) -> None:
+        """Keep the first words that later runs move over the taps, `words` of each tap."""
+        self._records = []
+        for tap, count in enumerate(words):
+            size = self._library.simulation_tap_size(self._simulation, tap)
+            kept = np.zeros((count, size), np.uint8)
+            self._library.simulation_record(self._simulation, tap, kept.ctypes.data, count)
+            self._records.append(kept)
+
+    def recorded(self) -> list[npt.NDArray[np.uint8]]:
+        """What the taps have kept since `record`: uint8 [words, bytes] each."""
+        return [
+            kept[: self._library.simulation_recorded(self._simulation, tap)]
+            for tap, kept in enumerate(self._records)
+        ]
 
     def _finish(self, run: _Run, max_idle_cycles: int) -> None:
         while run.taken < run.inputs or run.given < run.outputs:

@@ -2,19 +2,65 @@
 // Clocks a verilated design with one AXI4-Stream in and one out; called from driver.py with ctypes.
 // Ports: ap_clk, ap_rst_n (active low), in0_V_TDATA/TVALID/TREADY, out0_V_TDATA/TVALID/TREADY.
 
+// Recorded streams: the pairs of ports NAME_data, NAME_moves that taps.inc lists as TAP(NAME).
+
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 #include "Vmodel.h"
 #include "verilated.h"
+#if VM_TRACE
+#include "verilated_vcd_c.h"
+#endif
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 namespace {
 
+// A stream whose words are copied to `words` when they move, `capacity` at most.
+struct Tap {
+    const void* data;
+    std::size_t size;
+    const CData* moves;
+    std::uint8_t* words = nullptr;
+    std::int64_t capacity = 0;
+    std::int64_t count = 0;
+};
+
+#define TAP(name) {&design.name##_data, sizeof(Vmodel::name##_data), &design.name##_moves},
+
 struct Simulation {
     VerilatedContext context;
     Vmodel design{&context};
+    std::vector<Tap> taps{
+#include "taps.inc"
+    };
+#if VM_TRACE
+    VerilatedVcdC trace;
+    std::uint64_t half_period = 0;  // of the clock; 0 while nothing is traced
+#endif
+
+    void record() {
+        for (Tap& tap : taps) {
+            if (!*tap.moves) continue;
+            if (tap.count < tap.capacity) {
+                std::memcpy(tap.words + tap.count * tap.size, tap.data, tap.size);
+            }
+            ++tap.count;
+        }
+    }
+
+    void dump() {
+#if VM_TRACE
+        if (!half_period) return;
+        trace.dump(context.time());
+        context.timeInc(half_period);
+#endif
+    }
 };
 
 constexpr std::size_t input_size = sizeof(Vmodel::in0_V_TDATA);
@@ -50,9 +96,18 @@ std::uint64_t draw(std::uint64_t& state) {
 
 }  // namespace
 
-EXPORT Simulation* simulation_new() {
+// `directory` holds the files that the design reads at its start; null if it cannot be entered.
+EXPORT Simulation* simulation_new(const char* directory) {
+    const int here = open(".", O_RDONLY);
+    if (chdir(directory)) {
+        close(here);
+        return nullptr;
+    }
     auto* simulation = new Simulation;
     Vmodel& design = simulation->design;
+#if VM_TRACE
+    simulation->context.traceEverOn(true);
+#endif
     design.ap_rst_n = 0;
     design.in0_V_TVALID = 0;
     design.out0_V_TREADY = 0;
@@ -63,16 +118,50 @@ EXPORT Simulation* simulation_new() {
         design.eval();
     }
     design.ap_rst_n = 1;
-    return simulation;
+    const bool returned = !fchdir(here);
+    close(here);
+    return returned ? simulation : nullptr;
 }
 
 EXPORT void simulation_delete(Simulation* simulation) {
+#if VM_TRACE
+    simulation->trace.close();
+#endif
     simulation->design.final();
     delete simulation;
 }
 
 EXPORT std::int64_t simulation_input_size() { return input_size; }
 EXPORT std::int64_t simulation_output_size() { return output_size; }
+
+// From now on; `half_period` in the time unit of the trace.
+EXPORT bool simulation_trace(Simulation* simulation, const char* path, std::uint64_t half_period) {
+#if VM_TRACE
+    simulation->half_period = half_period;
+    simulation->design.trace(&simulation->trace, 99);
+    simulation->trace.open(path);
+    return simulation->trace.isOpen();
+#else
+    return false;
+#endif
+}
+
+EXPORT std::int64_t simulation_tap_size(Simulation* simulation, std::int64_t tap) {
+    return simulation->taps[tap].size;
+}
+
+// From now on the words of a tap go to `words`.
+EXPORT void simulation_record(Simulation* simulation, std::int64_t tap, std::uint8_t* words,
+                              std::int64_t capacity) {
+    simulation->taps[tap].words = words;
+    simulation->taps[tap].capacity = capacity;
+    simulation->taps[tap].count = 0;
+}
+
+// Words of a tap that have moved since; those beyond the capacity are counted, not stored.
+EXPORT std::int64_t simulation_recorded(Simulation* simulation, std::int64_t tap) {
+    return simulation->taps[tap].count;
+}
 
 // Goes on with `run` for at most `cycles` cycles. An offered input word stays until it is taken;
 // output words beyond `run->outputs` are counted, not stored.
@@ -120,7 +209,10 @@ EXPORT void simulation_run(Simulation* simulation, Run* run, std::int64_t cycles
             run->input_cycles[run->taken++] = run->cycle;
             run->offered = 0;
         }
+        simulation->record();
+        simulation->dump();
         design.ap_clk = 1;
         design.eval();
+        simulation->dump();
     }
 }

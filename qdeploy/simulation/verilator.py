@@ -2,7 +2,8 @@
 """Turns Verilog into a shared object that `StreamSimulator` loads.
 
 Verilator translates the design to C++; we compile that ourselves together with `harness.cpp`, so
-that neither make nor a system-wide Verilator is needed and the runtime is compiled once per user.
+that neither make nor a system-wide Verilator is needed. Objects are kept in the user's cache folder
+under a hash of all that went into them: what did not change is not compiled again.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import os
 import shlex
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +35,10 @@ REMEDIES = {
 # parameter decides are meant to be constant.
 ACCEPTED_WARNINGS = ("-Wno-WIDTH", "-Wno-UNSIGNED", "-Wno-CMPCONST")
 RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
-COMPILE_FLAGS = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-w", "-DVM_TRACE=0", "-DVM_SC=0")
+TRACE_RUNTIME = "verilated_vcd_c.cpp"
+COMPILE_FLAGS = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-w", "-DVM_SC=0")
 UNIT_BYTES = 200_000
+CACHE_DAYS = 30  # objects that no build has used for so long are deleted
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,9 @@ def build_model(
     top: str,
     directory: Path,
     parameters: Mapping[str, int] | None = None,
+    *,
+    taps: Sequence[str] = (),
+    trace: bool = False,
 ) -> Path:
     """Compile a design with FINN's port names (see `harness.cpp`) for simulation.
 
@@ -98,6 +106,9 @@ def build_model(
         top: name of the top module.
         directory: where the result goes.
         parameters: values for parameters of the top module.
+        taps: streams to record; each has two outputs of the top module, the word NAME_data and
+            NAME_moves, 1 in a cycle in which it moves.
+        trace: prepare `StreamSimulator.trace`, which makes the simulation slower.
 
     Returns:
         The shared object.
@@ -113,35 +124,56 @@ def build_model(
             *("--cc", "--quiet", "--prefix", "Vmodel", "--top-module", top, "--Mdir", generated),
             *("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert"),
             *("--output-split", "20000"),
+            *(["--trace"] if trace else []),
             *ACCEPTED_WARNINGS,
             *overrides,
             *(str(source) for source in sources),
         )
-        objects = _compile_model(verilator, Path(generated)) + _runtime(verilator)
+        Path(generated, "taps.inc").write_text("".join(f"TAP({name})\n" for name in taps))
+        objects = _compile_model(verilator, Path(generated), trace)
         result = directory / f"{top}.so"
         with atomic_file(result) as partial:
             _compile("-shared", "-pthread", "-o", str(partial), *map(str, objects))
     return result
 
 
-def _compile_model(verilator: Verilator, generated: Path) -> list[Path]:
-    """Objects of the generated C++ and the harness; code that runs only once is not optimized."""
+def _compile_model(verilator: Verilator, generated: Path, trace: bool) -> list[Path]:
+    """Objects of the generated C++, harness and runtime; what runs only once is not optimized."""
     files = sorted(generated.glob("*.cpp"))
     once = [file for file in files if "Slow" in file.stem]
     often = [HARNESS, *(file for file in files if file not in once)]
-    units = [(unit, "-O0") for unit in _units(once)] + [(unit, "-O2") for unit in _units(often)]
-    include = [f"-I{folder}" for folder in (generated, *_include_folders(verilator))]
+    headers = [*sorted(generated.glob("*.h")), generated / "taps.inc"]
+    library = verilator.root / "include"
+    runtime = [library / name for name in (*RUNTIME, *([TRACE_RUNTIME] if trace else []))]
+    units = [
+        *((unit, headers, "-O0") for unit in _units(once)),
+        *((unit, headers, "-O2") for unit in _units(often)),
+        *(([source], [], "-O2") for source in runtime),
+    ]
+    flags = (*COMPILE_FLAGS, f"-DVM_TRACE={int(trace)}", f"-DVM_TRACE_VCD={int(trace)}")
+    folders = (generated, HARNESS.parent, library, library / "vltstd")
+    include = [f"-I{folder}" for folder in folders]
+    common = repr((_compiler(), _compile("--version"), verilator.root, verilator.version, flags))
+    cache = _cache()
 
-    def compile_unit(number: int) -> Path:
-        unit, optimize = units[number]
-        source = generated / f"unit_{number}.cxx"
-        source.write_text("".join(f'#include "{file.resolve()}"\n' for file in unit))
-        compiled = source.with_suffix(".o")
-        _compile(*COMPILE_FLAGS, optimize, *include, "-c", str(source), "-o", str(compiled))
+    def compile_unit(unit: tuple[list[Path], list[Path], str]) -> Path:
+        files, headers, optimize = unit
+        text = "".join(f'#include "{file.name}"\n' for file in files)
+        digest = hashlib.sha256(f"{common}\0{optimize}\0{text}".encode())
+        for file in (*files, *headers):
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+        compiled = cache / f"{digest.hexdigest()}.o"
+        if compiled.exists():
+            compiled.touch()
+        else:
+            source = generated / f"{compiled.stem}.cxx"
+            source.write_text(text)
+            with atomic_file(compiled) as partial:
+                _compile(*flags, optimize, *include, "-c", str(source), "-o", str(partial))
         return compiled
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        return list(pool.map(compile_unit, range(len(units))))
+        return list(pool.map(compile_unit, units))
 
 
 def _units(files: Sequence[Path]) -> list[list[Path]]:
@@ -157,30 +189,17 @@ def _units(files: Sequence[Path]) -> list[list[Path]]:
     return units
 
 
-def _runtime(verilator: Verilator) -> list[Path]:
-    """Objects of Verilator's runtime, kept in the user's cache folder."""
-    sources = [verilator.root / "include" / name for name in RUNTIME]
-    digest = hashlib.sha256(repr((_compiler(), COMPILE_FLAGS, verilator.root)).encode())
-    digest.update(_compile("--version").encode())
-    for source in sources:
-        digest.update(source.read_bytes())
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qdeploy"
-    folder = cache / f"verilator-{digest.hexdigest()[:12]}"
-    include = [f"-I{path}" for path in _include_folders(verilator)]
-
-    def compile_source(source: Path) -> Path:
-        compiled = folder / f"{source.stem}.o"
-        if not compiled.exists():
-            with atomic_file(compiled) as partial:
-                _compile(*COMPILE_FLAGS, "-O2", *include, "-c", str(source), "-o", str(partial))
-        return compiled
-
-    with ThreadPoolExecutor(len(sources)) as pool:
-        return list(pool.map(compile_source, sources))
-
-
-def _include_folders(verilator: Verilator) -> tuple[Path, Path]:
-    return verilator.root / "include", verilator.root / "include" / "vltstd"
+def _cache() -> Path:
+    """The folder of compiled objects, without those that are out of use."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = root / "qdeploy" / "objects"
+    folder.mkdir(parents=True, exist_ok=True)
+    oldest = time.time() - CACHE_DAYS * 24 * 3600
+    for file in folder.iterdir():
+        with suppress(OSError):  # another process deletes it too
+            if file.stat().st_mtime < oldest:
+                file.unlink()
+    return folder
 
 
 def _compiler() -> list[str]:

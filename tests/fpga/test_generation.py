@@ -9,11 +9,13 @@ from awkward_network import awkward_network
 from sample_networks import small_cnn
 
 from qdeploy.errors import UserError
+from qdeploy.files import content_hash
 from qdeploy.fpga.board import hardware_directory, load_board
 from qdeploy.fpga.design import Design, load_design
 from qdeploy.fpga.folding import fold
 from qdeploy.fpga.generation import generate
 from qdeploy.fpga.mapping import map_network
+from qdeploy.fpga.memory import contents_files, write_memory
 from qdeploy.integer import IntegerNetwork
 
 BOARD = load_board("pynq-z2")
@@ -29,7 +31,8 @@ def design(network: IntegerNetwork, directory: Path, cycles: int = 600) -> Desig
 
 def test_the_folder_is_complete_and_names_nothing_outside(tmp_path: Path) -> None:
     made = design(small_cnn(), tmp_path / "rtl")
-    assert {p.name for p in (tmp_path / "rtl").iterdir()} == {*made.files, "design.json"}
+    files = {*made.files, *made.memories, "design.json"}
+    assert {p.name for p in (tmp_path / "rtl").iterdir()} == files
     texts = {name: (tmp_path / "rtl" / name).read_text() for name in made.files}
     declared: set[str] = set()
     for name, text in texts.items():
@@ -45,7 +48,7 @@ def test_the_folder_is_complete_and_names_nothing_outside(tmp_path: Path) -> Non
 def test_equal_inputs_give_equal_files(tmp_path: Path) -> None:
     first, second = (design(small_cnn(), tmp_path / name) for name in "ab")
     assert first == second
-    for name in (*first.files, "design.json"):
+    for name in (*first.files, *first.memories, "design.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
@@ -69,10 +72,29 @@ def test_weights_of_a_scaled_layer_are_stored_as_codes(tmp_path: Path) -> None:
     network = small_cnn()
     conv2 = next(node for node in network.nodes if node.name == "conv2")
     text = (tmp_path / "conv2_unit_weights.v").read_text()
-    words = [int(word, 16) for word in re.findall(r"= \d+'h([0-9a-f]+);", text)]
-    bits = sum(word.bit_count() for word in words)
+    words = re.search(r"WORDS = \d+'h([0-9a-f]+);", text)
+    assert words is not None
+    bits = int(words[1], 16).bit_count()
     codes = conv2.weights.planes[0].codes
     assert bits == (codes == 1).sum() + 2 * (codes == -1).sum()  # not zero, negative
+
+
+def test_contents_of_block_rams_lie_in_files_of_known_hash(tmp_path: Path) -> None:
+    words = [3, 0, 255, 17]
+    write_memory(tmp_path / "weights.v", "weights", words, 8, "block")
+    file = tmp_path / "weights.mem"
+    assert [int(line, 16) for line in file.read_text().split()] == words
+    assert contents_files(tmp_path / "weights.v") == [file]
+    made = design(small_cnn(), tmp_path)
+    described = made.model_copy(update={"memories": {"weights.mem": content_hash(file)}})
+    described.save(tmp_path)
+    assert load_design(tmp_path) == described
+    file.write_text("03\n00\nff\n12\n")
+    with pytest.raises(UserError, match=r"weights\.mem.* is changed"):
+        load_design(tmp_path)
+    file.unlink()
+    with pytest.raises(UserError, match=r"weights\.mem.* is missing"):
+        load_design(tmp_path)
 
 
 def test_a_name_cannot_leave_its_comment(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> StreamSimulator:
     modules, instances = ["`define SYNTHESIS\n"], []
     for index, (depth, width) in enumerate(SHAPES):
         style = "distributed"
-        modules.append(memory_module(f"memory_{index}", contents(depth, width), width, style))
+        words = contents(depth, width)
+        modules.append(memory_module(directory, f"memory_{index}", words, width, style))
         instances.append(
             f"memory_{index} m{index} (.clk(ap_clk), .enable(take), "
             f".address(in0_V_TDATA[{address_bits(depth) - 1}:0]), "

@@ -50,6 +50,24 @@ def test_models_in_one_process_do_not_mix(source: Path, tmp_path: Path) -> None:
     assert not wide[:, 1:].any()
 
 
+def test_an_unchanged_design_is_not_compiled_again(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache" / "qdeploy" / "objects"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache.parents[1]))
+    first = build_model([source], "adder", tmp_path / "first")
+    objects = set(cache.iterdir())
+    out_of_use = cache / "old.o"
+    out_of_use.touch()
+    os.utime(out_of_use, (0, 0))
+    again = build_model([source], "adder", tmp_path / "again")
+    assert set(cache.iterdir()) == objects
+    assert again.read_bytes() == first.read_bytes()
+    build_model([source], "adder", tmp_path / "other", {"AMOUNT": 3})
+    changed = set(cache.iterdir()) - objects
+    assert 0 < len(changed) < len(objects)  # not the runtime
+
+
 def test_error_in_the_verilog_is_quoted(source: Path, tmp_path: Path) -> None:
     source.write_text(ADDER.replace("if (!ap_rst_n)", "if !ap_rst_n"))
     with pytest.raises(ToolError, match=r"verilator: .*adder\.v:10.*syntax error"):

@@ -16,7 +16,7 @@ import numpy as np
 from qdeploy.fpga.compressors.constant_matrix import constant_structure
 from qdeploy.fpga.compressors.dot_products import KINDS, Structure, structure
 from qdeploy.fpga.matrix_vector.arithmetic import Arithmetic, Matrix, Outputs, arithmetic
-from qdeploy.fpga.matrix_vector.thresholds import thresholds_module
+from qdeploy.fpga.matrix_vector.thresholds import write_thresholds
 from qdeploy.fpga.memory import MemoryStyle, address_bits, memory_words, write_memory
 from qdeploy.integer import Integers
 
@@ -124,8 +124,8 @@ class Unit:
                     style,
                 )
         if self.outputs.thresholds is not None:
-            (directory / f"{name}_rows.v").write_text(
-                thresholds_module(f"{name}_rows", numbers.rows, self.lanes, numbers.total_bits)
+            write_thresholds(
+                directory, f"{name}_rows", numbers.rows, self.lanes, numbers.total_bits
             )
 
     def weight_words(self) -> Integers:

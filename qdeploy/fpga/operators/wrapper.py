@@ -16,7 +16,7 @@ from finn.custom_op.fpgadataflow.hwcustomop import HWCustomOp
 from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
 
 from qdeploy.fpga.board import hardware_directory
-from qdeploy.fpga.memory import write_memory
+from qdeploy.fpga.memory import contents_files, write_memory
 from qdeploy.fpga.operators.rtl_simulation import simulate_node
 from qdeploy.integer import Integers
 from qdeploy.simulation.packing import pack_words
@@ -252,7 +252,9 @@ class VerilogOperator(RTLBackend):  # type: ignore[misc]
 
     def code_generation_ipi(self) -> list[str]:
         """Tcl for Vivado's IP Integrator, as FINN's stitching expects it."""
-        files = [f"add_files -norecurse {path}" for path in self.get_rtl_file_list(abspath=True)]
+        sources = [Path(path) for path in self.get_rtl_file_list(abspath=True)]
+        contents = [file for path in sources for file in contents_files(path)]
+        files = [f"add_files -norecurse {path}" for path in (*sources, *contents)]
         module = self.get_verilog_top_module_name()
         return [*files, f"create_bd_cell -type module -reference {module} {self.onnx_node.name}"]
 
