@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ class Verification(BaseModel):
             differs from the integers; None without one.
         interval_cycles: measured initiation interval of the simulated accelerator.
         latency_cycles: from the first input word to the last output word of the first frame.
+        simulated_frames_per_second: speed of the simulation.
+        simulated_cycles_per_second: speed of the simulation.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,6 +48,8 @@ class Verification(BaseModel):
     trained_differences: int | None = None
     interval_cycles: float | None = None
     latency_cycles: int | None = None
+    simulated_frames_per_second: float | None = None
+    simulated_cycles_per_second: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +106,8 @@ def verify(
         real: predictions.npz of the torch networks: logits `float` and `trained` [N, C].
 
     Raises:
-        InternalError: at the first integer that differs from the reference.
+        InternalError: at the first integer that differs from the reference; of the accelerator it
+            names the first wrong layer.
     """
     from qdeploy.cpu import Session
 
@@ -110,23 +116,34 @@ def verify(
     on_cpu = Session(packed).run_integers(samples.x)
     require_equal(reference, on_cpu, "cpu.onnx")
     classes["cpu"] = predictions(on_cpu)
-    differences, interval, latency = None, None, None
+    differences, measured = None, dict[str, Any]()
     if real is not None:
         with np.load(real, allow_pickle=False) as archive:
             logits = {name: archive[name] for name in ("float", "trained")}
         classes |= {name: predictions(values) for name, values in logits.items()}
         differences = int((classes["trained"] != classes["integer"]).sum())
     if simulator is not None:
+        from qdeploy.fpga.localization import simulate_exactly
         from qdeploy.fpga.simulated import SimulatedAccelerator
 
         accelerator = SimulatedAccelerator(*simulator, network)
         codes = network.quantizer.quantize(samples.x)
-        run = accelerator.run_codes(codes)
-        require_equal(reference, run.outputs, "the simulated accelerator")
-        stalled = accelerator.run_codes(codes, input_gap=INPUT_GAP, output_stall=OUTPUT_STALL)
-        require_equal(reference, stalled.outputs, "the simulated accelerator with random stalls")
+        run = simulate_exactly(accelerator, codes, reference, "the simulated accelerator")
+        simulate_exactly(
+            accelerator,
+            codes,
+            reference,
+            "the simulated accelerator with random stalls",
+            input_gap=INPUT_GAP,
+            output_stall=OUTPUT_STALL,
+        )
+        measured = {
+            "interval_cycles": run.initiation_interval,
+            "latency_cycles": run.latency,
+            "simulated_frames_per_second": run.frames_per_second,
+            "simulated_cycles_per_second": run.cycles_per_second,
+        }
         classes["rtl"] = predictions(run.outputs)
-        interval, latency = run.initiation_interval, run.latency
     labels = samples.y
     return Verification(
         frames=len(samples.x),
@@ -136,8 +153,7 @@ def verify(
         else {},
         compared=[name for name in ("cpu", "rtl") if name in classes],
         trained_differences=differences,
-        interval_cycles=interval,
-        latency_cycles=latency,
+        **measured,
     )
 
 

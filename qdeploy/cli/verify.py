@@ -28,3 +28,8 @@ def verify(
     print(f"{result.frames} frames: {' and '.join(result.compared)} equal the integer reference")
     if result.labelled:
         print(f"correct: {result.correct}")
+    if result.simulated_frames_per_second:
+        print(
+            f"simulated {result.simulated_frames_per_second:,.1f} frames/s, "
+            f"{result.simulated_cycles_per_second:,.0f} cycles/s"
+        )

@@ -37,6 +37,28 @@ class Stream(BaseModel):
     width: int
 
 
+class Tap(BaseModel):
+    """A stream of the top module that carries a tensor of the network (after `unit_steps`).
+
+    Attributes:
+        layer: the layer that writes it, as in the PyTorch model.
+        tensor: its name.
+        data: net of the words.
+        valid: net that says that a word is offered.
+        ready: net that says that a word is taken.
+        stream: how elements are laid out.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    layer: str
+    tensor: str
+    data: str
+    valid: str
+    ready: str
+    stream: Stream
+
+
 class DesignNode(BaseModel):
     """One hardware node.
 
@@ -92,6 +114,7 @@ class Design(BaseModel):
         cycles_per_frame: predicted initiation interval.
         critical_node: the node that needs that many cycles.
         nodes: in the order of the data.
+        taps: where tensors of the network can be watched, in the order of the data.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -107,6 +130,7 @@ class Design(BaseModel):
     cycles_per_frame: int
     critical_node: str
     nodes: tuple[DesignNode, ...]
+    taps: tuple[Tap, ...]
 
     def save(self, directory: Path) -> None:
         """Write design.json."""

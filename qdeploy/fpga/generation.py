@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import shutil
+from collections.abc import Iterator
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -17,12 +18,12 @@ from qonnx.custom_op.registry import getCustomOp
 
 from qdeploy.files import content_hash
 from qdeploy.fpga.board import Board
-from qdeploy.fpga.design import Design, DesignNode, Stream
+from qdeploy.fpga.design import Design, DesignNode, Stream, Tap
 from qdeploy.fpga.finn_import import dataflow_performance, res_estimation
 from qdeploy.fpga.graph_builder import verilog_name
 from qdeploy.fpga.hls_layers import refuse_hls
 from qdeploy.fpga.memory import contents_files
-from qdeploy.fpga.stitching import stitch
+from qdeploy.fpga.stitching import stitch, stream_nets
 from qdeploy.integer import IntegerNetwork, Tensor
 
 
@@ -72,9 +73,24 @@ def generate(model: ModelWrapper, network: IntegerNetwork, board: Board, directo
         cycles_per_frame=performance["max_cycles"],
         critical_node=performance["max_cycles_node_name"],
         nodes=tuple(_describe(node, estimates[node.name]) for node in model.graph.node),
+        taps=tuple(_taps(model, network)),
     )
     design.save(directory)
     return design
+
+
+def _taps(model: ModelWrapper, network: IntegerNetwork) -> Iterator[Tap]:
+    nets = stream_nets(model)
+    for node in model.graph.node:
+        tensor = network.tensors.get(node.output[0])
+        if tensor is not None:
+            operator = getCustomOp(node)
+            yield Tap(
+                layer=operator.get_nodeattr("layer"),
+                tensor=tensor.name,
+                **nets[tensor.name],
+                stream=_stream(tensor, operator.get_folded_output_shape(), operator, "out"),
+            )
 
 
 def _stream(tensor: Tensor, folded_shape: tuple[int, ...], operator: Any, side: str) -> Stream:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qdeploy.errors import UserError
-from qdeploy.fpga.design import load_design
+from qdeploy.fpga.design import Stream, load_design
 from qdeploy.fpga.graph import channels_last
 from qdeploy.integer import IntegerNetwork, Integers
 from qdeploy.simulation.driver import StreamSimulator
@@ -27,21 +28,41 @@ class SimulatedRun:
         initiation_interval: cycles from frame to frame in the second half of the run, when the
             pipeline is full; None for fewer than three frames.
         latency: cycles from the first word of the first frame to the last word of its result.
+        cycles: of the whole run.
+        seconds: that the simulation took.
     """
 
     outputs: Integers
     initiation_interval: float | None
     latency: int
+    cycles: int
+    seconds: float
+
+    @property
+    def frames_per_second(self) -> float:
+        """Speed of the simulation, not of the hardware."""
+        return len(self.outputs) / self.seconds
+
+    @property
+    def cycles_per_second(self) -> float:
+        """Speed of the simulation, not of the hardware."""
+        return self.cycles / self.seconds
 
 
-def build_simulator(design_directory: Path, directory: Path) -> Path:
+def build_simulator(design_directory: Path, directory: Path, *, trace: bool = False) -> Path:
     """Compile the design of `generate` into a shared object in `directory`.
+
+    Args:
+        design_directory: what `generate` wrote.
+        directory: where the result goes.
+        trace: prepare `SimulatedAccelerator.trace`, which makes the simulation slower.
 
     Raises:
         ToolError: if Verilator or the C++ compiler is missing or fails.
     """
     design = load_design(design_directory)
-    return build_model([design_directory / name for name in design.files], design.top, directory)
+    sources = [design_directory / name for name in design.files]
+    return build_model(sources, design.top, directory, trace=trace)
 
 
 class SimulatedAccelerator:
@@ -60,6 +81,7 @@ class SimulatedAccelerator:
         self, design_directory: Path, shared_object: Path, network: IntegerNetwork
     ) -> None:
         self.design = load_design(design_directory)
+        self.design_directory = design_directory
         self.network = network
         for stream, tensor in (
             (self.design.input, network.input_tensor),
@@ -104,28 +126,48 @@ class SimulatedAccelerator:
         frames, stream = len(codes), self.design.input
         if not frames:
             raise UserError("there is no frame to simulate", remedy="feed at least one")
-        elements = channels_last(codes).reshape(-1, stream.elements_per_word)
-        if stream.bipolar:
-            elements = (elements + 1) // 2
+        words = input_words(codes, stream)
+        start = time.perf_counter()
         result = self._simulator.run(
-            pack_words(elements, stream.bits),
+            words,
             frames * self.design.output.words_per_frame,
             input_gap=input_gap,
             output_stall=output_stall,
             seed=seed,
         )
+        seconds = time.perf_counter() - start
         ends = result.output_cycles.reshape(frames, -1)[:, -1]
         half = frames // 2
         return SimulatedRun(
             self._outputs(result.words, frames),
             float(ends[-1] - ends[half]) / (frames - 1 - half) if frames > 2 else None,
             int(ends[0] - result.input_cycles[0]) + 1,
+            result.cycles,
+            seconds,
         )
+
+    def trace(self, path: Path) -> None:
+        """Write all signals of later runs to a VCD file; needs `build_simulator(trace=True)`.
+
+        Raises:
+            InternalError: if the design was built without, or the file cannot be written.
+        """
+        self._simulator.trace(path, self.design.clock_mhz)
 
     def _outputs(self, words: NDArray[np.uint8], frames: int) -> Integers:
         stream = self.design.output
-        signed = stream.signed and not stream.bipolar
-        values = unpack_words(words, stream.bits, stream.elements_per_word, signed=signed)
-        if stream.bipolar:
-            values = 2 * values - 1
-        return np.moveaxis(values.reshape(frames, *stream.shape), -1, 1)
+        last = stream_elements(words, stream).reshape(frames, *stream.shape)
+        return np.moveaxis(last, -1, 1)
+
+
+def input_words(codes: Integers, stream: Stream) -> NDArray[np.uint8]:
+    """Frames [N, ...] (channels first) as words [words, bytes] of a stream."""
+    elements = channels_last(codes).reshape(-1, stream.elements_per_word)
+    return pack_words((elements + 1) // 2 if stream.bipolar else elements, stream.bits)
+
+
+def stream_elements(words: NDArray[np.uint8], stream: Stream) -> Integers:
+    """Elements [words * elements_per_word] that the words [words, bytes] of a stream hold."""
+    signed = stream.signed and not stream.bipolar
+    values = unpack_words(words, stream.bits, stream.elements_per_word, signed=signed).ravel()
+    return 2 * values - 1 if stream.bipolar else values

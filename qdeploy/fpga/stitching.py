@@ -28,8 +28,8 @@ module {top} (
 endmodule
 """
 _STREAM = """\
-  wire [{bits}-1:0] {name}_tdata;
-  wire {name}_tvalid, {name}_tready;"""
+  wire [{bits}-1:0] {data};
+  wire {valid}, {ready};"""
 _INSTANCE = """\
   {module} {node}_instance (
       .ap_clk(ap_clk),
@@ -45,21 +45,15 @@ _CONNECTION = """\
 def stitch(model: ModelWrapper, network: str, top: str) -> str:
     """Verilog of the top module of a folded model."""
     source, sink = model.graph.input[0].name, model.graph.output[0].name
-    # data, valid and ready of every stream by tensor; the bits of its data
-    nets = {
-        tensor: _nets(port, "_V_T", str.upper) for tensor, port in ((source, "in0"), (sink, "out0"))
-    }
+    nets = stream_nets(model)
     widths: dict[str, int] = {}
     streams: list[str] = []
     for node in model.graph.node:
         operator = getCustomOp(node)
-        outputs = operator.output_streams()
-        for index, tensor in enumerate(node.output[:outputs]):
+        for index, tensor in enumerate(node.output[: operator.output_streams()]):
             widths[tensor] = operator.get_outstream_width_padded(index)
-            if tensor not in nets:
-                name = f"{node.name}_out" if outputs == 1 else f"{node.name}_out{index}"
-                nets[tensor] = _nets(name, "_t", str.lower)
-                streams.append(_STREAM.format(name=name, bits=widths[tensor]))
+            if tensor != sink:
+                streams.append(_STREAM.format(bits=widths[tensor], **nets[tensor]))
     written, read = {source}, {sink}
     instances = []
     for node in model.graph.node:
@@ -93,6 +87,20 @@ def stitch(model: ModelWrapper, network: str, top: str) -> str:
         streams="\n".join(streams),
         instances="\n".join(instances),
     )
+
+
+def stream_nets(model: ModelWrapper) -> dict[str, dict[str, str]]:
+    """Nets `data`, `valid` and `ready` of the top module for every stream, by tensor."""
+    nets = {
+        model.graph.input[0].name: _nets("in0", "_V_T", str.upper),
+        model.graph.output[0].name: _nets("out0", "_V_T", str.upper),
+    }
+    for node in model.graph.node:
+        outputs = getCustomOp(node).output_streams()
+        for index, tensor in enumerate(node.output[:outputs]):
+            name = f"{node.name}_out" if outputs == 1 else f"{node.name}_out{index}"
+            nets.setdefault(tensor, _nets(name, "_t", str.lower))
+    return nets
 
 
 def _nets(name: str, separator: str, case: Callable[[str], str]) -> dict[str, str]:

@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from qdeploy.errors import ToolError
+from qdeploy.errors import InternalError, ToolError
 from qdeploy.simulation.driver import StreamSimulator
 from qdeploy.simulation.verilator import build_model, find_verilator
 
@@ -66,6 +67,54 @@ def test_an_unchanged_design_is_not_compiled_again(
     build_model([source], "adder", tmp_path / "other", {"AMOUNT": 3})
     changed = set(cache.iterdir()) - objects
     assert 0 < len(changed) < len(objects)  # not the runtime
+
+
+def test_a_trace_shows_the_signals_of_every_cycle(source: Path, tmp_path: Path) -> None:
+    simulator = StreamSimulator(build_model([source], "adder", tmp_path, trace=True))
+    file = tmp_path / "adder.vcd"
+    simulator.trace(file, clock_mhz=100)
+    result = simulator.run(np.arange(20, dtype=np.uint8).reshape(-1, 1), 20, output_stall=0.5)
+    simulator.close()
+    header, _, changes = file.read_text().partition("$enddefinitions $end")
+    assert re.search(r"\$timescale\s+1ps", header)
+    names = dict(re.findall(r"\$var wire\s+\d+ (\S+) (\w+)", header)[::-1])
+    codes = {name: code for code, name in names.items()}
+    rises = [
+        int(time)
+        for time, block in re.findall(r"#(\d+)\n([^#]*)", changes)
+        if f"1{codes['ap_clk']}\n" in block
+    ]
+    assert len(rises) >= result.cycles
+    assert set(np.diff(rises)) == {10_000}  # picoseconds
+    shown = re.findall(rf"b([01]+) {re.escape(codes['out0_V_TDATA'])}\n", changes)
+    values = [int(bits, 2) for bits in shown]
+    assert [value for value in values if value][:20] == list(range(1, 21))
+
+
+def test_a_model_without_trace_says_so(source: Path, tmp_path: Path) -> None:
+    simulator = StreamSimulator(build_model([source], "adder", tmp_path))
+    with pytest.raises(InternalError, match="cannot trace"):
+        simulator.trace(tmp_path / "adder.vcd", clock_mhz=100)
+
+
+def test_files_are_read_from_the_folder_that_is_named(source: Path, tmp_path: Path) -> None:
+    """As from any working directory, and without leaving it."""
+    memory = '  reg [7:0] amount[0:0];\n  initial $readmemh("amount.mem", amount);\n'
+    text = ADDER.replace("parameter AMOUNT = 1", "parameter UNUSED = 1")
+    text = text.replace("AMOUNT", "amount[0]").replace("  assign", f"{memory}  assign")
+    source.write_text(text)
+    model = build_model([source], "adder", tmp_path / "model")
+    here = Path.cwd()
+    for amount in (3, 77):
+        folder = tmp_path / str(amount)
+        folder.mkdir()
+        (folder / "amount.mem").write_text(f"{amount:02x}\n")
+        simulator = StreamSimulator(model, folder)
+        result = simulator.run(np.array([[5], [6]], np.uint8), 2)
+        assert result.words[:, 0].tolist() == [5 + amount, 6 + amount]
+    assert Path.cwd() == here
+    with pytest.raises(InternalError, match="cannot enter"):
+        StreamSimulator(model, tmp_path / "absent")
 
 
 def test_error_in_the_verilog_is_quoted(source: Path, tmp_path: Path) -> None:
