@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -14,7 +14,8 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
-    model_validator,
+    ValidationInfo,
+    field_validator,
 )
 
 from qdeploy.errors import UserError
@@ -60,11 +61,12 @@ class CompileConfig(BaseModel):
     emit: Literal["finn"] | None = None
     hls: tuple[str, ...] = ()
 
-    @model_validator(mode="after")
-    def _hls_is_for_finn(self) -> Self:
-        if self.hls and self.emit is None:
+    @field_validator("hls")
+    @classmethod
+    def _hls_is_for_finn(cls, layers: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if layers and info.data.get("emit") is None:
             raise ValueError('only FINN can build layers with HLS: set emit = "finn", too')
-        return self
+        return layers
 
 
 class BuildConfig(BaseModel):
