@@ -4,6 +4,7 @@
 A memory of LUTs contains its words. Those of a block RAM lie in a file beside the module, which
 simulation and synthesis read with `$readmemh`: as Verilog statements they would take a compiler
 minutes. Most tools only warn when such a file is missing, so design.json holds the hash of each.
+(FINN makes names that begin with "./" absolute; elsewhere tools run in the folder of the design.)
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ endmodule
 """
 _ARRAY = """\
   {attribute}reg [{width}-1:0] memory[0:{depth}-1];
-  initial $readmemh("{file}", memory);
+  initial $readmemh("./{file}", memory);
   always @(posedge clk) if (enable) data <= memory[address];"""
 _CONSTANT = """\
   localparam [{bits}-1:0] WORDS = {bits}'h{words:x};
@@ -115,7 +116,7 @@ def memory_module(
 def contents_files(source: Path) -> list[Path]:
     """The files with the contents of the memories in a Verilog file."""
     names = re.findall(r'\$readmemh\("([^"]+)"', source.read_text())
-    return [source.with_name(name) for name in names]
+    return [source.parent / name for name in names]
 
 
 def _worth_block(depth: int, width: int) -> bool:

@@ -123,7 +123,8 @@ class BlockDesign:
 
     def modules(self) -> Counter[str]:
         """How often each module is defined in the files, a file named twice being one."""
-        texts = [p.read_text() for p in dict.fromkeys(self.files) if "wrapper" not in p.name]
+        files = [p for p in dict.fromkeys(self.files) if "wrapper" not in p.name]
+        texts = [p.read_text() for p in files]
         return Counter(name for text in texts for name in re.findall(r"^module (\w+)", text, re.M))
 
 
@@ -173,12 +174,13 @@ def test_finn_builds_it_up_to_the_tcl_of_the_bitstream(
 
 
 @pytest.mark.slow
-def test_finn_reports_our_cycles(tmp_path: Path) -> None:
-    emit(tmp_path / "finn", small_mlp())
-    run_finn_build(tmp_path / "finn", tmp_path / "scratch")
+def test_finn_reports_our_cycles_and_finds_our_memories(tmp_path: Path) -> None:
+    network = small_mlp(widths=(512, 64, 8))
+    emit(tmp_path / "finn", network)
+    calls = run_finn_build(tmp_path / "finn", tmp_path / "scratch")
     reports = tmp_path / "finn" / "build" / "report"
     cycles = json.loads((reports / "estimate_layer_cycles.json").read_text())
-    folded = fold(map_network(small_mlp()), BOARD, 20_000)
+    folded = fold(map_network(network), BOARD, 20_000)
     ours = [getCustomOp(node).get_exp_cycles() for node in folded.model.graph.node]
     assert list(cycles.values()) == ours
     performance = json.loads((reports / "estimate_network_performance.json").read_text())
@@ -187,7 +189,14 @@ def test_finn_reports_our_cycles(tmp_path: Path) -> None:
     assert resources["total"]["LUT"] > 0
     counts = json.loads((reports / "op_and_param_counts.json").read_text())
     macs = sum(v for key, v in counts["total"].items() if key.startswith("op_mac"))
-    assert macs == 24 * 16 + 16 * 8
+    assert macs == 512 * 64 + 64 * 8
+    design = BlockDesign(calls[0][1].read_text())
+    contents = [path for path in design.files if path.suffix == ".mem"]
+    assert contents
+    for path in contents:
+        assert path.is_file()
+        readers = [p for p in design.files if p.suffix == ".v" and "wrapper" not in p.name]
+        assert any(f'$readmemh("{path}"' in p.read_text() for p in readers)
 
 
 @pytest.mark.slow
