@@ -150,7 +150,8 @@ class SimulatedAccelerator:
         """Write all signals of later runs to a VCD file; needs `build_simulator(trace=True)`.
 
         Raises:
-            InternalError: if the design was built without, or the file cannot be written.
+            UserError: if the file cannot be written.
+            InternalError: if the design was built without.
         """
         self._simulator.trace(path, self.design.clock_mhz)
 

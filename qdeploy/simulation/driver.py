@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from qdeploy.errors import InternalError
+from qdeploy.errors import InternalError, UserError
 
 CHUNK_CYCLES = 1_000_000  # between two looks at the progress (and at Ctrl-C)
 DRAIN_CYCLES = 100  # after the last expected word, to catch surplus ones
@@ -164,11 +164,17 @@ class StreamSimulator:
         """Write all signals of later runs to a VCD file; needs `build_model(trace=True)`.
 
         Raises:
-            InternalError: if the design was built without, or the file cannot be written.
+            UserError: if the file cannot be written.
+            InternalError: if the design was built without.
         """
+        try:
+            path.touch()
+        except OSError as error:
+            problem = f"cannot write {path}: {error.strerror}"
+            raise UserError(problem, remedy="choose another file") from error
         half_period = round(1e6 / clock_mhz / 2)  # picoseconds
         if not self._library.simulation_trace(self._simulation, bytes(path), half_period):
-            raise InternalError(f"cannot trace the simulation to {path}")
+            raise InternalError("cannot trace: the design was built without")
 
     def record(self, words: Sequence[int]) -> None:
         """Keep the first words that later runs move over the taps, `words` of each tap."""

@@ -172,7 +172,7 @@ EXPORT void simulation_run(Simulation* simulation, Run* run, std::int64_t cycles
     const std::int64_t end = run->cycle + cycles;
     for (; run->cycle < end; ++run->cycle) {
         const bool complete = run->taken == run->inputs && run->given >= run->outputs;
-        if (complete && !run->drain) return;
+        if (complete && !run->drain) break;
         design.ap_clk = 0;
         if (!run->offered && run->taken < run->inputs && draw(run->random) >= run->gap) {
             run->offered = 1;
@@ -215,4 +215,7 @@ EXPORT void simulation_run(Simulation* simulation, Run* run, std::int64_t cycles
         design.eval();
         simulation->dump();
     }
+#if VM_TRACE
+    if (simulation->half_period) simulation->trace.flush();
+#endif
 }

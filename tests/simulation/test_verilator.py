@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qdeploy.errors import InternalError, ToolError
+from qdeploy.errors import InternalError, ToolError, UserError
 from qdeploy.simulation.driver import StreamSimulator
 from qdeploy.simulation.verilator import build_model, find_verilator
 
@@ -71,10 +71,11 @@ def test_an_unchanged_design_is_not_compiled_again(
 
 def test_a_trace_shows_the_signals_of_every_cycle(source: Path, tmp_path: Path) -> None:
     simulator = StreamSimulator(build_model([source], "adder", tmp_path, trace=True))
+    with pytest.raises(UserError, match="cannot write"):
+        simulator.trace(tmp_path / "absent" / "adder.vcd", clock_mhz=100)
     file = tmp_path / "adder.vcd"
     simulator.trace(file, clock_mhz=100)
     result = simulator.run(np.arange(20, dtype=np.uint8).reshape(-1, 1), 20, output_stall=0.5)
-    simulator.close()
     header, _, changes = file.read_text().partition("$enddefinitions $end")
     assert re.search(r"\$timescale\s+1ps", header)
     names = dict(re.findall(r"\$var wire\s+\d+ (\S+) (\w+)", header)[::-1])
