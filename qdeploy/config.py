@@ -39,12 +39,15 @@ class CompileConfig(BaseModel):
 
     Attributes:
         board: name of a file in hw/boards.
-        fps: frames per second the folding aims for at the board's clock.
+        fps: frames per second the folding aims for at the board's clock, with few LUTs; 10,000 if
+            neither it nor `fill` nor `latency` is given.
+        fill: share of the board that may be used; without `fps` the folding gets as fast as that.
+        latency: minimize the latency of a frame instead.
         rescale_bits: round the ratio of the scales of branches that meet (residual Add) to integers
             of so many bits where it is no small rational; by default such branches are refused.
         result: stream out "logits", or the "class" with the largest.
-        scale_form: how scales inside the sum become hardware; by default "post" where it applies.
-        folding: PE and SIMD by layer name; overrides what `fps` would choose.
+        scale_form: how scales inside the sum become hardware; by default what costs less.
+        folding: PE and SIMD by layer name; instead of what would be chosen.
         emit: "finn" also writes the input of `finn build`.
         hls: layers that FINN's HLS operators compute in what `emit` writes; all others, and all of
             them in simulation, are Verilog.
@@ -53,7 +56,9 @@ class CompileConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     board: str = "pynq-z2"
-    fps: PositiveFloat = 10_000.0
+    fps: PositiveFloat | None = None
+    fill: float | None = Field(default=None, gt=0, le=1)
+    latency: bool = False
     result: ResultKind = "logits"
     rescale_bits: int | None = Field(default=None, ge=1, le=16)
     scale_form: ScaleForm | None = None
@@ -67,6 +72,13 @@ class CompileConfig(BaseModel):
         if layers and info.data.get("emit") is None:
             raise ValueError('only FINN can build layers with HLS: set emit = "finn", too')
         return layers
+
+    @property
+    def target_fps(self) -> float | None:
+        """Frames per second to aim for, None for as many as fit."""
+        if self.fps is None and self.fill is None and not self.latency:
+            return 10_000.0
+        return self.fps
 
 
 class BuildConfig(BaseModel):

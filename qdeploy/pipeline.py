@@ -19,6 +19,7 @@ from qdeploy.config import BuildConfig, CompileConfig
 from qdeploy.doctor import require
 from qdeploy.files import atomic_file, link
 from qdeploy.fpga.board import Board, hardware_directory, load_board
+from qdeploy.fpga.solver.record import FILE_NAME as FOLDING_FILE
 from qdeploy.lowering import lower
 from qdeploy.report.collect import collect
 from qdeploy.stages import Outcome, Stage, StageStore
@@ -211,18 +212,28 @@ def map_stage(network: Path, config: CompileConfig, board: Board) -> Stage:
         mapped = map_network(source, scale_form=config.scale_form)
         mapped.save(str(directory / "mapped.onnx"))
         folding = {layer: (value.pe, value.simd) for layer, value in config.folding.items()}
-        folded = fold(mapped, board, config.fps, folding)
+        folded = fold(
+            mapped,
+            board,
+            config.target_fps,
+            folding,
+            fill=config.fill or 1.0,
+            latency=config.latency,
+            recode=config.scale_form is None,
+        )
         frames = random_data(source, FINN_FRAMES).x
         verify_nodes(folded.model, source, source.quantizer.quantize(frames))
         folded.model.save(str(directory / "folded.onnx"))
+        (directory / FOLDING_FILE).write_text(folded.record.model_dump_json(indent=2) + "\n")
 
     return Stage(
         "map",
         run,
         inputs=(network,),
-        options=config.model_dump(include={"fps", "scale_form", "folding"}) | board.model_dump(),
+        options=config.model_dump(include={"fps", "fill", "latency", "scale_form", "folding"})
+        | board.model_dump(),
         code=("fpga", "verification", *_INTEGER_CODE),
-        packages=("finn-plus", "qonnx"),
+        packages=("finn-plus", "qonnx", "ortools"),
     )
 
 

@@ -17,7 +17,15 @@ def compile_(
     model: Annotated[Path, typer.Argument(help="QONNX file.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Build folder.")] = Path("build"),
     board: Annotated[str, typer.Option(help="A board of hw/boards.")] = "pynq-z2",
-    fps: Annotated[float, typer.Option(help="Frames per second to aim for.")] = 10_000.0,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames per second to aim for; 10,000 by default.")
+    ] = None,
+    fill: Annotated[
+        float | None, typer.Option(help="As fast as this share of the board allows.")
+    ] = None,
+    latency: Annotated[
+        bool, typer.Option("--latency", help="Minimize the latency of a frame.")
+    ] = False,
     result: Annotated[str, typer.Option(help="'logits' or 'class'.")] = "logits",
     rescale_bits: Annotated[int | None, RESCALE] = None,
     emit: Annotated[
@@ -37,6 +45,8 @@ def compile_(
     config = compile_config(
         board=board,
         fps=fps,
+        fill=fill,
+        latency=latency,
         result=result,
         rescale_bits=rescale_bits,
         emit=emit,

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from qdeploy import integer
+from qdeploy.config import compile_config
 from qdeploy.files import atomic_file
 from qdeploy.fpga.board import load_board
 
@@ -17,14 +18,30 @@ def map_(
         "folded.onnx"
     ),
     board: Annotated[str, typer.Option(help="A board of hw/boards.")] = "pynq-z2",
-    fps: Annotated[float, typer.Option(help="Frames per second to aim for.")] = 10_000.0,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames per second to aim for; 10,000 by default.")
+    ] = None,
+    fill: Annotated[
+        float | None, typer.Option(help="As fast as this share of the board allows.")
+    ] = None,
+    latency: Annotated[
+        bool, typer.Option("--latency", help="Minimize the latency of a frame.")
+    ] = False,
 ) -> None:
     """Map an integer network to FINN's hardware operators and fold it for a frame rate."""
     from qdeploy.fpga.folding import fold
     from qdeploy.fpga.mapping import map_network
 
-    target = load_board(board)
-    folded = fold(map_network(integer.load(network)), target, fps)
+    config = compile_config(board=board, fps=fps, fill=fill, latency=latency)
+    target = load_board(config.board)
+    folded = fold(
+        map_network(integer.load(network)),
+        target,
+        config.target_fps,
+        fill=config.fill or 1.0,
+        latency=config.latency,
+        recode=True,
+    )
     with atomic_file(output) as partial:
         folded.model.save(str(partial))
     rate = target.clock_mhz * 1e6 / folded.cycles_per_frame
@@ -32,3 +49,4 @@ def map_(
         f"wrote {output}: {folded.cycles_per_frame:,} cycles per frame ({folded.critical_node}), "
         f"{rate:,.0f} frames/s at {target.clock_mhz:g} MHz"
     )
+    print(folded.record.describe())

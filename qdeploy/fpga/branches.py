@@ -26,24 +26,34 @@ def join_depths(model: ModelWrapper, cycles_per_frame: int, least: int) -> dict[
         cycles_per_frame: of the slowest node.
         least: smallest depth.
     """
-    ready: dict[str, float] = {}
     depths = {}
+    nodes = {node.name: node for node in model.graph.node}
+    for name, waits in lags(model, cycles_per_frame).items():
+        operator = getCustomOp(nodes[name])
+        depths[name] = [
+            join_depth(operator.get_folded_input_shape(i), wait, cycles_per_frame) + least
+            for i, wait in enumerate(waits)
+        ]
+    return depths
+
+
+def lags(model: ModelWrapper, cycles_per_frame: int) -> dict[str, list[float]]:
+    """Cycles that each input of a node that joins streams is ahead of its latest one, by name."""
+    ready: dict[str, float] = {}
+    found = {}
     for node in model.graph.node:
         operator = getCustomOp(node)
         inputs = [ready.get(name, 0.0) for name in node.input[: operator.input_streams()]]
         if len(inputs) > 1:
-            depths[node.name] = [
-                _depth(operator.get_folded_input_shape(i), max(inputs) - time, cycles_per_frame)
-                + least
-                for i, time in enumerate(inputs)
-            ]
+            found[node.name] = [max(inputs) - time for time in inputs]
         delay = _delay(node) * cycles_per_frame + PIPELINE_CYCLES
         for name in node.output:
             ready[name] = max(inputs) + delay
-    return depths
+    return found
 
 
-def _depth(shape: tuple[int, ...], cycles: float, cycles_per_frame: int) -> int:
+def join_depth(shape: tuple[int, ...], cycles: float, cycles_per_frame: int) -> int:
+    """Words of a folded input shape that arrive in so many cycles, and a row."""
     words = prod(map(int, shape[:-1]))
     row = words // int(shape[1]) if len(shape) > 3 else 1
     return ceil(cycles / cycles_per_frame * words) + row if cycles else 0

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qdeploy.errors import UserError
 from qdeploy.files import content_hash
+from qdeploy.fpga.resources import Cost
 
 FILE_NAME = "design.json"
 
@@ -75,6 +76,7 @@ class DesignNode(BaseModel):
         cycles: predicted cycles per frame; 0 for a FIFO, which is as fast as its neighbours.
         input_bits: bits of its input words.
         output_bits: bits of its output words.
+        predicted: what it takes by the resource model (`qdeploy.fpga.resources`).
         finn_luts: LUTs that FINN's formula expects.
         finn_bram18: 18 kbit block RAMs that FINN's formula expects.
         finn_dsps: DSP slices that FINN's formula expects.
@@ -94,6 +96,7 @@ class DesignNode(BaseModel):
     cycles: int
     input_bits: int
     output_bits: int
+    predicted: Cost
     finn_luts: int
     finn_bram18: int
     finn_dsps: int

@@ -7,6 +7,7 @@ import json
 import shutil
 import tempfile
 from collections import Counter
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from qdeploy.fpga.board import Board, Resources
 from qdeploy.fpga.design import Design, load_design
+from qdeploy.fpga.resources import Cost
 from qdeploy.fpga.sites import occupied_sites
 from qdeploy.fpga.yosys import run_yosys, yosys_version
 
@@ -78,6 +80,7 @@ class Estimate(BaseModel):
         tool: version of Yosys.
         total: the whole design.
         nodes: its hardware nodes, in the order of the data.
+        predicted: what the resource model expects of the nodes.
         finn_lut, finn_bram36, finn_dsp: sums of FINN's formulas for its own implementation.
         available: what the board's part has.
     """
@@ -87,6 +90,7 @@ class Estimate(BaseModel):
     tool: str
     total: Usage
     nodes: tuple[NodeEstimate, ...]
+    predicted: Cost
     finn_lut: int
     finn_bram36: float
     finn_dsp: int
@@ -124,6 +128,7 @@ def estimate(design_directory: Path, board: Board) -> Estimate:
         tool=yosys_version(),
         total=sum((node.usage for node in nodes), usage(modules[design.top])),
         nodes=nodes,
+        predicted=reduce(Cost.plus, (node.predicted for node in design.nodes), Cost()),
         finn_lut=sum(node.finn_luts for node in design.nodes),
         finn_bram36=sum(node.finn_bram18 for node in design.nodes) / 2,
         finn_dsp=sum(node.finn_dsps for node in design.nodes),

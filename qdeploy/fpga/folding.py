@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Folding: how parallel every hardware node is, and the streams between nodes of unequal width.
 
-FINN's SetFolding chooses for a number of cycles per frame; what it does not know (our pooling and
-arg-max, SYQ groups, a window generator without parallel windows) is settled here.
+The solver (`qdeploy.fpga.solver`) chooses for a rate, a share of the board or the smallest latency.
+FINN's SetFolding, which knows a number of cycles per frame only, is kept to compare with; what it
+does not know (our pooling and arg-max, SYQ groups, a window generator without parallel windows) is
+settled here.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import gcd
 from typing import Any
 
 from onnx import NodeProto
@@ -20,19 +21,34 @@ from qonnx.custom_op.registry import getCustomOp
 from qdeploy.errors import UserError
 from qdeploy.fpga.board import Board
 from qdeploy.fpga.finn_import import AnnotateCycles, SetFolding, dataflow_performance
+from qdeploy.fpga.resources import Cost
+from qdeploy.fpga.solver.options import (
+    PARALLELISM,
+    TAKES_WINDOWS,
+    apply,
+    divisors,
+    parallel_channels,
+    predicted,
+    problem,
+)
+from qdeploy.fpga.solver.record import FoldingRecord
+from qdeploy.fpga.solver.search import fastest, shortest, smallest
 from qdeploy.fpga.streams import insert_streams
 
 # As wide as FINN allows: our weights come from a memory beside the unit, not from a stream.
 WEIGHT_BITS_PER_PE = 8191
+# How often the choice is made at most, each time with the FIFOs that the last one needs.
+ROUNDS = 4
 
-# What divides the channels of an operator that FINN's SetFolding does not know.
-_CHANNEL_PARALLELISM = {
-    "DuplicateStreams_rtl": "PE",
-    "GlobalAccPool_rtl": "PE",
-    "StreamingConcat_rtl": "SIMD",
-    "UpsampleNearestNeighbour_rtl": "SIMD",
-    "WeightedAdd_rtl": "PE",
-}
+# What FINN's SetFolding does not know.
+_UNKNOWN_TO_FINN = (
+    "DuplicateStreams_rtl",
+    "GlobalAccPool_rtl",
+    "LabelSelect_rtl",
+    "StreamingConcat_rtl",
+    "UpsampleNearestNeighbour_rtl",
+    "WeightedAdd_rtl",
+)
 
 
 @dataclass(frozen=True)
@@ -43,48 +59,106 @@ class FoldedModel:
         model: RTL nodes with PE, SIMD, width converters and FIFOs.
         cycles_per_frame: predicted initiation interval.
         critical_node: the node that needs that many cycles.
+        record: how it was chosen.
     """
 
     model: ModelWrapper
     cycles_per_frame: int
     critical_node: str
+    record: FoldingRecord
 
 
 def fold(
     model: ModelWrapper,
     board: Board,
-    fps: float,
+    fps: float | None = None,
     folding: Mapping[str, tuple[int, int]] | None = None,
+    *,
+    fill: float = 1.0,
+    latency: bool = False,
+    recode: bool = False,
 ) -> FoldedModel:
-    """Choose PE and SIMD of every node and connect the nodes by streams.
+    """Choose the parallelism and memories of every node and connect the nodes by streams.
 
     Args:
         model: result of `map_network`; stays as it is.
-        board: gives the clock.
-        fps: frames per second to aim for; what cannot get that fast gets as fast as it can, and the
-            rest no faster.
-        folding: (PE, SIMD) of matrix-vector units by layer name, instead of what fps asks for.
+        board: gives the clock and the resources.
+        fps: frames per second, reached with as few LUTs as possible; what cannot get that fast gets
+            as fast as it can, and the rest no faster. None: as fast as fits.
+        folding: (PE, SIMD) of matrix-vector units by layer name, instead of what would be chosen.
+        fill: share of each resource of the board that may be used.
+        latency: minimize the latency of a frame in the empty pipeline instead.
+        recode: whether scales of form "post" may also become part of the weights.
 
     Raises:
-        UserError: if `fps` asks for more than one frame per cycle, or `folding` names an unknown
-            layer or illegal values (the nearest legal ones are named).
+        UserError: if `fps` asks for more than one frame per cycle, nothing fits, or `folding` names
+            an unknown layer or illegal values (the nearest legal ones are named).
     """
+    target = _target(board, fps)
+    chosen = folding or {}
+    check_folding(model, chosen)
+    allowed = Cost(*(fill * amount for amount in board.resources.model_dump().values()))
+    budget, pace, bound = allowed, target, 0
+    for _ in range(ROUNDS):
+        choices = problem(model, chosen, pace, recode=recode)
+        if latency:
+            solution = shortest(choices, budget, target)
+        elif pace is None:
+            solution = fastest(choices, budget)
+        else:
+            solution = smallest(choices, budget, pace)
+        bound = bound or solution.bound
+        folded = copy.deepcopy(model)
+        for node, option in zip(folded.graph.node, solution.choice, strict=True):
+            apply(node, option.values)
+        folded = insert_streams(folded, solution.cycles).transform(AnnotateCycles())
+        total = predicted(folded)
+        excess = [max(0.0, a - b) for a, b in zip(total, allowed, strict=True)]
+        if pace is not None and solution.cycles <= pace and not any(excess):
+            break
+        # The depths of the FIFOs depend on the interval; what they take beyond is taken off.
+        if pace is not None and solution.cycles <= pace:
+            budget = Cost(*(a - b for a, b in zip(budget, excess, strict=True)))
+        pace = solution.cycles
+    performance = _performance(folded)
+    greedy = finn_folding(model, target or solution.cycles)
+    record = FoldingRecord(
+        aim="latency" if latency else "cycles",
+        cycles=performance["max_cycles"],
+        latency=solution.latency,
+        bound=bound,
+        least_lut=solution.least_lut,
+        solver_lut=solution.cost.lut,
+        seconds=solution.seconds,
+        predicted=total,
+        finn_cycles=_performance(greedy)["max_cycles"],
+        finn_predicted=predicted(greedy),
+    )
+    return FoldedModel(
+        folded, performance["max_cycles"], performance["max_cycles_node_name"], record
+    )
+
+
+def finn_folding(model: ModelWrapper, cycles: int) -> ModelWrapper:
+    """What FINN's greedy SetFolding makes of the same graph for a number of cycles per frame."""
+    folded = _greedy(model, cycles)
+    reached = _performance(folded)["max_cycles"]
+    if reached > cycles:
+        # The slowest node sets the pace; the others need not be faster.
+        folded = _greedy(model, reached)
+    return insert_streams(folded, max(cycles, reached)).transform(AnnotateCycles())
+
+
+def _target(board: Board, fps: float | None) -> int | None:
+    if fps is None:
+        return None
     target = int(board.clock_mhz * 1e6 / fps)
     if target < 1:
         raise UserError(
             f"{fps:g} frames/s are more than one per cycle at {board.clock_mhz:g} MHz",
             remedy=f"ask for at most {board.clock_mhz * 1e6:g} frames/s",
         )
-    chosen = folding or {}
-    check_folding(model, chosen)
-    folded = _fold_for(model, target, chosen)
-    cycles = _performance(folded)["max_cycles"]
-    if cycles > target:
-        # The slowest node sets the pace; the others need not be faster.
-        folded = _fold_for(model, cycles, chosen)
-    folded = insert_streams(folded, cycles).transform(AnnotateCycles())
-    performance = _performance(folded)
-    return FoldedModel(folded, performance["max_cycles"], performance["max_cycles_node_name"])
+    return target
 
 
 def legal_values(node: NodeProto) -> dict[str, list[int]]:
@@ -122,14 +196,7 @@ def check_folding(model: ModelWrapper, folding: Mapping[str, tuple[int, int]]) -
                 )
 
 
-def divisors(number: int) -> list[int]:
-    """All divisors, ascending."""
-    return [d for d in range(1, number + 1) if number % d == 0]
-
-
-def _fold_for(
-    model: ModelWrapper, cycles: int, chosen: Mapping[str, tuple[int, int]]
-) -> ModelWrapper:
+def _greedy(model: ModelWrapper, cycles: int) -> ModelWrapper:
     folded = _with_names_kept(
         copy.deepcopy(model),
         SetFolding(cycles, mvau_wwidth_max=WEIGHT_BITS_PER_PE, two_pass_relaxation=False),
@@ -140,39 +207,26 @@ def _fold_for(
             operator.set_nodeattr("SIMD", operator.usable_simd())
         elif node.op_type == "ConvolutionInputGenerator_rtl":
             operator.set_nodeattr("parallel_window", 0)
-        elif node.op_type in ("Pool_rtl", "VVAU_rtl"):
+        elif node.op_type in TAKES_WINDOWS:
             _fold_windows(folded, node, cycles)
-        elif node.op_type in _CHANNEL_PARALLELISM:
-            attribute = _CHANNEL_PARALLELISM[node.op_type]
-            _raise_until(operator, attribute, _common_channels(operator), cycles)
-        elif node.op_type == "LabelSelect_rtl":
-            _raise_until(operator, "PE", operator.get_nodeattr("Labels"), cycles)
-    for layer, (pe, simd) in chosen.items():
-        operator = getCustomOp(_units(folded)[layer])
-        operator.set_nodeattr("PE", pe)
-        operator.set_nodeattr("SIMD", simd)
+        elif node.op_type in _UNKNOWN_TO_FINN:
+            _fold(operator, cycles)
     return folded.transform(AnnotateCycles())
 
 
 def _fold_windows(model: ModelWrapper, node: NodeProto, cycles: int) -> None:
     """Windows come channel by channel, so the node and its windows have the same parallelism."""
     operator, window = getCustomOp(node), getCustomOp(model.find_producer(node.input[0]))
-    for value in divisors(operator.get_nodeattr("Channels")):
+    for value in divisors(parallel_channels(operator)):
         operator.set_nodeattr("PE", value)
         window.set_nodeattr("SIMD", value)
         if max(operator.get_exp_cycles(), window.get_exp_cycles()) <= cycles:
             break
 
 
-def _common_channels(operator: Any) -> int:
-    """What the parallelism of the node must divide."""
-    inputs = range(operator.input_streams())
-    return gcd(*(int(operator.get_normal_input_shape(i)[-1]) for i in inputs))
-
-
-def _raise_until(operator: Any, attribute: str, largest: int, cycles: int) -> None:
-    for value in divisors(largest):
-        operator.set_nodeattr(attribute, value)
+def _fold(operator: Any, cycles: int) -> None:
+    for value in divisors(parallel_channels(operator)):
+        operator.set_nodeattr(PARALLELISM[operator.onnx_node.op_type], value)
         if operator.get_exp_cycles() <= cycles:
             break
 

@@ -23,6 +23,7 @@ from qdeploy.fpga.finn_import import dataflow_performance, res_estimation
 from qdeploy.fpga.graph_builder import verilog_name
 from qdeploy.fpga.hls_layers import refuse_hls
 from qdeploy.fpga.memory import contents_files
+from qdeploy.fpga.solver.options import node_cost
 from qdeploy.fpga.stitching import stitch, stream_nets
 from qdeploy.integer import IntegerNetwork, Tensor
 
@@ -72,7 +73,7 @@ def generate(model: ModelWrapper, network: IntegerNetwork, board: Board, directo
         output=_stream(network.output_tensor, last.get_folded_output_shape(), last, "out"),
         cycles_per_frame=performance["max_cycles"],
         critical_node=performance["max_cycles_node_name"],
-        nodes=tuple(_describe(node, estimates[node.name]) for node in model.graph.node),
+        nodes=tuple(_describe(model, node, estimates[node.name]) for node in model.graph.node),
         taps=tuple(_taps(model, network)),
     )
     design.save(directory)
@@ -106,7 +107,7 @@ def _stream(tensor: Tensor, folded_shape: tuple[int, ...], operator: Any, side: 
     )
 
 
-def _describe(node: NodeProto, estimate: dict[str, int | float]) -> DesignNode:
+def _describe(model: ModelWrapper, node: NodeProto, estimate: dict[str, int | float]) -> DesignNode:
     operator = getCustomOp(node)
     declared = operator.get_nodeattr_types()
 
@@ -126,6 +127,7 @@ def _describe(node: NodeProto, estimate: dict[str, int | float]) -> DesignNode:
         cycles=operator.get_exp_cycles(),
         input_bits=operator.get_instream_width(),
         output_bits=operator.get_outstream_width(),
+        predicted=node_cost(model, operator),
         finn_luts=int(estimate["LUT"]),
         finn_bram18=int(estimate["BRAM_18K"]),
         finn_dsps=int(estimate["DSP"]),

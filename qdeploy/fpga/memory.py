@@ -92,7 +92,7 @@ def memory_module(
     if not words or not all(0 <= word < 1 << width_bits for word in words):
         raise InternalError(f"memory {module_name}: words that do not fit {width_bits} bits")
     depth, bits = len(words), len(words) * width_bits
-    block = style == "block" or (style == "auto" and _worth_block(depth, width_bits))
+    block = style == "block" or (style == "auto" and worth_block(depth, width_bits))
     if block or bits > _CONSTANT_BITS:
         file = f"{module_name}.mem"
         digits = -(-width_bits // 4)
@@ -119,7 +119,8 @@ def contents_files(source: Path) -> list[Path]:
     return [source.parent / name for name in names]
 
 
-def _worth_block(depth: int, width: int) -> bool:
+def worth_block(depth: int, width: int) -> bool:
+    """Whether style "auto" takes block RAM."""
     blocks = -(-depth // _BLOCK_WORDS) * -(-width // _BLOCK_WIDTH)
     return lut_sites(depth, width) > _SITES_PER_BLOCK * blocks
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from math import ceil, lcm, prod
+from typing import Any
 
 from onnx import NodeProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
@@ -30,7 +31,7 @@ def insert_streams(model: ModelWrapper, cycles_per_frame: int) -> ModelWrapper:
     for node in model.graph.node:
         depth = SHALLOW
         if node.op_type == "FMPadding_rtl":
-            depth = _padding_depth(node, cycles_per_frame)
+            depth = padding_depth(getCustomOp(node), cycles_per_frame)
         elif node.op_type == "MVAU_rtl":
             writer = model.find_producer(node.input[0])
             windows = writer is not None and writer.op_type == "ConvolutionInputGenerator_rtl"
@@ -47,12 +48,11 @@ def insert_streams(model: ModelWrapper, cycles_per_frame: int) -> ModelWrapper:
     return model
 
 
-def _padding_depth(node: NodeProto, cycles_per_frame: int) -> int:
+def padding_depth(padding: Any, cycles_per_frame: int) -> int:
     """Words that arrive while the padding is busy with the border between two frames.
 
     Pooling and windows take words as fast as they come on average, however their neighbours stall.
     """
-    padding = getCustomOp(node)
     top, left, bottom, right = padding.get_nodeattr("Padding")
     _, width = padding.get_padded_odim()
     words_per_pixel = int(padding.get_nodeattr("NumChannels") // padding.get_nodeattr("SIMD"))

@@ -14,6 +14,8 @@ from qdeploy.build import Build
 from qdeploy.fpga.board import Board
 from qdeploy.fpga.design import Design, load_design
 from qdeploy.fpga.estimation import Estimate
+from qdeploy.fpga.solver.record import FILE_NAME as FOLDING_FILE
+from qdeploy.fpga.solver.record import FoldingRecord
 from qdeploy.integer import Convolution, IntegerNetwork, Linear, Node
 from qdeploy.report.contents import (
     Layer,
@@ -35,6 +37,7 @@ _WHAT = {
     "cpu": "cpu.onnx in ONNX Runtime",
     "rtl": "generated RTL in Verilator",
 }
+_RESOURCES = {"LUT": "lut", "FF": "ff", "BRAM36": "bram36", "DSP": "dsp"}
 
 
 def collect(
@@ -58,14 +61,19 @@ def collect(
     if "estimate" in outcomes:
         text = build.file("estimate", "estimate.json").read_bytes()
         estimate = Estimate.model_validate_json(text)
+    folding = None
+    if "map" in outcomes:
+        text = build.file("map", FOLDING_FILE).read_bytes()
+        folding = FoldingRecord.model_validate_json(text)
     sizes = json.loads(build.file("pack", "pack.json").read_text())
     summaries = {
         "lower": f"{len(network.nodes)} integer operators, {network.codes():,} weight codes",
         "pack": f"cpu.onnx, {sizes['file_bytes']:,} bytes",
         "verify": f"{verification.frames} samples, equal in {', '.join(verification.compared)}",
     }
+    if folding:
+        summaries["map"] = f"folded to {folding.cycles:,} cycles per frame, {folding.proof()}"
     if design:
-        summaries["map"] = f"FINN graph folded to {design.cycles_per_frame:,} cycles"
         summaries["generate"] = f"{len(design.nodes)} hardware nodes, {len(design.files)} files"
     if estimate:
         summaries["estimate"] = f"{estimate.total.lut:,} LUT by {estimate.tool}"
@@ -86,7 +94,7 @@ def collect(
         performance=_performance(verification, design),
         resources=_resources(estimate),
         skipped=skipped,
-        notes=[*skipped, *network.notes, *_remarks(verification, design, estimate)],
+        notes=[*skipped, *network.notes, *_remarks(verification, folding, design, estimate)],
     )
 
 
@@ -173,19 +181,25 @@ def _performance(verification: Verification, design: Design | None) -> Performan
 def _resources(estimate: Estimate | None) -> list[Resources]:
     if estimate is None:
         return []
-    used, board = estimate.total, estimate.available
+    used, model, board = estimate.total, estimate.predicted, estimate.available
+    finn = (estimate.finn_lut, None, estimate.finn_bram36, estimate.finn_dsp)
     return [
-        Resources(name="LUT", used=used.lut, finn=estimate.finn_lut, available=board.lut),
-        Resources(name="FF", used=used.ff, finn=None, available=board.ff),
         Resources(
-            name="BRAM36", used=used.bram36, finn=estimate.finn_bram36, available=board.bram36
-        ),
-        Resources(name="DSP", used=used.dsp, finn=estimate.finn_dsp, available=board.dsp),
+            name=name,
+            used=getattr(used, key),
+            predicted=round(getattr(model, key), 1),
+            finn=by_finn,
+            available=getattr(board, key),
+        )
+        for (name, key), by_finn in zip(_RESOURCES.items(), finn, strict=True)
     ]
 
 
 def _remarks(
-    verification: Verification, design: Design | None, estimate: Estimate | None
+    verification: Verification,
+    folding: FoldingRecord | None,
+    design: Design | None,
+    estimate: Estimate | None,
 ) -> list[str]:
     remarks = []
     if verification.trained_differences:
@@ -195,6 +209,8 @@ def _remarks(
         )
     if not verification.labelled:
         remarks.append("There were no labelled test data: outputs were compared, not accuracies.")
+    if folding:
+        remarks.append(folding.describe())
     if design:
         remarks.append(
             "Cycles are measured in simulation; frames per second are those cycles at the board's "

@@ -100,10 +100,11 @@ class Performance(_Part):
 
 
 class Resources(_Part):
-    """One kind of resource: Yosys' count, FINN's own estimate (None if it has none), the board."""
+    """One kind of resource: Yosys' count, our model's, FINN's (None if it has none), the board."""
 
     name: str
     used: float
+    predicted: float
     finn: float | None
     available: float
 

@@ -6,6 +6,7 @@ from sample_networks import small_mlp
 
 from qdeploy.errors import ToolError
 from qdeploy.fpga.board import load_board
+from qdeploy.fpga.design import load_design
 from qdeploy.fpga.estimation import Estimate, Usage, estimate
 from qdeploy.fpga.folding import fold
 from qdeploy.fpga.generation import generate
@@ -35,10 +36,19 @@ def test_the_total_is_the_sum_of_the_nodes(counted: Estimate) -> None:
     assert counted.available == BOARD.resources
 
 
-def test_registers_of_a_fifo_are_those_of_its_source(counted: Estimate) -> None:
-    """Two words of 2 bits, each with a valid bit."""
+def test_registers_of_a_fifo_are_those_of_its_source(directory: Path, counted: Estimate) -> None:
+    """Two words and as many bits of a state."""
+    width = next(n.input_bits for n in load_design(directory).nodes if n.name == "fc2_fifo")
     fifo = next(node for node in counted.nodes if node.name == "fc2_fifo")
-    assert fifo.usage.ff == 2 * (2 + 1)
+    assert fifo.usage.ff == 2 * (width + 1)
+
+
+def test_the_resource_model_is_near(counted: Estimate) -> None:
+    """The fixed parts of a unit, which are most of it here, are some tens of LUTs more or less."""
+    assert counted.predicted.lut == pytest.approx(counted.total.lut, rel=0.07, abs=30)
+    assert counted.predicted.ff == pytest.approx(counted.total.ff, rel=0.07, abs=30)
+    assert counted.predicted.bram36 == counted.total.bram36
+    assert counted.predicted.dsp == counted.total.dsp
 
 
 def test_a_small_network_takes_a_small_part_of_the_board(counted: Estimate) -> None:

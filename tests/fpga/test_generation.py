@@ -71,10 +71,11 @@ def test_weights_of_a_scaled_layer_are_stored_as_codes(tmp_path: Path) -> None:
     design(small_cnn(), tmp_path)
     network = small_cnn()
     conv2 = next(node for node in network.nodes if node.name == "conv2")
-    text = (tmp_path / "conv2_unit_weights.v").read_text()
-    words = re.search(r"WORDS = \d+'h([0-9a-f]+);", text)
-    assert words is not None
-    bits = int(words[1], 16).bit_count()
+    source = tmp_path / "conv2_unit_weights.v"
+    words = re.findall(r"WORDS = \d+'h([0-9a-f]+);", source.read_text())
+    for file in contents_files(source):
+        words += file.read_text().split()
+    bits = sum(int(word, 16).bit_count() for word in words)
     codes = conv2.weights.planes[0].codes
     assert bits == (codes == 1).sum() + 2 * (codes == -1).sum()  # not zero, negative
 

@@ -121,10 +121,10 @@ def full_report() -> Report:
             slowest="conv2",
         ),
         resources=[
-            Resources(name="LUT", used=4321, finn=5210, available=53200),
-            Resources(name="FF", used=3876, finn=None, available=106400),
-            Resources(name="BRAM36", used=2.5, finn=3, available=140),
-            Resources(name="DSP", used=4, finn=20, available=220),
+            Resources(name="LUT", used=4321, predicted=4290, finn=5210, available=53200),
+            Resources(name="FF", used=3876, predicted=3900, finn=None, available=106400),
+            Resources(name="BRAM36", used=2.5, predicted=2.5, finn=3, available=140),
+            Resources(name="DSP", used=4, predicted=4, finn=20, available=220),
         ],
         notes=[
             "LUT, FF, BRAM and DSP are Yosys' synthesis for xc7 without placing and routing.",

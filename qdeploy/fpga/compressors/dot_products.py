@@ -16,6 +16,7 @@ The behavioural twin is hw/rtl/dot_products.v.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -80,6 +81,31 @@ class Structure:
     latency: int
     luts: int
     registers: int
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a unit is made of, and its latency.
+
+    Attributes:
+        luts, registers: of one row.
+        shared_luts, shared_registers: of what all rows share.
+        latency: as in `Structure`.
+    """
+
+    luts: int
+    registers: int
+    shared_luts: int
+    shared_registers: int
+    latency: int
+
+
+@lru_cache(maxsize=4096)
+def size(shape: Shape) -> Size:
+    """The numbers of `structure`, remembered."""
+    shared, shared_stages = _element_sum(shape) if shape.kind == "binary" else (Netlist(), 0)
+    row, latency = _row(shape, 0, shared_stages)
+    return Size(row.luts, row.registers, shared.luts, shared.registers, latency)
 
 
 def structure(shape: Shape, pe: int, start: int, name: str) -> Structure:

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from qdeploy.fpga.compressors.constant_matrix import constant_structure
-from qdeploy.fpga.compressors.dot_products import KINDS, Structure, structure
+from qdeploy.fpga.compressors.dot_products import KINDS, Structure, size, structure
 from qdeploy.fpga.matrix_vector.arithmetic import Arithmetic, Matrix, Outputs, arithmetic
 from qdeploy.fpga.matrix_vector.thresholds import write_thresholds
 from qdeploy.fpga.memory import MemoryStyle, address_bits, memory_words, write_memory
@@ -155,23 +155,37 @@ class Unit:
         blocks = multipliers.reshape(planes, rows // self.pe, self.pe // lanes, lanes, groups)
         return blocks.transpose(1, 0, 4, 2, 3).reshape(-1, lanes)
 
-    def _top(self, name: str, numbers: Arithmetic, latency: int) -> str:
+    def parameters(self) -> dict[str, int | str]:
+        """Verilog parameters of the unit and its dot products, and the style of its weights.
+
+        For constant weights also PRODUCT_LUTS and PRODUCT_REGISTERS: what their trees take.
+        """
+        numbers = self.arithmetic()
+        more: dict[str, int | str] = {"WEIGHTS": self.weights}
+        if self.weights == "constant":
+            core = self.structure("unit")
+            latency = core.latency
+            more |= {"PRODUCT_LUTS": core.luts, "PRODUCT_REGISTERS": core.registers}
+        else:
+            latency = size(numbers.shape).latency
+        unit = self._unit_parameters(numbers, latency)
+        return unit | self._product_parameters(numbers, latency) | more
+
+    def _unit_parameters(self, numbers: Arithmetic, latency: int) -> dict[str, int | str]:
         planes, height, width = self.matrix.codes.shape
-        multipliers = self.matrix.multipliers
-        shape, thresholds = numbers.shape, self.outputs.thresholds
-        per_row = int(multipliers is not None and multipliers.shape[1] > 1)
-        unit: dict[str, int | str] = {
+        multipliers, thresholds = self.matrix.multipliers, self.outputs.thresholds
+        return {
             "MW": width,
             "MH": height,
             "SIMD": self.simd,
             "PE": self.pe,
-            "ELEMENT_BITS": shape.element_bits,
+            "ELEMENT_BITS": numbers.shape.element_bits,
             "PLANES": planes,
-            "SUM_BITS": shape.sum_bits,
+            "SUM_BITS": numbers.shape.sum_bits,
             "LATENCY": latency,
             "GROUPS": 1 if multipliers is None else planes * multipliers.shape[2],
             "MULTIPLIER_BITS": numbers.multiplier_bits,
-            "PER_ROW": per_row,
+            "PER_ROW": int(multipliers is not None and multipliers.shape[1] > 1),
             "LANES": self.lanes,
             "SCALE_LANES": self.scale_lanes,
             "TOTAL_BITS": numbers.total_bits,
@@ -180,7 +194,10 @@ class Unit:
             "OUTPUT_BITS": self.outputs.bits,
             "BASE": self.outputs.base,
         }
-        products: dict[str, int | str] = {
+
+    def _product_parameters(self, numbers: Arithmetic, latency: int) -> dict[str, int | str]:
+        shape = numbers.shape
+        return {
             "KIND": KINDS.index(shape.kind),
             "SIMD": self.simd,
             "PE": self.pe,
@@ -191,6 +208,11 @@ class Unit:
             "LATENCY": latency,
             "START": f"{shape.sum_bits}'d{numbers.start}",
         }
+
+    def _top(self, name: str, numbers: Arithmetic, latency: int) -> str:
+        height, shape = self.matrix.codes.shape[1], numbers.shape
+        multipliers, thresholds = self.matrix.multipliers, self.outputs.thresholds
+        per_row = multipliers is not None and multipliers.shape[1] > 1
         words = self.interval
         scale_words = 0
         if multipliers is not None:
@@ -213,8 +235,8 @@ class Unit:
             row_bits=row_bits,
             scale_address=address_bits(scale_words),
             scale_bits=max(1, scale_width),
-            unit=_parameters(unit),
-            products=_parameters(products),
+            unit=_parameters(self._unit_parameters(numbers, latency)),
+            products=_parameters(self._product_parameters(numbers, latency)),
             multipliers=_MULTIPLIERS.format(name=name) if multipliers is not None else _NO_SCALES,
         )
 

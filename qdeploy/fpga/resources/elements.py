@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cost of the operators that compute on elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qdeploy.fpga.resources.cost import Cost
+from qdeploy.fpga.resources.memories import dsps, shift_luts
+from qdeploy.fpga.resources.terms import Parameters, Terms, address_bits, clog2, integer
+
+
+def max_pool(parameters: Parameters) -> Terms:
+    """Parameters of max_pool.v."""
+    pe, bits, kernel = integer(parameters, "PE", "BITS", "KERNEL_WORDS")
+    return Terms(
+        lut={
+            "pool": 1,
+            "count": clog2(kernel + 1),
+            "elements": pe,
+            "bits": pe * max(0, bits - 2),
+        },
+        ff={"pool": 1, "count": clog2(kernel + 1), "word": pe * bits},
+    )
+
+
+def arg_max(parameters: Parameters) -> Terms:
+    """Parameters of arg_max.v."""
+    classes, pe, bits, index = integer(parameters, "CLASSES", "PE", "BITS", "INDEX_BITS")
+    (signed,) = integer(parameters, "SIGNED")
+    several = classes > pe  # words of a vector
+    count = clog2(classes // pe + 1) if several else 0
+    return Terms(
+        lut={
+            "class": 1,
+            "several": several,
+            "bits": bits * several,
+            "matches": (pe - 1) * (bits + 1),
+            "index": index * several,
+            "count": count,
+        },
+        ff={
+            "class": 1,
+            "bits": 2 * (bits + signed) * several,
+            "index": 2 * index * several,
+            "count": count,
+            "place": clog2(pe),
+        },
+    )
+
+
+def threshold(parameters: Parameters) -> Terms:
+    """Parameters of threshold.v; its memory is beside it."""
+    channels, pe, bits = integer(parameters, "CHANNELS", "PE", "INPUT_BITS")
+    steps, output_bits = integer(parameters, "STEPS", "OUTPUT_BITS")
+    fold = address_bits(channels // pe) if channels > pe else 0
+    return Terms(
+        lut={
+            "threshold": 1,
+            "fold": fold,
+            "comparators": pe * steps * bits,
+            "outputs": pe * output_bits,
+        },
+        ff={
+            "threshold": 1,
+            "fold": fold,
+            "word": pe * bits,
+            "flags": pe * steps,
+            "outputs": pe * output_bits,
+        },
+    )
+
+
+def top_k(parameters: Parameters) -> Terms:
+    """Parameters of top_k.v."""
+    classes, places, bits, index = integer(parameters, "CLASSES", "K", "BITS", "INDEX_BITS")
+    index = min(index, clog2(classes))
+    return Terms(
+        lut={"top": 1, "count": index, "comparators": places * bits, "moved": places * index},
+        ff={"top": 1, "count": index, "places": places * (bits + 2 + index)},
+    )
+
+
+def stream_add(parameters: Parameters) -> Terms:
+    """Parameters of stream_add.v."""
+    inputs, pe, bits, output_bits = integer(parameters, "INPUTS", "PE", "INPUT_BITS", "OUTPUT_BITS")
+    (factor_bits, factors) = integer(parameters, "MULTIPLIER_BITS", "MULTIPLIERS")
+    each = [factors >> i * factor_bits & (1 << factor_bits) - 1 for i in range(inputs)]
+    # A power of two costs nothing.
+    multiplied = [value for value in each if value & (value - 1)]
+    slices = dsps(bits + 1, factor_bits)
+    absorbed = slices > 0 and len(multiplied) == inputs  # sums are made in the slices, too
+    logic = 0 if slices else sum(bits + value.bit_length() for value in multiplied)
+    plain = 0 if absorbed else bits * (inputs - len(multiplied))
+    return Terms(
+        Cost(dsp=pe * len(multiplied) * slices),
+        lut={
+            "add": 1,
+            "sums": 0 if absorbed else pe * (inputs - 1) * output_bits,
+            "products": pe * logic,
+        },
+        ff={
+            "add": 1,
+            "products": pe * (logic + plain),
+            "sums": 0 if absorbed else pe * output_bits,
+        },
+    )
+
+
+def sum_pool(parameters: Parameters) -> Terms:
+    """Parameters of sum_pool.v."""
+    pe, fold, pixels, output_bits = integer(parameters, "PE", "FOLD", "PIXELS", "OUTPUT_BITS")
+    (signed,) = integer(parameters, "INPUT_SIGNED")
+    counters = clog2(fold + 1) + clog2(pixels + 1)
+    shifted = fold >= _SHORTEST_SHIFT
+    return Terms(
+        Cost(shift_luts(pe * output_bits, fold) if shifted else 0),
+        lut={
+            "pool": 1,
+            "counters": counters,
+            "sums": pe * output_bits,
+            "signs": pe * output_bits if signed else 0,
+        },
+        ff={
+            "pool": 1,
+            "counters": counters,
+            "sums": pe * output_bits,
+            "kept": pe * output_bits * (1 if shifted else fold),
+        },
+    )
+
+
+def depthwise_unit(parameters: Parameters) -> Terms:
+    """Parameters of depthwise_unit.v; its memory is beside it."""
+    channels, pe, kernel = integer(parameters, "CHANNELS", "PE", "KERNEL_WORDS")
+    bits, weight_bits, output_bits = integer(parameters, "INPUT_BITS", "WEIGHT_BITS", "OUTPUT_BITS")
+    address = address_bits(channels // pe * kernel)
+    multiplied = weight_bits > 2
+    slices = dsps(bits + 1, weight_bits) if multiplied else 0
+    product = bits + 1 + (weight_bits if multiplied else 1)
+    return Terms(
+        Cost(dsp=pe * slices),
+        lut={
+            "unit": 1,
+            "counters": address + clog2(kernel + 1),
+            # A slice adds up, too.
+            "sums": 0 if slices else pe * (output_bits + bits + 1),
+            "products": pe * bits * weight_bits if multiplied and not slices else 0,
+        },
+        ff={
+            "unit": 1,
+            "counters": address + clog2(kernel + 1),
+            "channels": 0 if slices else pe * (bits + product + output_bits),
+        },
+    )
+
+
+# Yosys makes a shift register of a LUT from this length on.
+_SHORTEST_SHIFT = 3
+ELEMENTS: dict[str, Callable[[Parameters], Terms]] = {
+    "arg_max": arg_max,
+    "depthwise_unit": depthwise_unit,
+    "max_pool": max_pool,
+    "stream_add": stream_add,
+    "sum_pool": sum_pool,
+    "threshold": threshold,
+    "top_k": top_k,
+}

@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of a FINN graph: every legal parallelism of every node, and what it costs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial, reduce
+from itertools import product
+from math import ceil, gcd, prod
+from typing import Any
+
+import numpy as np
+from onnx import NodeProto, numpy_helper
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.registry import getCustomOp
+
+from qdeploy.fpga.branches import join_depth, lags
+from qdeploy.fpga.graph import expanded
+from qdeploy.fpga.lut_memory import lut_sites
+from qdeploy.fpga.mapping import set_attributes
+from qdeploy.fpga.matrix_vector import Matrix
+from qdeploy.fpga.matrix_vector.module import Unit
+from qdeploy.fpga.memory import MemoryStyle
+from qdeploy.fpga.resources import Cost, constants, cost
+from qdeploy.fpga.resources.memories import block_rams
+from qdeploy.fpga.resources.terms import Parameters, integer
+from qdeploy.fpga.scales import ScaledColumns
+from qdeploy.fpga.solver.problem import Link, Option, Problem, Stage, fifo_cost, undominated
+from qdeploy.fpga.streams import SHALLOW, padding_depth
+
+WEIGHT_MEMORIES: tuple[MemoryStyle, ...] = ("block", "distributed")
+# A word with more products than this takes seconds to count and a board of its own.
+_MOST_PRODUCT_BITS = 2048
+# Larger matrices are not tried as logic: the trees take seconds to count.
+MOST_CONSTANTS = 10_000
+# Block RAM is not tried where one of 36 kbit saves fewer LUTs.
+_LEAST_SAVED = 32
+# Words of a matrix-vector unit wait for its sums, thresholds and queue.
+_UNIT_DELAY = 8
+_SHORT_DELAY = 4
+# The attribute that makes a node parallel; it divides the channels of its inputs.
+PARALLELISM = {
+    "ConvolutionInputGenerator_rtl": "SIMD",
+    "DuplicateStreams_rtl": "PE",
+    "FMPadding_rtl": "SIMD",
+    "GlobalAccPool_rtl": "PE",
+    "LabelSelect_rtl": "PE",
+    "Pool_rtl": "PE",
+    "StreamingConcat_rtl": "SIMD",
+    "Thresholding_rtl": "PE",
+    "UpsampleNearestNeighbour_rtl": "SIMD",
+    "VVAU_rtl": "PE",
+    "WeightedAdd_rtl": "PE",
+}
+# They take windows channel by channel, as many channels at a time as the window generator gives.
+TAKES_WINDOWS = ("Pool_rtl", "VVAU_rtl")
+
+
+@dataclass(frozen=True)
+class UnitShape:
+    """What the options of a matrix-vector unit depend on.
+
+    Attributes:
+        rows: MH.
+        group_columns: columns that share a scale; SIMD divides them.
+        groups: of a row, over all planes.
+        planes: how often a vector is read per row block.
+        vectors: per frame.
+        windows: whether vectors come from a window generator, without a pause.
+        parameters: by SIMD, with PE and LANES 1, as `Unit.parameters` gives them.
+        constant: the same for weights as logic, None if they are too many or have scales.
+        values: attributes that make the node such a unit.
+    """
+
+    rows: int
+    group_columns: int
+    groups: int
+    planes: int
+    vectors: int
+    windows: bool
+    parameters: Callable[[int], Parameters]
+    constant: Callable[[], Parameters] | None
+    values: dict[str, int | str]
+
+    @property
+    def lead(self) -> int:
+        """A vector must be there before its first sums leave."""
+        return ceil(1024 / self.vectors)
+
+
+def divisors(number: int) -> list[int]:
+    """All divisors, ascending."""
+    return [d for d in range(1, number + 1) if number % d == 0]
+
+
+def problem(
+    model: ModelWrapper,
+    folding: Mapping[str, tuple[int, int]],
+    cycles: int | None = None,
+    *,
+    recode: bool = False,
+) -> Problem:
+    """What there is to choose in a graph of `map_network`.
+
+    Args:
+        model: the graph; stays as it is.
+        folding: (PE, SIMD) of matrix-vector units by layer name; nothing else is tried for them.
+        cycles: initiation interval for which FIFOs have the depths that they will need; None: FIFOs
+            of least depth.
+        recode: whether scales of form "post" may also become part of the weights.
+    """
+    waits = lags(model, cycles) if cycles else {}
+
+    def depths(operator: Any) -> list[int]:
+        if cycles and operator.onnx_node.op_type == "FMPadding_rtl":
+            return [padding_depth(operator, cycles)]
+        return [
+            SHALLOW + join_depth(operator.get_folded_input_shape(i), wait, cycles or 1)
+            for i, wait in enumerate(
+                waits.get(operator.onnx_node.name, [0.0] * operator.input_streams())
+            )
+        ]
+
+    nodes = list(model.graph.node)
+    places = {name: place for place, node in enumerate(nodes) for name in node.output}
+    links = [
+        Link(places[name], place, port, tied=node.op_type in TAKES_WINDOWS)
+        for place, node in enumerate(nodes)
+        for port, name in enumerate(node.input)
+        if name in places
+    ]
+    stages = [
+        _unit_stage(model, node, folding, recode)
+        if node.op_type == "MVAU_rtl"
+        else _stage(model, node, depths)
+        for node in nodes
+    ]
+    stages[-1] = with_output_fifo(stages[-1])
+    return Problem(stages, links)
+
+
+def with_output_fifo(stage: Stage) -> Stage:
+    """The last stage of a network: the FIFO behind it is its own."""
+    return replace(
+        stage,
+        options=tuple(
+            replace(option, cost=option.cost.plus(fifo_cost(option.output_bits)))
+            for option in stage.options
+        ),
+    )
+
+
+def unit_options(shape: UnitShape, only: tuple[int, int] | None = None) -> list[Option]:
+    """Options of a matrix-vector unit that no other dominates.
+
+    Args:
+        shape: the unit.
+        only: PE and SIMD if they are given.
+    """
+    pes, simds = divisors(shape.rows), divisors(shape.group_columns)
+    if only:
+        pes, simds = [only[0]], [only[1]]
+    options: list[Option] = []
+    for simd in simds:
+        one = shape.parameters(simd)
+        products = simd * int(one["ELEMENT_BITS"]) * int(one["WEIGHT_BITS"])
+        if products > _MOST_PRODUCT_BITS and options:
+            break
+        options += (option for pe in pes for option in _memories(shape, one, pe, simd))
+    if shape.constant and (not only or only == (shape.rows, shape.group_columns)):
+        options.append(_option(shape, shape.constant()))
+    return list(undominated(options, times=True))
+
+
+def _memories(shape: UnitShape, one: Parameters, pe: int, simd: int) -> Iterator[Option]:
+    group_words = shape.group_columns // simd
+    words = group_words * shape.groups
+    depth, width = words * shape.rows // pe, pe * simd * int(one["WEIGHT_BITS"])
+    saved = lut_sites(depth, width) / block_rams(width, depth)
+    memories = WEIGHT_MEMORIES if depth > 1 and saved >= _LEAST_SAVED else WEIGHT_MEMORIES[-1:]
+    scaled = int(one["MULTIPLIER_BITS"]) > 0
+    for memory, shared in product(memories, (0, 1) if scaled else (0,)):
+        turns = group_words if shared else words
+        lanes = next(d for d in divisors(pe) if pe // d <= turns)
+        multipliers = lanes if shared else pe
+        taken = {"PE": pe, "LANES": lanes, "SCALE_LANES": multipliers, "WEIGHTS": memory}
+        yield _option(shape, {**one, **taken}, shared)
+
+
+def _option(shape: UnitShape, parameters: Parameters, shared: int = 0) -> Option:
+    mw, simd, pe, lanes, element_bits, output_bits, latency = integer(
+        parameters, "MW", "SIMD", "PE", "LANES", "ELEMENT_BITS", "OUTPUT_BITS", "LATENCY"
+    )
+    words, rounds = mw // simd, shape.planes * shape.rows // pe
+    spare = max(32, 1 << words.bit_length()) - words
+    waiting = 2 if shape.windows or rounds == 1 else max(2, words - spare + 2)
+    fifo = fifo_cost(simd * element_bits, waiting)
+    return Option(
+        cycles=shape.vectors * words * rounds,
+        cost=cost("matrix_vector_unit", parameters).plus(fifo),
+        input_bits=(simd * element_bits,),
+        output_bits=lanes * output_bits,
+        tail=(rounds - 1) * words + latency + _UNIT_DELAY,
+        values={
+            **shape.values,
+            "PE": pe,
+            "SIMD": simd,
+            "weight_memory": parameters["WEIGHTS"],
+            "shared_multipliers": shared,
+        },
+    )
+
+
+def _unit_stage(
+    model: ModelWrapper, node: NodeProto, folding: Mapping[str, tuple[int, int]], recode: bool
+) -> Stage:
+    operator = getCustomOp(node)
+    name = operator.get_nodeattr("layer")
+    shapes = list(_unit_shapes(model, operator, recode))
+    options = [option for shape in shapes for option in unit_options(shape, folding.get(name))]
+    return Stage(name, tuple(options), shapes[0].lead)
+
+
+def _stage(model: ModelWrapper, node: NodeProto, depths: Callable[[Any], list[int]]) -> Stage:
+    operator = getCustomOp(copy.deepcopy(node))
+    name = operator.get_nodeattr("layer") or node.name
+    attribute = PARALLELISM[node.op_type]
+    options = []
+    for value in divisors(parallel_channels(operator)):
+        operator.set_nodeattr(attribute, value)
+        inputs = tuple(map(operator.get_instream_width, range(operator.input_streams())))
+        fifos = map(fifo_cost, inputs, depths(operator))
+        spent = reduce(Cost.plus, fifos, node_cost(model, operator))
+        options.append(
+            Option(
+                operator.get_exp_cycles(),
+                spent,
+                inputs,
+                operator.get_outstream_width(),
+                _tail(operator),
+                {attribute: value},
+            )
+        )
+    return Stage(name, tuple(options), _lead(operator))
+
+
+def parallel_channels(operator: Any) -> int:
+    """What the parallelism of a node must divide."""
+    if operator.onnx_node.op_type in TAKES_WINDOWS:
+        return int(operator.get_nodeattr("Channels"))
+    inputs = range(operator.input_streams())
+    return gcd(*(int(operator.get_normal_input_shape(i)[-1]) for i in inputs))
+
+
+def node_cost(model: ModelWrapper, operator: Any) -> Cost:
+    """Predicted cost of a hardware node with its present attributes."""
+    if operator.operator == "matrix_vector_unit":
+        return cost(operator.operator, operator.unit(model).parameters())
+    spent = cost(operator.operator, operator.parameters())
+    if operator.memory_role:
+        memory = operator.memory(model)
+        spent = spent.plus(constants(memory.width, len(memory.elements)))
+    return spent
+
+
+def predicted(model: ModelWrapper) -> Cost:
+    """Predicted cost of a folded graph with its converters and FIFOs."""
+    total = Cost()
+    for node in model.graph.node:
+        total = total.plus(node_cost(model, getCustomOp(node)))
+    return total
+
+
+def apply(node: NodeProto, values: Mapping[str, int | str]) -> None:
+    """Give a node of the graph the attributes of an option."""
+    operator = getCustomOp(node)
+    if values.get("scale_form") == "recode":
+        weights = recoded(operator.matrix).codes.astype(np.int32)
+        set_attributes(node, codes=numpy_helper.from_array(weights), multipliers=[])
+    for name, value in values.items():
+        operator.set_nodeattr(name, value)
+
+
+def _unit_shapes(model: ModelWrapper, operator: Any, recode: bool) -> Iterator[UnitShape]:
+    """The unit as it is and, if wanted and it has scales, with the scales in the weights."""
+    writer = model.find_producer(operator.onnx_node.input[0])
+    windows = writer is not None and writer.op_type.startswith("ConvolutionInputGenerator")
+    unit = operator.unit(model)
+    forms: list[tuple[Matrix, dict[str, int | str]]] = [(unit.matrix, {})]
+    if recode and unit.matrix.multipliers is not None:
+        forms.append((recoded(unit.matrix), {"scale_form": "recode"}))
+    for matrix, values in forms:
+        planes, rows, width = matrix.codes.shape
+        groups = 1 if matrix.multipliers is None else matrix.multipliers.shape[2]
+        plain = replace(unit, matrix=matrix, pe=1, lanes=1, weights="auto")
+        constant = None
+        if planes == 1 and matrix.multipliers is None and matrix.codes.size <= MOST_CONSTANTS:
+            whole = replace(plain, simd=width, pe=rows, lanes=rows, weights="constant")
+            constant = whole.parameters
+        yield UnitShape(
+            rows,
+            width // groups,
+            planes * groups,
+            planes,
+            prod(map(int, operator.get_nodeattr("numInputVectors"))),
+            windows,
+            partial(_parameters, plain),
+            constant,
+            values,
+        )
+
+
+def recoded(matrix: Matrix) -> Matrix:
+    """The same matrix with its scales in the weights."""
+    weights = expanded(ScaledColumns("post", matrix.codes, matrix.multipliers))
+    return replace(matrix, codes=weights[np.newaxis], multipliers=None)
+
+
+def _parameters(unit: Unit, simd: int) -> Parameters:
+    return replace(unit, simd=simd).parameters()
+
+
+def _lead(operator: Any) -> int:
+    """Share of the input, in 1/1024, before the first word: a window, or an output pixel's part."""
+    if operator.onnx_node.op_type == "ConvolutionInputGenerator_rtl":
+        height, width = operator.get_nodeattr("IFMDim")
+        kernel, dilation = (operator.get_nodeattr(n) for n in ("ConvKernelDim", "Dilation"))
+        rows, columns = (d * (k - 1) for k, d in zip(kernel, dilation, strict=True))
+        span, pixels = int(rows * width + columns + 1), int(height * width)
+        return ceil(1024 * span / pixels)
+    return ceil(1024 / prod(map(int, operator.get_normal_output_shape()[:-1])))
+
+
+def _tail(operator: Any) -> int:
+    """Cycles from the last word in to the last word out."""
+    kind = operator.onnx_node.op_type
+    if kind == "FMPadding_rtl":
+        _, _, bottom, right = operator.get_nodeattr("Padding")
+        fold = int(operator.get_nodeattr("NumChannels") // operator.get_nodeattr("SIMD"))
+        return int((bottom * operator.get_padded_odim()[1] + right) * fold)
+    if kind == "ConvolutionInputGenerator_rtl":
+        fold = operator.get_nodeattr("IFMChannels") // operator.get_nodeattr("SIMD")
+        return int(prod(operator.get_nodeattr("ConvKernelDim")) * fold)
+    return _SHORT_DELAY

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the solver chooses from: a graph of stages, each with its options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from math import lcm
+
+from qdeploy.fpga.resources import Cost, cost
+
+# Cycles that a word spends in the FIFO behind a stage, in its output register and in a converter.
+LINK_DELAY = 3
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way to build a stage.
+
+    Attributes:
+        cycles: per frame.
+        cost: of the stage and the FIFOs in front of it.
+        input_bits: of a word it takes, for each of its inputs.
+        output_bits: of a word it delivers.
+        tail: cycles from the last word of a frame it takes to the last that it delivers.
+        values: attributes of the node.
+    """
+
+    cycles: int
+    cost: Cost
+    input_bits: tuple[int, ...]
+    output_bits: int
+    tail: int = 0
+    values: Mapping[str, int | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A hardware node.
+
+    Attributes:
+        name: for people.
+        options: at least one.
+        lead: share of a frame that must have arrived before the first word leaves, in 1/1024.
+    """
+
+    name: str
+    options: tuple[Option, ...]
+    lead: int = 0
+
+
+@dataclass(frozen=True)
+class Link:
+    """A stream from one stage to another.
+
+    Attributes:
+        writer, reader: indices of the stages.
+        port: which input of the reader.
+        tied: both must have words of one width; else a converter may stand between.
+    """
+
+    writer: int
+    reader: int
+    port: int = 0
+    tied: bool = False
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A network: stages in the order of the data."""
+
+    stages: Sequence[Stage]
+    links: Sequence[Link]
+
+    def cost(self, choice: Sequence[Option]) -> Cost:
+        """Of the stages with these options and the converters between them."""
+        total = Cost()
+        for option in choice:
+            total = total.plus(option.cost)
+        for link in self.links:
+            written, read = choice[link.writer].output_bits, choice[link.reader].input_bits
+            total = total.plus(converter_cost(written, read[link.port]))
+        return total
+
+    def latency(self, choice: Sequence[Option]) -> int:
+        """Cycles from the first word of a frame to the last of its result, in an empty pipeline.
+
+        The words of a stage are taken to leave evenly between its first and its last one.
+        """
+        first, last = [0] * len(choice), [0] * len(choice)
+        for reader, (stage, option) in enumerate(zip(self.stages, choice, strict=True)):
+            writers = [link.writer for link in self.links if link.reader == reader]
+            for w in writers:
+                arrived = first[w] - (stage.lead * (first[w] - last[w]) // 1024) + LINK_DELAY
+                first[reader] = max(first[reader], arrived)
+            if not writers:
+                first[reader] = -(-stage.lead * option.cycles // 1024)
+            last[reader] = max(
+                # What was read before the first word left counts as done.
+                first[reader] + option.cycles - option.cycles * stage.lead // 1024,
+                *(last[w] + option.tail + LINK_DELAY for w in writers),
+                0,
+            )
+        return last[-1]
+
+
+@cache
+def converter_cost(output_bits: int, input_bits: int) -> Cost:
+    """Of the width converters between two words, none if they are equal, two if neither divides."""
+    common = lcm(output_bits, input_bits)
+    total = Cost()
+    for one, other in ((output_bits, common), (common, input_bits)):
+        if one != other:
+            total = total.plus(cost("width_converter", {"IN_WIDTH": one, "OUT_WIDTH": other}))
+    return total
+
+
+def fifo_cost(width: int, depth: int = 2) -> Cost:
+    """Of a FIFO."""
+    return cost("fifo", {"WIDTH": width, "DEPTH": depth})
+
+
+def undominated(options: Iterable[Option], *, times: bool) -> tuple[Option, ...]:
+    """Options that no other with the same words beats in every resource.
+
+    Args:
+        options: candidates.
+        times: whether cycles and tail count like a resource.
+    """
+    kept: dict[tuple[tuple[int, ...], int], list[tuple[tuple[float, ...], Option]]] = {}
+    measured = [
+        ((*option.cost, *((option.cycles, option.tail) if times else ())), option)
+        for option in options
+    ]
+    for measures, option in sorted(measured, key=lambda pair: pair[0]):
+        rivals = kept.setdefault((option.input_bits, option.output_bits), [])
+        if not any(
+            all(a <= b for a, b in zip(rival, measures, strict=True)) for rival, _ in rivals
+        ):
+            rivals.append((measures, option))
+    return tuple(option for rivals in kept.values() for _, option in rivals)
