@@ -11,10 +11,13 @@
 //   DEPTHWISE                          order of the words of a window, outermost first:
 //                                      0: kernel row, kernel column, fold
 //                                      1: fold, kernel row, kernel column
+//   WHOLE_ROWS                         1: a word out is a whole kernel row, its KERNEL_WIDTH pixels
+//                                      side by side, the first lowest; needs FOLD 1, DEPTHWISE 0
 //
 // With OH = (HEIGHT - DILATION_HEIGHT * (KERNEL_HEIGHT - 1) - 1) / STRIDE_HEIGHT + 1 rows and OW
 // columns of windows, frames that follow each other overlap so that
-// II = max(HEIGHT * IMAGE_WIDTH, OH * OW * KERNEL_HEIGHT * KERNEL_WIDTH) * FOLD cycles per frame.
+// II = max(HEIGHT * IMAGE_WIDTH, OH * OW * KERNEL_HEIGHT * KERNEL_WIDTH) * FOLD cycles per frame;
+// with WHOLE_ROWS without the factor KERNEL_WIDTH.
 // (Some per cent more is possible if STRIDE_WIDTH < STRIDE_HEIGHT >= rows of the dilated kernel.)
 module sliding_window #(
     parameter WIDTH = 8,
@@ -27,14 +30,16 @@ module sliding_window #(
     parameter STRIDE_WIDTH = 1,
     parameter DILATION_HEIGHT = 1,
     parameter DILATION_WIDTH = 1,
-    parameter DEPTHWISE = 0
+    parameter DEPTHWISE = 0,
+    parameter WHOLE_ROWS = 0,
+    parameter PIXELS = WHOLE_ROWS ? KERNEL_WIDTH : 1  // derived
 ) (
     input clk,
     input rst_n,
     input [WIDTH-1:0] s_tdata,
     input s_tvalid,
     output s_tready,
-    output reg [WIDTH-1:0] m_tdata,
+    output [PIXELS*WIDTH-1:0] m_tdata,
     output reg m_tvalid,
     input m_tready
 );
@@ -59,15 +64,19 @@ module sliding_window #(
   localparam ROW_STEP = DILATION_HEIGHT * COLUMNS * FOLD;
   localparam COLUMN_STEP = DILATION_WIDTH * FOLD;
   localparam INNER = DEPTHWISE ? KERNEL_WIDTH : FOLD;
-  localparam MIDDLE = DEPTHWISE ? KERNEL_HEIGHT : KERNEL_WIDTH;
+  localparam MIDDLE = DEPTHWISE ? KERNEL_HEIGHT : WHOLE_ROWS ? 1 : KERNEL_WIDTH;
   localparam OUTER = DEPTHWISE ? FOLD : KERNEL_HEIGHT;
   localparam INNER_STEP = DEPTHWISE ? COLUMN_STEP : 1;
   localparam MIDDLE_STEP = (DEPTHWISE ? ROW_STEP : COLUMN_STEP) - (INNER - 1) * INNER_STEP;
   localparam OUTER_STEP = (DEPTHWISE ? 1 : ROW_STEP)
       - (DEPTHWISE ? ROW_STEP : COLUMN_STEP) * (MIDDLE - 1) - (INNER - 1) * INNER_STEP;
 
+  // Where the last read of a window begins, and where its farthest word lies behind that.
+  localparam LAST_READ = WHOLE_ROWS ? (KERNEL_HEIGHT - 1) * ROW_STEP : SPAN - 1;
+  localparam REACH = WHOLE_ROWS ? (KERNEL_WIDTH - 1) * COLUMN_STEP : 0;
+
   reg signed [LEVEL_BITS-1:0] level;  // words stored from the start of the window on
-  reg signed [LEVEL_BITS-1:0] ahead;  // words stored behind the one to read; -1: it is missing
+  reg signed [LEVEL_BITS-1:0] ahead;  // words stored behind those to read; negative: one is missing
 
   // writing
   reg [$clog2(HEIGHT+1)-1:0] in_row;
@@ -91,27 +100,34 @@ module sliding_window #(
   wire row_end = column == OW - 1;
   wire frame_end = row_end && row == OH - 1;
 
-  // The last word of a window is SPAN - 1 words behind its first.
   reg [ADDRESS_BITS-1:0] read_address;
   wire free = !m_tvalid || m_tready;
   wire read = free && !ahead[LEVEL_BITS-1];
   wire signed [LEVEL_BITS-1:0] advance = frame_end ? SPAN : row_end ? NEXT_ROW : NEXT_COLUMN;
   wire signed [LEVEL_BITS-1:0] step =
       !inner_end ? INNER_STEP : !middle_end ? MIDDLE_STEP : !window_end ? OUTER_STEP
-      : frame_end ? 1 : row_end ? NEXT_ROW - SPAN + 1 : NEXT_COLUMN - SPAN + 1;
+      : (frame_end ? SPAN : row_end ? NEXT_ROW : NEXT_COLUMN) - LAST_READ;
 
+  // One memory per pixel of a word out, all with the same contents.
+  genvar p;
   generate
-    if (CAPACITY >= 256 && CAPACITY * WIDTH >= 8192) begin : block
-      (* ram_style = "block" *) reg [WIDTH-1:0] words[0:CAPACITY-1];
-      always @(posedge clk) begin
-        if (store) words[write_address] <= s_tdata;
-        if (read) m_tdata <= words[read_address];
-      end
-    end else begin : distributed
-      (* ram_style = "distributed" *) reg [WIDTH-1:0] words[0:CAPACITY-1];
-      always @(posedge clk) begin
-        if (store) words[write_address] <= s_tdata;
-        if (read) m_tdata <= words[read_address];
+    for (p = 0; p < PIXELS; p = p + 1) begin : pixel
+      localparam [ADDRESS_BITS-1:0] PLACE = p * COLUMN_STEP;
+      wire [ADDRESS_BITS-1:0] address = read_address + PLACE;
+      reg [WIDTH-1:0] data;
+      assign m_tdata[p*WIDTH+:WIDTH] = data;
+      if (CAPACITY >= 256 && CAPACITY * WIDTH >= 8192) begin : block
+        (* ram_style = "block" *) reg [WIDTH-1:0] words[0:CAPACITY-1];
+        always @(posedge clk) begin
+          if (store) words[write_address] <= s_tdata;
+          if (read) data <= words[address];
+        end
+      end else begin : distributed
+        (* ram_style = "distributed" *) reg [WIDTH-1:0] words[0:CAPACITY-1];
+        always @(posedge clk) begin
+          if (store) words[write_address] <= s_tdata;
+          if (read) data <= words[address];
+        end
       end
     end
   endgenerate
@@ -119,7 +135,7 @@ module sliding_window #(
   always @(posedge clk) begin
     if (!rst_n) begin
       level <= 0;
-      ahead <= -1;
+      ahead <= -1 - REACH;
       in_row <= 0;
       in_word <= 0;
       write_address <= 0;

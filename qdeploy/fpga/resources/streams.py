@@ -97,20 +97,23 @@ def sliding_window(parameters: Parameters) -> Terms:
         for n in (height, image * fold, fold, kernel[0], kernel[1], windows[0], windows[1])
     )
     block = _in_block(width, capacity)
+    whole_rows = integer(parameters, "WHOLE_ROWS")[0] if "WHOLE_ROWS" in parameters else 0
+    pixels = kernel[1] if whole_rows else 1
     memory = Cost(bram36=block_rams(width, capacity)) if block else Cost(lut_rams(width, capacity))
+    memory = Cost(*(pixels * amount for amount in memory))
     return Terms(
         memory,
         lut={
             "window": 1,
-            "addresses": clog2(capacity),
+            "addresses": pixels * clog2(capacity),
             "counters": counters,
-            "words of memory": 0 if block else width * ((capacity - 1) // 64),
+            "words of memory": 0 if block else pixels * width * ((capacity - 1) // 64),
         },
         ff={
             "window": 1,
             "addresses": clog2(capacity),
             "counters": counters,
-            "word": 0 if block else width,
+            "word": 0 if block else pixels * width,
         },
     )
 

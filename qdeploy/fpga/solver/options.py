@@ -226,10 +226,10 @@ def _unit_stage(
 def _stage(model: ModelWrapper, node: NodeProto, depths: Callable[[Any], list[int]]) -> Stage:
     operator = getCustomOp(copy.deepcopy(node))
     name = operator.get_nodeattr("layer") or node.name
-    attribute = PARALLELISM[node.op_type]
     options = []
-    for value in divisors(parallel_channels(operator)):
-        operator.set_nodeattr(attribute, value)
+    for values in _parallelisms(operator):
+        for key, value in values.items():
+            operator.set_nodeattr(key, value)
         inputs = tuple(map(operator.get_instream_width, range(operator.input_streams())))
         fifos = map(fifo_cost, inputs, depths(operator))
         spent = reduce(Cost.plus, fifos, node_cost(model, operator))
@@ -240,10 +240,19 @@ def _stage(model: ModelWrapper, node: NodeProto, depths: Callable[[Any], list[in
                 inputs,
                 operator.get_outstream_width(),
                 _tail(operator),
-                {attribute: value},
+                values,
             )
         )
     return Stage(name, tuple(options), _lead(operator))
+
+
+def _parallelisms(operator: Any) -> Iterator[dict[str, int | str]]:
+    """Attributes that make a node more and more parallel."""
+    kind, channels = operator.onnx_node.op_type, parallel_channels(operator)
+    for value in divisors(channels):
+        yield {PARALLELISM[kind]: value}
+    if kind == "ConvolutionInputGenerator_rtl" and not operator.get_nodeattr("depthwise"):
+        yield {PARALLELISM[kind]: channels, "whole_rows": 1}
 
 
 def parallel_channels(operator: Any) -> int:
