@@ -40,6 +40,7 @@ _FORMULAS = {
     "BatchNormalization": "a·x + b per channel",
     "Relu": "max(0, x)",
     "LeakyRelu": "slope·x below 0",
+    "DequantizeLinear": "scale·(x - zero point)",
     "Mul": "{}·x",
     "Div": "x / {}",
     "Add": "x + {}",

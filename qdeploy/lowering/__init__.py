@@ -54,6 +54,7 @@ def start(path: Path, rescale_bits: int | None = None) -> Walk:
         multithreshold,
         outputs,
         pooling,
+        qcdq,
         quantizers,
         shapes,
     )

@@ -82,16 +82,41 @@ def relu(walk: Walk, node: onnx.NodeProto) -> Activation:
 
 
 @handles("Clip")
-def clip(walk: Walk, node: onnx.NodeProto) -> Activation:
-    """ONNX Clip 6..13; the next quantizer absorbs it."""
+def clip(walk: Walk, node: onnx.NodeProto) -> Value:
+    """ONNX Clip 6..13; the next quantizer absorbs it, unless no code lies outside."""
+    value, function = walk.value(node), limits(walk, node)
+    if isinstance(value, Constant):
+        low = -math.inf if function.low is None else float(function.low)
+        high = math.inf if function.high is None else float(function.high)
+        clipped = np.minimum(np.maximum(value.array.astype(np.float64), low), high)
+        return Constant(clipped.astype(value.array.dtype))
+    if isinstance(value, Activation) and not value.functions:
+        codes = walk.builder.tensors[value.tensor].range
+        ends = [
+            s * end + o
+            for s, o in zip(*_spread(value.scale, value.offset), strict=True)
+            for end in (codes.low, codes.high)
+        ]
+        if (function.low is None or function.low <= min(ends)) and (
+            function.high is None or max(ends) <= function.high
+        ):
+            return value
+    return _pending(walk, node, function)
+
+
+def limits(walk: Walk, node: onnx.NodeProto) -> Clip:
+    """What a Clip node limits its input to.
+
+    Raises:
+        UserError: if a limit is not constant or no number.
+    """
     given = attributes(node)
     low, high = given.get("min"), given.get("max")
     if len(node.input) > 1 and node.input[1]:
         low = _number(walk.array(node, 1), node)
     if len(node.input) > 2 and node.input[2]:
         high = _number(walk.array(node, 2), node)
-    low, high = (None if v is None or math.isinf(v) else Fraction(v) for v in (low, high))
-    return _pending(walk, node, Clip(low, high))
+    return Clip(*(None if v is None or math.isinf(v) else Fraction(v) for v in (low, high)))
 
 
 @handles("LeakyRelu")
@@ -201,11 +226,28 @@ def _apply(value: Value, node: onnx.NodeProto, array: NDArray[Any], swapped: boo
         return replace(value, scale=scale, offset=offset)
     if isinstance(value, QuantizedConstant) and not any(shift):
         return QuantizedConstant(value.codes, value.scale * factor[0])
-    if isinstance(value, Activation) and not value.functions:
-        return _affine(value, factor, shift, axis, node)
-    if isinstance(value, Activation) and len(constant) == 1 and factor[0] > 0:
-        return replace(value, functions=(*value.functions, Affine(factor[0], shift[0])))
-    raise UserError(
+    if isinstance(value, Activation):
+        return scaled(value, factor, shift, axis, node)
+    raise _float_layer(node)
+
+
+def scaled(
+    x: Activation, factor: Channels, shift: Channels, axis: int, node: onnx.NodeProto
+) -> Activation:
+    """The value factor · x + shift, each one value or one per index of `axis`.
+
+    Raises:
+        UserError: if scales along another axis, or functions, are pending.
+    """
+    if not x.functions:
+        return _affine(x, factor, shift, axis, node)
+    if len(factor) == len(shift) == 1 and factor[0] > 0:
+        return replace(x, functions=(*x.functions, Affine(factor[0], shift[0])))
+    raise _float_layer(node)
+
+
+def _float_layer(node: onnx.NodeProto) -> UserError:
+    return UserError(
         f"{node.op_type} (node '{node.name}') would stay a float layer",
         layer=layer_name(node),
         remedy=QUANTIZER_REMEDY,

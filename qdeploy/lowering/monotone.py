@@ -28,17 +28,17 @@ class Rising(Protocol):
 
 @dataclass(frozen=True)
 class Clip:
-    """max(low, min(high, v)); None is no limit. Relu is Clip(0, None)."""
+    """min(high, max(low, v)); None is no limit. Relu is Clip(0, None)."""
 
     low: Fraction | None
     high: Fraction | None
 
     def before(self, boundary: Boundary) -> Boundary:
         """See `Rising`."""
-        if self.low is not None and boundary.reached_by(self.low):
-            return ALWAYS
         if self.high is not None and not boundary.reached_by(self.high):
             return NEVER
+        if self.low is not None and boundary.reached_by(self.low):
+            return ALWAYS
         return boundary
 
 

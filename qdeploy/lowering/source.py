@@ -20,6 +20,9 @@ MAXIMUM_FILE_BYTES = 2 << 30
 MAXIMUM_ELEMENTS = 1 << 29
 QONNX_DOMAIN = "qonnx.custom_op.general"
 _OTHER_DOMAINS = ("onnx.brevitas", "finn.custom_op.general")
+# ONNX Runtime keeps 4 and 16 bits there in files of older operator sets.
+RUNTIME_DOMAIN = "com.microsoft"
+LINEAR_QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 QUANTIZERS = ("Quant", "BipolarQuant", "Trunc", "MultiThreshold")
 MAXIMUM_INPUT_BITS = 16
 # Folders inside a Brevitas layer that the exporter puts into node names.
@@ -161,13 +164,15 @@ def _has_text_names(part: onnx.NodeProto | onnx.TensorProto | onnx.ValueInfoProt
 
 
 def _unify_domains(model: onnx.ModelProto) -> None:
-    """Put quantizers into the domain of QONNX and import it.
+    """Put quantizers into the domain of QONNX and import it, or into ONNX's own.
 
     Old exporters left them in ONNX's own domain or in one of theirs, often without importing it.
     """
     for node in model.graph.node:
         if node.op_type in QUANTIZERS:
             node.domain = QONNX_DOMAIN
+        elif node.domain == RUNTIME_DOMAIN and node.op_type in LINEAR_QUANTIZERS:
+            node.domain = ""
     imported = {entry.domain for entry in model.opset_import}
     used = {node.domain for node in model.graph.node} & {QONNX_DOMAIN, *_OTHER_DOMAINS}
     for domain in sorted(used - imported):

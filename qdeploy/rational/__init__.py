@@ -11,6 +11,7 @@ from qdeploy.rational import (  # noqa: F401 (they register the operators)
     movement,
     pooling,
     products,
+    qcdq,
     quantizers,
     reductions,
 )

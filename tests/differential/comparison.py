@@ -24,6 +24,7 @@ REFUSALS = re.compile(
     r"|pads with .*, which is no code of the tensor's quantizer"
     r"|mixes channels that have scales of their own"
     r"|varies along axis \d+, the scales before it along axis \d+"
+    r"|reads values with a scale of 0"
     r"|(Pool|Reduce).* across an axis with scales of its own"
     r"|the class cannot be chosen among integers"
 )

@@ -65,6 +65,8 @@ class RandomOperators:
             return replace(x, name=self.file.bipolar(x.name, scale), single=True, rectified=False)
         if not scale_given and self.maybe(0.15):
             return self._multithreshold(x)
+        if self.maybe(0.2):
+            return self._linear_quantizer(x, scale, free=not (activation or scale_given))
         bits = self.choice.choice([1, 2, 2, 3, 4, 5, 8])
         single = activation or scale_given or not self.maybe(0.1)
         scales: Any = scale
@@ -96,6 +98,38 @@ class RandomOperators:
             **({"data_layout": layout} if layout else {}),
         )
         return replace(x, name=name, single=True, rectified=False)
+
+    def _linear_quantizer(self, x: Value, scale: float, free: bool) -> Value:
+        """QuantizeLinear, perhaps Clip, DequantizeLinear; `free` to vary the scale."""
+        scales: Any = scale
+        axis = None
+        if free and self.maybe(0.2):
+            axis = self.choice.randint(1, len(x.shape))
+            scales = scale * self.rng.integers(1, 6, x.shape[axis - 1])
+        dtype, limits = self._code_type()
+        turned = axis is None and self.maybe(0.3)
+
+        def turn(name: str) -> str:
+            perm = [0, *range(len(x.shape), 0, -1)]
+            return self.file.node("Transpose", name, perm=perm) if turned else name
+
+        name = self.file.qcdq(
+            x.name,
+            scales,
+            zero_point=self.choice.choice([0, 0, 0, 1, 3]),
+            dtype=dtype,
+            limits=limits,
+            axis=axis,
+            between=turn,
+        )
+        return Value(turn(name), x.shape, single=axis is None)
+
+    def _code_type(self) -> tuple[Any, tuple[int, int] | None]:
+        """An integer type, and limits for its codes or none."""
+        dtype, ends = self.choice.choice(
+            [(np.int8, [(-8, 7), (-7, 7), (-1, 1), (-2, 1)]), (np.uint8, [(0, 15), (0, 7), (0, 1)])]
+        )
+        return dtype, self.choice.choice(ends) if self.maybe(0.8) else None
 
     def dyadic(self) -> float:
         return self.choice.choice([0.125, 0.25, 0.5, 0.75, 1.0, 2.0])
@@ -191,7 +225,7 @@ class RandomOperators:
         if len(grid) < 2 or (grid[0] == math.prod(grid) and self.maybe(0.3)):
             scale = self.rng.uniform(0.01, 3, grid)
         scale = np.asarray(scale, np.float32)
-        kind = self.choice.choice(["bipolar", "ternary", "ternary", "quant"])
+        kind = self.choice.choice(["bipolar", "ternary", "ternary", "quant", "linear"])
         values = self.rng.integers(-9, 10, shape) / 2 * scale
         if self.maybe(0.3):
             values = self.rng.normal(size=shape) * scale
@@ -202,6 +236,8 @@ class RandomOperators:
             constant = self.file.node("Constant", value=self.file.initializers.pop())
         if kind == "bipolar":
             return self.file.bipolar(constant, scale)
+        if kind == "linear":
+            return self._linear_weights(constant, shape, scale)
         if kind == "ternary":
             return self.file.quant(constant, scale, 2, narrow=1)
         bits, signed = self.choice.choice([1, 2, 3, 4, 8]), self.choice.choice([0, 1, 1])
@@ -215,7 +251,25 @@ class RandomOperators:
             rounding=self.choice.choice(ROUNDING),
         )
 
+    def _linear_weights(self, real: str, shape: tuple[int, ...], scale: NDArray[Any]) -> str:
+        """Weights as integers of the file, or behind QuantizeLinear; one scale or one per row."""
+        axis = self.choice.randrange(len(shape))
+        scales = np.resize(scale, shape[axis]) if self.maybe(0.5) else scale.ravel()[0]
+        dtype, limits = self._code_type()
+        zero = self.choice.choice([0, 0, 2])
+        if self.maybe(0.5):
+            return self.file.qcdq(
+                real, scales, zero_point=zero, dtype=dtype, limits=limits, axis=axis
+            )
+        low, high = limits or (0, 9)
+        codes = self.rng.integers(low, high + 1, shape)
+        return self.file.dequantized(codes, scales, dtype=dtype, zero_point=zero, axis=axis)
+
     def _bias(self, outputs: int) -> str:
+        if self.maybe(0.2):
+            codes = self.rng.integers(-1000, 1000, outputs)
+            scales = self.rng.integers(1, 4, outputs) / 8
+            return self.file.dequantized(codes, scales, dtype=np.int32)
         bias = self.file.constant(self._reals(outputs))
         return self.file.quant(bias, self.dyadic(), 8) if self.maybe(0.3) else bias
 
