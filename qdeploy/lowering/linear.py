@@ -115,8 +115,6 @@ def _operands(
     walk: Walk, node: onnx.NodeProto, data: int = 0, parameters: int = 1
 ) -> tuple[Activation, QuantizedConstant]:
     x = walk.activation(node, data)
-    if 0 in x.scale and any(x.offset):
-        raise _needs_quantizer(node, "a scale of 0")
     weights = walk.value(node, parameters)
     if isinstance(weights, Constant):
         weights = plain_integers(weights) or weights

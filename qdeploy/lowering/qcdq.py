@@ -31,13 +31,13 @@ from qdeploy.lowering.walk import Walk, handles
 _TYPES = {
     f"{kind}{bits}": code_range(bits, signed=kind == "int", narrow=False)
     for kind in ("int", "uint")
-    for bits in (2, 4, 8, 16, 32)
+    for bits in (4, 8, 16, 32)
 }
 
 
 @handles("QuantizeLinear")
 def quantize_linear(walk: Walk, node: onnx.NodeProto) -> Value:
-    """ONNX QuantizeLinear 10..25 to integers: saturate(round_half_even(x / scale) + zero point)."""
+    """ONNX QuantizeLinear 10..21 to integers: saturate(round_half_even(x / scale) + zero point)."""
     value = walk.value(node)
     scale, zero_point = _parameters(walk, node, value)
     codes = _code_type(walk, node)
@@ -56,7 +56,7 @@ def quantize_linear(walk: Walk, node: onnx.NodeProto) -> Value:
 
 @handles("DequantizeLinear")
 def dequantize_linear(walk: Walk, node: onnx.NodeProto) -> Value:
-    """ONNX DequantizeLinear 10..25 of integers: scale · (x - zero point)."""
+    """ONNX DequantizeLinear 10..21 of integers: scale · (x - zero point)."""
     value = walk.value(node)
     scale, zero_point = _parameters(walk, node, value)
     if isinstance(value, Constant):

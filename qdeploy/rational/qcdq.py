@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from qdeploy.rational.arrays import Array, Rationals, elementwise
-from qdeploy.rational.registry import Attributes, operator
+from qdeploy.rational.registry import Attributes, quantizer
 
-WIDTHS = {f"{kind}{bits}": bits for kind in ("int", "uint") for bits in (2, 4, 8, 16)}
+WIDTHS = {f"{kind}{bits}": bits for kind in ("int", "uint") for bits in (4, 8, 16)}
 
 
-@operator("QuantizeLinear")
+@quantizer("QuantizeLinear")
 def quantize_linear(given: Attributes, x: Rationals, scale: Any, zero: Any = None) -> Array:
-    """ONNX QuantizeLinear 10..25 to integers: round half to even, shift, saturate."""
+    """ONNX QuantizeLinear 10..21 to integers: round half to even, shift, saturate."""
     zero = np.zeros((), np.uint8) if zero is None else zero
     half = 1 << (WIDTHS[zero.dtype.name] - 1)
     low, high = (0, 2 * half - 1) if zero.dtype.name.startswith("u") else (-half, half - 1)
@@ -27,9 +27,9 @@ def quantize_linear(given: Attributes, x: Rationals, scale: Any, zero: Any = Non
     return elementwise(one, 3)(x, _along(scale, given, x), _along(zero.astype(int), given, x))
 
 
-@operator("DequantizeLinear")
+@quantizer("DequantizeLinear")
 def dequantize_linear(given: Attributes, x: Array, scale: Any, zero: Any = None) -> Rationals:
-    """ONNX DequantizeLinear 10..25 of integers."""
+    """ONNX DequantizeLinear 10..21 of integers."""
     zero = np.zeros((), int) if zero is None else zero.astype(int)
     integers = x if x.dtype == object else x.astype(int)
     return elementwise(lambda v, s, z: (v - z) * s, 3)(

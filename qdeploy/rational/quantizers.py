@@ -91,4 +91,4 @@ def multithreshold(given: Attributes, x: Rationals, thresholds: Rationals) -> Ra
     axis = max(layout.find("C"), 0) or 1
     channels_last = np.moveaxis(x, axis, -1)[..., np.newaxis]
     count = (channels_last >= thresholds).sum(axis=-1)
-    return np.moveaxis(count * scale + bias, -1, axis)
+    return np.moveaxis(elementwise(lambda n: n * scale + bias)(count), -1, axis)

@@ -20,7 +20,6 @@ REFUSALS = re.compile(
     r"the accumulator needs \d+ bits"
     r"|need integer multipliers of \d+ bits"
     r"|a scale per channel, which this \w+ cannot take in"
-    r"|reads values with a scale of 0"
     r"|pads with .*, which is no code of the tensor's quantizer"
     r"|mixes channels that have scales of their own"
     r"|varies along axis \d+, the scales before it along axis \d+"
