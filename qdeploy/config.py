@@ -33,6 +33,7 @@ class CompileConfig(BaseModel):
         fps: frames per second the folding aims for at the board's clock.
         rescale_bits: round the ratio of the scales of branches that meet (residual Add) to integers
             of so many bits where it is no small rational; by default such branches are refused.
+        input_type: which numbers the input holds ("uint8/255") where the file does not quantize it.
         result: stream out "logits", or the "class" with the largest.
         scale_form: how scales inside the sum become hardware; by default "post" where it applies.
         folding: PE and SIMD by layer name; overrides what `fps` would choose.
@@ -44,6 +45,7 @@ class CompileConfig(BaseModel):
     fps: PositiveFloat = 10_000.0
     result: ResultKind = "logits"
     rescale_bits: int | None = Field(default=None, ge=1, le=16)
+    input_type: str | None = None
     scale_form: ScaleForm | None = None
     folding: dict[str, Folding] = Field(default_factory=dict)
 

@@ -164,14 +164,17 @@ def lower_stage(name: str, model: Path, config: CompileConfig) -> Stage:
     """A QONNX file to integer.npz; the network gets `name`."""
 
     def run(directory: Path) -> None:
-        lowered = lower(model, config.result, config.rescale_bits)
+        lowered = lower(model, config.result, config.rescale_bits, config.input_type)
         integer.save(replace(lowered, name=name), directory / "integer.npz")
 
     return Stage(
         "lower",
         run,
         inputs=(model,),
-        options={"name": name, **config.model_dump(include={"result", "rescale_bits"})},
+        options={
+            "name": name,
+            **config.model_dump(include={"result", "rescale_bits", "input_type"}),
+        },
         code=("lowering", *_INTEGER_CODE),
         packages=("onnx",),
     )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from qdeploy.cli.lower import RESCALE
+from qdeploy.cli.lower import INPUT_TYPE, RESCALE
 from qdeploy.cli.progress import ConsoleProgress, show_result
 from qdeploy.config import compile_config
 
@@ -20,6 +20,7 @@ def compile_(
     fps: Annotated[float, typer.Option(help="Frames per second to aim for.")] = 10_000.0,
     result: Annotated[str, typer.Option(help="'logits' or 'class'.")] = "logits",
     rescale_bits: Annotated[int | None, RESCALE] = None,
+    input_type: Annotated[str | None, INPUT_TYPE] = None,
     data: Annotated[
         Path | None, typer.Option(help="Test data: .npz with x [N, ...] and optionally y [N].")
     ] = None,
@@ -27,7 +28,9 @@ def compile_(
     """Compile a QONNX file to a packed CPU model and a simulated accelerator."""
     from qdeploy import pipeline
 
-    config = compile_config(board=board, fps=fps, result=result, rescale_bits=rescale_bits)
+    config = compile_config(
+        board=board, fps=fps, result=result, rescale_bits=rescale_bits, input_type=input_type
+    )
     console = Console()
     with closing(ConsoleProgress(console)) as progress:
         finished = pipeline.compile_model(model, config, output, progress, data)

@@ -16,6 +16,9 @@ from qdeploy.lowering import lower as lower_file
 RESCALE = typer.Option(
     help="Let branches meet whose scales have no small ratio: round it to so many bits."
 )
+INPUT_TYPE = typer.Option(
+    help="Numbers the input holds, if the file does not quantize it: uint8/255, int8, fixed<16,6>."
+)
 
 
 def lower(
@@ -25,10 +28,11 @@ def lower(
     ] = Path("integer.npz"),
     result: Annotated[str, typer.Option(help="'logits' or 'class'.")] = "logits",
     rescale_bits: Annotated[int | None, RESCALE] = None,
+    input_type: Annotated[str | None, INPUT_TYPE] = None,
 ) -> None:
     """Lower a QONNX file to the integer network."""
-    config = compile_config(result=result, rescale_bits=rescale_bits)
-    network = lower_file(model, config.result, config.rescale_bits)
+    config = compile_config(result=result, rescale_bits=rescale_bits, input_type=input_type)
+    network = lower_file(model, config.result, config.rescale_bits, config.input_type)
     with atomic_file(output) as partial:
         save(network, partial)
     table = Table(box=None, pad_edge=False)

@@ -118,7 +118,7 @@ def _input_quantizer(trace: Trace) -> str:
     tensor = trace.walk.builder.tensors[source.input]
     codes = interval(tensor.range.low, tensor.range.high)
     if source.input_type is not None:
-        return f"the file says that its input holds integers, {codes}"
+        return f"the input holds the numbers {source.input_type}, one integer each"
     return (
         f"input quantizer: {count(len(quantizer.boundaries), 'float32 comparison')} per value, "
         f"codes {codes}, 1 means {real(tensor.meaning.scale[0])}"

@@ -43,6 +43,7 @@ class Builder:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.tensors: dict[str, Tensor] = {}
+        self._positions: dict[str, int] = {}
 
     def input(
         self, name: str, shape: tuple[int, ...], value_range: ValueRange, scale: Fraction
@@ -65,13 +66,17 @@ class Builder:
                 remedy="use fewer bits for weights, scales or activations, or train the scales "
                 "in fixed point as the SYQ quantizers do (scale_bits)",
             )
+        self._positions[node.output] = len(self.nodes)
         self.nodes.append(node)
         return self._remember(Tensor(node.output, shape, value_range, meaning or x.meaning))
 
+    def producer(self, name: str) -> Node | None:
+        """The node that writes tensor `name`; None for the input."""
+        return self.nodes[self._positions[name]] if name in self._positions else None
+
     def replace(self, name: str, node: Node, meaning: Meaning) -> None:
         """Exchange the node that writes tensor `name` by one of the same shape and output."""
-        position = next(i for i, old in enumerate(self.nodes) if old.output == name)
-        self.nodes[position] = node
+        self.nodes[self._positions[name]] = node
         shape = self.tensors[name].shape
         self.tensors[name] = Tensor(name, shape, self._range(node), meaning)
 

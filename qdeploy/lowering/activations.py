@@ -8,14 +8,14 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from qdeploy.errors import UserError
-from qdeploy.integer import InputQuantizer, Meaning, Threshold, ValueRange
+from qdeploy.integer import Meaning, Threshold
 from qdeploy.lowering import movement
 from qdeploy.lowering.affine import per_axis
+from qdeploy.lowering.inputs import integer_input
 from qdeploy.lowering.levels import Quantizer
 from qdeploy.lowering.monotone import behind
 from qdeploy.lowering.source import layer_name
@@ -65,7 +65,7 @@ def quantize(
     value = _quantizable(node, value)
     if isinstance(value, RealInput):
         return _quantize_input(walk, node, value, quantizers, axis)
-    x = walk.with_positive_scale(value)
+    x = value
     if x.uniform:
         x = replace(x, axis=axis)
     elif len(quantizers) > 1 and axis != x.axis:
@@ -77,8 +77,9 @@ def quantize(
         )
     order = (x.axis, *(axis for axis in range(len(x.shape)) if axis != x.axis))
     if x.uniform and len(quantizers) == 1:
-        order = tuple(range(len(x.shape)))
+        order = movement.untransposed(walk, x)
     x = movement.transpose(walk, x, order, f"{layer_name(node)}.channels")
+    x = walk.with_positive_scale(x)
     before = [behind(quantizer, x.functions) for quantizer in quantizers]
     source = walk.builder.tensors[x.tensor]
     steps = integer_thresholds(before, x.scale, x.offset, source.range)
@@ -139,48 +140,21 @@ def _quantize_input(
             layer=layer_name(node),
             remedy="check the constants of the source model",
         )
+    before = [behind(quantizer, value.functions) for quantizer in quantizers]
     if len(quantizers) == 1 and value.scale > 0:
-        (plain,) = quantizers
-        boundary = input_quantizer(plain, value.scale, value.offset)
-        scale, offset = _meaning(quantizers)
-        return _input(walk, node, value, boundary, plain.range, Meaning(scale, offset))
-    boundary, steps = input_levels(quantizers, (value.scale,), (value.offset,))
-    levels = ValueRange(0, len(boundary.boundaries))
-    x = _input(walk, node, value, boundary, levels, Meaning())
+        boundary = input_quantizer(before[0], value.scale, value.offset)
+        return integer_input(walk, node, value, boundary, Meaning(*_meaning(quantizers)))
+    boundary, steps = input_levels(before, (value.scale,), (value.offset,))
+    x = integer_input(walk, node, value, boundary, Meaning())
+    if len(boundary.boundaries) >= 1 << MAXIMUM_BITS:
+        raise UserError(
+            f"the channels of the input have {len(boundary.boundaries)} levels together "
+            f"(node '{node.name}')",
+            layer=layer_name(node),
+            remedy="quantize the network's input with one scale for all channels",
+        )
     order = (axis, *(k for k in range(len(x.shape)) if k != axis))
     x = movement.transpose(walk, x, order, f"{layer_name(node)}.channels")
     y = _threshold(walk, node, x, steps, quantizers)
     back = tuple(order.index(k) for k in range(len(order)))
     return movement.transpose(walk, y, back, f"{layer_name(node)}.back")
-
-
-def _input(
-    walk: Walk,
-    node: onnx.NodeProto,
-    value: RealInput,
-    quantizer: InputQuantizer,
-    codes: ValueRange,
-    meaning: Meaning,
-) -> Activation:
-    """The network's integer input, in the shape it has at `node`; equal quantizers share it."""
-    name, shape, first = walk.source.input, walk.source.input_shape, walk.quantizer
-    if first is None:
-        walk.quantizer = quantizer
-        walk.unique(name)
-        walk.builder.input(name, shape, codes, meaning.scale[0])
-        walk.builder.set_meaning(name, meaning)
-    elif (first.low, first.step) != (quantizer.low, quantizer.step) or not np.array_equal(
-        first.boundaries, quantizer.boundaries
-    ):
-        raise UserError(
-            f"the input is quantized twice, and differently (node '{node.name}')",
-            layer=layer_name(node),
-            remedy="quantize the network's input once, before everything else",
-        )
-    if codes.bits > MAXIMUM_BITS:
-        raise UserError(
-            f"the channels of the input have {codes.high} levels together (node '{node.name}')",
-            layer=layer_name(node),
-            remedy="quantize the network's input with one scale for all channels",
-        )
-    return movement.replay(walk, Activation(name, shape, meaning.scale, meaning.offset), value)

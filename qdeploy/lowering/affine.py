@@ -19,10 +19,11 @@ from qdeploy.errors import UserError
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.branches import add
 from qdeploy.lowering.exact import fractions, square_root
+from qdeploy.lowering.inputs import typed_input
 from qdeploy.lowering.monotone import Affine, Clip, LeakyRelu, Rising
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput, Value
-from qdeploy.lowering.walk import QUANTIZER_REMEDY, Walk, handles
+from qdeploy.lowering.walk import QUANTIZER_REMEDY, Pending, Walk, handles
 
 Channels = tuple[Fraction, ...]
 
@@ -63,9 +64,9 @@ def arithmetic(walk: Walk, node: onnx.NodeProto) -> Value:
     if isinstance(left, Constant) and isinstance(right, Constant):
         return Constant(_folded(node, left.array, right.array))
     if isinstance(right, Constant):
-        return _apply(left, node, right.array, swapped=False)
+        return _apply(walk, left, node, right.array, swapped=False)
     if isinstance(left, Constant) and node.op_type != "Div":
-        return _apply(right, node, left.array, swapped=True)
+        return _apply(walk, right, node, left.array, swapped=True)
     if node.op_type in ("Add", "Sub"):
         return add(walk, node)
     raise UserError(
@@ -76,7 +77,7 @@ def arithmetic(walk: Walk, node: onnx.NodeProto) -> Value:
 
 
 @handles("Relu")
-def relu(walk: Walk, node: onnx.NodeProto) -> Activation:
+def relu(walk: Walk, node: onnx.NodeProto) -> Activation | RealInput:
     """ONNX Relu 6..14; the next quantizer absorbs it."""
     return _pending(walk, node, Clip(Fraction(0), None))
 
@@ -90,17 +91,6 @@ def clip(walk: Walk, node: onnx.NodeProto) -> Value:
         high = math.inf if function.high is None else float(function.high)
         clipped = np.minimum(np.maximum(value.array.astype(np.float64), low), high)
         return Constant(clipped.astype(value.array.dtype))
-    if isinstance(value, Activation) and not value.functions:
-        codes = walk.builder.tensors[value.tensor].range
-        ends = [
-            s * end + o
-            for s, o in zip(*_spread(value.scale, value.offset), strict=True)
-            for end in (codes.low, codes.high)
-        ]
-        if (function.low is None or function.low <= min(ends)) and (
-            function.high is None or max(ends) <= function.high
-        ):
-            return value
     return _pending(walk, node, function)
 
 
@@ -120,7 +110,7 @@ def limits(walk: Walk, node: onnx.NodeProto) -> Clip:
 
 
 @handles("LeakyRelu")
-def leaky_relu(walk: Walk, node: onnx.NodeProto) -> Activation:
+def leaky_relu(walk: Walk, node: onnx.NodeProto) -> Activation | RealInput:
     """ONNX LeakyRelu 6..16; the next quantizer absorbs it."""
     slope = Fraction(float(np.float32(attributes(node).get("alpha", 0.01))))
     if slope <= 0:
@@ -132,11 +122,13 @@ def leaky_relu(walk: Walk, node: onnx.NodeProto) -> Activation:
     return _pending(walk, node, LeakyRelu(slope))
 
 
-def _pending(walk: Walk, node: onnx.NodeProto, function: Rising) -> Activation:
+def _pending(walk: Walk, node: onnx.NodeProto, function: Rising) -> Activation | RealInput:
     """The input with one more function that waits for the next quantizer."""
     value = walk.value(node)
-    x = value if isinstance(value, Activation) and value.functions else walk.activation(node)
-    return replace(x, functions=(*x.functions, function))
+    if isinstance(value, RealInput):
+        return walk.pending(value, function)
+    x = value if isinstance(value, Activation) else walk.activation(node)
+    return walk.pending(x, function)
 
 
 def _number(array: NDArray[Any], node: onnx.NodeProto) -> float:
@@ -203,8 +195,12 @@ def per_axis(
         ) from error
 
 
-def _apply(value: Value, node: onnx.NodeProto, array: NDArray[Any], swapped: bool) -> Value:
+def _apply(
+    walk: Walk, value: Value, node: onnx.NodeProto, array: NDArray[Any], swapped: bool
+) -> Value:
     """`value` op constant, or constant op `value` where swapped."""
+    if isinstance(value, RealInput) and array.size != 1 and walk.source.input_type is not None:
+        value = typed_input(walk, node, value, walk.source.input_type)
     shape = value.shape if isinstance(value, Activation) else (1,)
     constant, axis = per_axis(array, shape, node)
     if node.op_type == "Div" and not all(constant):
@@ -221,25 +217,25 @@ def _apply(value: Value, node: onnx.NodeProto, array: NDArray[Any], swapped: boo
         factor, shift = (Fraction(-1),), constant
     else:
         shift = tuple(-c for c in constant)
-    if isinstance(value, RealInput):
+    if isinstance(value, RealInput) and not value.functions:
         scale, offset = value.scale * factor[0], value.offset * factor[0] + shift[0]
         return replace(value, scale=scale, offset=offset)
     if isinstance(value, QuantizedConstant) and not any(shift):
         return QuantizedConstant(value.codes, value.scale * factor[0])
-    if isinstance(value, Activation):
+    if isinstance(value, (Activation, RealInput)):
         return scaled(value, factor, shift, axis, node)
     raise _float_layer(node)
 
 
 def scaled(
-    x: Activation, factor: Channels, shift: Channels, axis: int, node: onnx.NodeProto
-) -> Activation:
+    x: Pending, factor: Channels, shift: Channels, axis: int, node: onnx.NodeProto
+) -> Pending:
     """The value factor · x + shift, each one value or one per index of `axis`.
 
     Raises:
         UserError: if scales along another axis, or functions, are pending.
     """
-    if not x.functions:
+    if isinstance(x, Activation) and not x.functions:
         return _affine(x, factor, shift, axis, node)
     if len(factor) == len(shift) == 1 and factor[0] > 0:
         return replace(x, functions=(*x.functions, Affine(factor[0], shift[0])))

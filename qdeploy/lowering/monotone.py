@@ -41,6 +41,11 @@ class Clip:
             return ALWAYS
         return boundary
 
+    def keeps(self, value: Fraction) -> bool:
+        """Whether `value` lies within the limits."""
+        low, high = self.low, self.high
+        return (low is None or low <= value) and (high is None or value <= high)
+
 
 @dataclass(frozen=True)
 class LeakyRelu:

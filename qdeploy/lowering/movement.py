@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -14,7 +15,7 @@ import onnx
 from qdeploy.errors import UserError
 from qdeploy.integer import Flatten, Pad, Reshape, Transpose
 from qdeploy.lowering.source import layer_name
-from qdeploy.lowering.values import Activation, RealInput
+from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput
 
 if TYPE_CHECKING:
     from qdeploy.lowering.walk import Walk
@@ -41,14 +42,38 @@ def transpose(
     """Append a transposition (no batch axis); nothing for the identity."""
     if order == tuple(range(len(order))):
         return value
+    shape = tuple(value.shape[axis] for axis in order)
     if isinstance(value, RealInput):
-        shape = tuple(value.shape[axis] for axis in order)
         moves = (*value.moves, (order, shape))
         return replace(value, shape=shape, moves=moves)
+    axis, source = order.index(value.axis), value.tensor
+    before = walk.builder.producer(source)
+    if isinstance(before, Transpose):  # two in a row are one, or none
+        source, order = before.input, tuple(before.order[axis] for axis in order)
+    if order == tuple(range(len(order))):
+        return replace(value, tensor=source, shape=shape, axis=axis)
     name = walk.unique(name)
-    node = Transpose(name=name, input=value.tensor, output=name, order=order)
-    moved = like(value, walk.add(node, value.scale))
-    return replace(moved, axis=order.index(value.axis))
+    node = Transpose(name=name, input=source, output=name, order=order)
+    return replace(like(value, walk.add(node, value.scale)), axis=axis)
+
+
+def untransposed(walk: Walk, value: Activation) -> tuple[int, ...]:
+    """The order in which elementwise operators best see `value`: as before its transposition."""
+    before = walk.builder.producer(value.tensor)
+    rank = range(len(value.shape))
+    return tuple(map(before.order.index, rank)) if isinstance(before, Transpose) else tuple(rank)
+
+
+def transpose_constant(
+    value: Constant | QuantizedConstant, order: Sequence[int] | None
+) -> Constant | QuantizedConstant:
+    """A constant with its axes in another order; None reverses them."""
+    if isinstance(value, Constant):
+        return Constant(value.array.transpose(order))
+    order = order or range(value.codes.ndim)[::-1]
+    missing = (1,) * (value.codes.ndim - value.scale.ndim)
+    scale = value.scale.reshape(missing + value.scale.shape)
+    return QuantizedConstant(value.codes.transpose(order), scale.transpose(order))
 
 
 @overload
@@ -131,7 +156,7 @@ def replay(walk: Walk, value: Activation, real: RealInput) -> Activation:
 
 def _unshaped(walk: Walk, tensor: str) -> str:
     """The tensor before a change of shape: two in a row are one."""
-    node = next((n for n in walk.builder.nodes if n.output == tensor), None)
+    node = walk.builder.producer(tensor)
     return node.input if isinstance(node, (Reshape, Flatten)) else tensor
 
 

@@ -33,13 +33,8 @@ def transpose(walk: Walk, node: onnx.NodeProto) -> Value:
     """ONNX Transpose 1..21 of weights, or of activations with the batch staying first."""
     value = walk.value(node)
     order = attributes(node).get("perm")
-    if isinstance(value, Constant):
-        return Constant(value.array.transpose(order))
-    if isinstance(value, QuantizedConstant):
-        order = order or list(range(value.codes.ndim))[::-1]
-        missing = (1,) * (value.codes.ndim - value.scale.ndim)
-        scale = value.scale.reshape(missing + value.scale.shape)
-        return QuantizedConstant(value.codes.transpose(order), scale.transpose(order))
+    if isinstance(value, (Constant, QuantizedConstant)):
+        return movement.transpose_constant(value, order)
     rank = len(value.shape) + 1
     if not order or order[0] != 0 or sorted(order) != list(range(rank)):
         raise _unsupported(node, f"with order {order} moves the batch axis")

@@ -15,27 +15,22 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from qdeploy.errors import UserError
+from qdeploy.lowering.datatypes import IntegerType, integer_type
 
 MAXIMUM_FILE_BYTES = 2 << 30
 MAXIMUM_ELEMENTS = 1 << 29
 QONNX_DOMAIN = "qonnx.custom_op.general"
-_OTHER_DOMAINS = ("onnx.brevitas", "finn.custom_op.general")
+CHANNELS_LAST_DOMAIN = "qonnx.custom_op.channels_last"
+_OTHER_DOMAINS = ("onnx.brevitas", "finn.custom_op.general", CHANNELS_LAST_DOMAIN)
 # ONNX Runtime keeps 4 and 16 bits there in files of older operator sets.
 RUNTIME_DOMAIN = "com.microsoft"
 LINEAR_QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 QUANTIZERS = ("Quant", "BipolarQuant", "Trunc", "MultiThreshold")
-MAXIMUM_INPUT_BITS = 16
 # Folders inside a Brevitas layer that the exporter puts into node names.
-_INNER_SCOPES = {"weight_quant", "act_quant", "input_quant", "bias_quant", "output_quant"}
-
-
-@dataclass(frozen=True)
-class IntegerType:
-    """What a datatype annotation promises: the values are low, low + step, ..., high."""
-
-    low: int
-    high: int
-    step: int = 1
+_INNER_SCOPES = {"weight_quant", "act_quant", "input_quant", "bias_quant", "output_quant"} | {
+    "trunc_quant"
+}
+_NAME_SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +46,7 @@ class Source:
         output: name of the one output.
         uses: how many nodes (and the output) read each tensor.
         readers: the nodes that read each tensor.
-        input_type: set if the file says that the input already holds integers.
+        input_type: set if the file, or the user, says which numbers the input holds.
     """
 
     name: str
@@ -102,10 +97,13 @@ def read(path: Path) -> Source:
 
 
 def layer_name(node: onnx.NodeProto) -> str:
-    """Name of a node's layer as in the PyTorch model, read from the exporter's node name.
+    """Name of a node's layer as in the PyTorch model, read from what the exporter wrote.
 
-    "/layer1/layer1.0/conv1/Conv" becomes "layer1.0.conv1"; "MatMul_20" stays.
+    torch.export lists the modules around a node; else the node's name
+    "/layer1/layer1.0/conv1/Conv" becomes "layer1.0.conv1", and "MatMul_20" stays.
     """
+    if module := _module(node):
+        return module
     name = node.name or f"{node.op_type}_{node.output[0]}"
     scopes = name.strip("/").split("/")
     if len(scopes) == 1:
@@ -122,6 +120,17 @@ def layer_name(node: onnx.NodeProto) -> str:
         else:
             path = f"{path}.{scope}" if path else scope
     return path or re.sub(r"\W+", "_", name.strip("/"))
+
+
+def _module(node: onnx.NodeProto) -> str:
+    """The innermost layer of torch.export's "['', 'features', 'features.0', 'conv2d']"; or ""."""
+    listed = next((p.value for p in node.metadata_props if p.key == _NAME_SCOPES), "")
+    module = ""
+    for scope in re.findall(r"'([\w.]*)'", listed)[:-1]:
+        if _INNER_SCOPES.intersection(scope.split(".")):
+            break
+        module = scope
+    return module
 
 
 def _parse(path: Path) -> onnx.ModelProto:
@@ -206,26 +215,8 @@ def _annotated_type(graph: onnx.GraphProto, tensor: str) -> IntegerType | None:
             continue
         for entry in annotation.quant_parameter_tensor_names:
             if entry.key == "finn_datatype":
-                return _integer_type(entry.value)
+                return integer_type(str(entry.value))
     return None
-
-
-def _integer_type(name: str | bytes) -> IntegerType | None:
-    """A QONNX datatype; None for real numbers and for more integers than an input can have."""
-    fixed = {
-        "BIPOLAR": IntegerType(-1, 1, step=2),
-        "BINARY": IntegerType(0, 1),
-        "TERNARY": IntegerType(-1, 1),
-    }
-    if name in fixed:
-        return fixed[str(name)]
-    match = re.fullmatch(r"(U?)INT([0-9]{1,2})", name) if isinstance(name, str) else None
-    bits = int(match[2]) if match else 0
-    if match is None or not 1 <= bits <= MAXIMUM_INPUT_BITS:
-        return None
-    if match[1]:
-        return IntegerType(0, (1 << bits) - 1)
-    return IntegerType(-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
 
 
 def _array(tensor: onnx.TensorProto) -> NDArray[np.generic]:

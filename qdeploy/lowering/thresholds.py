@@ -106,9 +106,14 @@ def _steps(
 
 
 def input_quantizer(quantizer: Quantizer, scale: Fraction, offset: Fraction) -> InputQuantizer:
-    """The quantizer on real inputs x seen as scale · x + offset, scale > 0."""
-    boundaries = _input_boundaries(quantizer, scale, offset)
-    return InputQuantizer(np.array(boundaries, np.float32), quantizer.low, quantizer.step)
+    """The quantizer on real inputs x seen as scale · x + offset, scale > 0.
+
+    Codes that no finite input gets are left out.
+    """
+    boundaries = np.array(_input_boundaries(quantizer, scale, offset), np.float32)
+    always = int((boundaries == -np.inf).sum())
+    low = quantizer.low + always * quantizer.step
+    return InputQuantizer(boundaries[np.isfinite(boundaries)], low, quantizer.step)
 
 
 def input_levels(

@@ -40,12 +40,14 @@ class RealInput:
         shape: the present one, without the batch axis.
         scale, offset: see above.
         moves: changes of shape (None, shape) and transpositions (order, shape) on the way here.
+        functions: rising functions that wait for the first quantizer, first to last.
     """
 
     shape: tuple[int, ...]
     scale: Fraction = Fraction(1)
     offset: Fraction = Fraction(0)
     moves: tuple[tuple[tuple[int, ...] | None, tuple[int, ...]], ...] = ()
+    functions: tuple[Rising, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +75,13 @@ class Activation:
         """Whether one scale and one offset serve the whole tensor."""
         return len(self.scale) == len(self.offset) == 1
 
-    @property
-    def relu(self) -> bool:
-        """Whether a function waits for the next quantizer."""
-        return bool(self.functions)
+    def real(self, integer: int) -> list[Fraction]:
+        """What `integer` means in each channel, before `functions`."""
+        channels = max(len(self.scale), len(self.offset))
+        return [
+            self.scale[c % len(self.scale)] * integer + self.offset[c % len(self.offset)]
+            for c in range(channels)
+        ]
 
 
 Value = Constant | QuantizedConstant | RealInput | Activation

@@ -11,7 +11,7 @@ from onnx.reference import ReferenceEvaluator
 
 from qdeploy.errors import UserError
 from qdeploy.rational.arrays import Array, exact
-from qdeploy.rational.registry import OPERATORS, QUANTIZERS
+from qdeploy.rational.registry import OPERATORS, QUANTIZERS, Attributes, Meaning
 
 # Irrational functions that only end a network: what is compared is their argument.
 OUTPUT_FUNCTIONS = ("Softmax", "Sigmoid")
@@ -79,7 +79,10 @@ class Executor:
         else:
             given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
             operands = (exact(values[name]) if name else None for name in node.input)
-            result = OPERATORS[node.op_type](given, *operands)
+            meaning = OPERATORS[node.op_type]
+            if node.domain == "qonnx.custom_op.channels_last":
+                meaning = _channels_last(meaning, weights=node.op_type == "Conv")
+            result = meaning(given, *operands)
             results = result if isinstance(result, tuple) else (result,)
         values.update(zip(node.output, results, strict=False))
 
@@ -87,6 +90,17 @@ class Executor:
 def execute_exactly(model: onnx.ModelProto, x: ArrayLike) -> Array:
     """`Executor(model).run(x)`, for one sample."""
     return Executor(model).run(x)
+
+
+def _channels_last(meaning: Meaning, weights: bool) -> Meaning:
+    """QONNX's operators on [N, ..., C]; those with weights read these as [O, ..., I]."""
+
+    def apply(given: Attributes, x: Array, *others: Array) -> Array:
+        if weights:
+            others = (np.moveaxis(others[0], -1, 1), *others[1:])
+        return np.moveaxis(meaning(given, np.moveaxis(x, -1, 1), *others), 1, -1)
+
+    return apply
 
 
 def _needed(graph: onnx.GraphProto, output: str) -> list[onnx.NodeProto]:
