@@ -39,7 +39,7 @@ def batch_normalization(walk: Walk, node: onnx.NodeProto) -> Activation:
             remedy="call module.eval() before exporting",
         )
     gamma, beta, mean, variance = (
-        per_axis(walk.array(node, index).reshape(-1), (x.shape[0],), node)[0]
+        per_axis(_parameter(walk, node, index).reshape(-1), (x.shape[0],), node)[0]
         for index in range(1, 5)
     )
     epsilon = Fraction(float(np.float32(attributes(node).get("epsilon", 1e-5))))
@@ -63,10 +63,10 @@ def arithmetic(walk: Walk, node: onnx.NodeProto) -> Value:
     left, right = walk.value(node), walk.value(node, 1)
     if isinstance(left, Constant) and isinstance(right, Constant):
         return Constant(_folded(node, left.array, right.array))
-    if isinstance(right, Constant):
-        return _apply(walk, left, node, right.array, swapped=False)
-    if isinstance(left, Constant) and node.op_type != "Div":
-        return _apply(walk, right, node, left.array, swapped=True)
+    if isinstance(right, Constant) or (_is_constant(right) and not _is_constant(left)):
+        return _apply(walk, left, node, _parameter(walk, node, 1), swapped=False)
+    if _is_constant(left) and node.op_type != "Div":
+        return _apply(walk, right, node, _parameter(walk, node, 0), swapped=True)
     if node.op_type in ("Add", "Sub"):
         return add(walk, node)
     raise UserError(
@@ -131,6 +131,16 @@ def _pending(walk: Walk, node: onnx.NodeProto, function: Rising) -> Activation |
     return walk.pending(x, function)
 
 
+def _is_constant(value: Value) -> bool:
+    return isinstance(value, (Constant, QuantizedConstant))
+
+
+def _parameter(walk: Walk, node: onnx.NodeProto, index: int) -> NDArray[Any]:
+    """A constant input as in the file; Fractions where a quantizer made it."""
+    value = walk.value(node, index)
+    return value.real if isinstance(value, QuantizedConstant) else walk.array(node, index)
+
+
 def _number(array: NDArray[Any], node: onnx.NodeProto) -> float:
     value = float(array.ravel()[0]) if array.size == 1 else math.nan
     if math.isnan(value):
@@ -186,7 +196,8 @@ def per_axis(
             remedy="only one value, or one per index of one axis (channels), can be absorbed",
         )
     try:
-        return tuple(fractions(array.reshape(-1))), varying[0] if varying else 0
+        exact = array if array.dtype == object else fractions(array)
+        return tuple(exact.reshape(-1)), varying[0] if varying else 0
     except ValueError as error:
         raise UserError(
             f"{node.op_type} (node '{node.name}') has the parameter {error}",
@@ -201,6 +212,8 @@ def _apply(
     """`value` op constant, or constant op `value` where swapped."""
     if isinstance(value, RealInput) and array.size != 1 and walk.source.input_type is not None:
         value = typed_input(walk, node, value, walk.source.input_type)
+    if isinstance(value, QuantizedConstant) and node.op_type in ("Mul", "Div"):
+        return _scaled(value, node, array)
     shape = value.shape if isinstance(value, Activation) else (1,)
     constant, axis = per_axis(array, shape, node)
     if node.op_type == "Div" and not all(constant):
@@ -220,8 +233,6 @@ def _apply(
     if isinstance(value, RealInput) and not value.functions:
         scale, offset = value.scale * factor[0], value.offset * factor[0] + shift[0]
         return replace(value, scale=scale, offset=offset)
-    if isinstance(value, QuantizedConstant) and not any(shift):
-        return QuantizedConstant(value.codes, value.scale * factor[0])
     if isinstance(value, (Activation, RealInput)):
         return scaled(value, factor, shift, axis, node)
     raise _float_layer(node)
@@ -248,6 +259,17 @@ def _float_layer(node: onnx.NodeProto) -> UserError:
         layer=layer_name(node),
         remedy=QUANTIZER_REMEDY,
     )
+
+
+def _scaled(
+    value: QuantizedConstant, node: onnx.NodeProto, array: NDArray[Any]
+) -> QuantizedConstant:
+    """Weights times (or over) a constant, as QONNX writes scales that it took out of Quant."""
+    factor = array if array.dtype == object else fractions(array)
+    if np.broadcast_shapes(value.codes.shape, factor.shape) != value.codes.shape:
+        raise ValueError(f"a factor of shape {array.shape} for weights {value.codes.shape}")
+    scale = value.scale * factor if node.op_type == "Mul" else value.scale / factor
+    return QuantizedConstant(value.codes, np.atleast_1d(scale))
 
 
 def _affine(

@@ -242,8 +242,7 @@ def _batched_linear(
 def _with_bias(walk: Walk, node: onnx.NodeProto, y: Activation) -> Activation:
     bias = walk.value(node, 2)
     if isinstance(bias, QuantizedConstant):
-        real = bias.scale * bias.codes.astype(object)
-        added = tuple(Fraction(v) for v in np.broadcast_to(real, bias.codes.shape).ravel())
+        added = tuple(bias.real.ravel())
     elif isinstance(bias, Constant):
         added = per_axis(bias.array.reshape(-1), (y.shape[y.axis],), node)[0]
     else:

@@ -10,10 +10,12 @@ from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, overload
 
+import numpy as np
 import onnx
 
 from qdeploy.errors import UserError
 from qdeploy.integer import Flatten, Pad, Reshape, Transpose
+from qdeploy.lowering.exact import collapsed
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput
 
@@ -71,9 +73,20 @@ def transpose_constant(
     if isinstance(value, Constant):
         return Constant(value.array.transpose(order))
     order = order or range(value.codes.ndim)[::-1]
-    missing = (1,) * (value.codes.ndim - value.scale.ndim)
-    scale = value.scale.reshape(missing + value.scale.shape)
-    return QuantizedConstant(value.codes.transpose(order), scale.transpose(order))
+    return QuantizedConstant(value.codes.transpose(order), value.spread_scale.transpose(order))
+
+
+def reshape_constant(
+    value: Constant | QuantizedConstant, shape: Sequence[int]
+) -> Constant | QuantizedConstant:
+    """A constant in another shape (one size may be -1); scales of its elements go with them."""
+    if isinstance(value, Constant):
+        return Constant(value.array.reshape(shape))
+    codes = value.codes.reshape(shape)
+    if value.scale.size == 1:
+        return QuantizedConstant(codes, value.scale.reshape(1))
+    scale = np.broadcast_to(value.scale, value.codes.shape).reshape(shape)
+    return QuantizedConstant(codes, collapsed(scale))
 
 
 @overload

@@ -13,7 +13,7 @@ from qdeploy.errors import UserError
 from qdeploy.integer import ValueRange
 from qdeploy.lowering.activations import MAXIMUM_BITS, quantize_channels
 from qdeploy.lowering.attributes import attributes
-from qdeploy.lowering.exact import fractions
+from qdeploy.lowering.exact import collapsed, fractions
 from qdeploy.lowering.levels import (
     ROUNDING,
     Rounding,
@@ -25,7 +25,7 @@ from qdeploy.lowering.levels import (
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Constant, QuantizedConstant, Value
 from qdeploy.lowering.walk import Walk, handles
-from qdeploy.lowering.weights import collapsed, quantized_weights
+from qdeploy.lowering.weights import quantized_weights
 
 NO_ZERO_POINT = np.zeros((), np.float32)
 

@@ -59,8 +59,8 @@ def reshape(walk: Walk, node: onnx.NodeProto) -> Value:
     if sizes.dtype != np.int64:
         raise _unsupported(node, f"with sizes of type {sizes.dtype}")
     target = [int(size) for size in sizes]
-    if isinstance(given, Constant):
-        return Constant(given.array.reshape(target))
+    if isinstance(given, (Constant, QuantizedConstant)):
+        return movement.reshape_constant(given, target)
     value = _data(walk, node)
     old = (1, *value.shape)
     if not attributes(node).get("allowzero", 0):
@@ -81,10 +81,13 @@ def squeeze(walk: Walk, node: onnx.NodeProto) -> Value:
     axes = attributes(node).get("axes")
     if axes is None and len(node.input) > 1:
         axes = walk.array(node, 1).ravel().tolist()
-    if isinstance(given, Constant):
+    if isinstance(given, (Constant, QuantizedConstant)):
+        old = given.array if isinstance(given, Constant) else given.codes
         if node.op_type == "Squeeze":
-            return Constant(np.squeeze(given.array, tuple(axes) if axes else None))
-        return Constant(np.expand_dims(given.array, tuple(axes or ())))
+            new = np.squeeze(old, tuple(axes) if axes else None)
+        else:
+            new = np.expand_dims(old, tuple(axes or ()))
+        return movement.reshape_constant(given, new.shape)
     value = _data(walk, node)
     sizes = [1, *value.shape]
     rank = len(sizes) + (len(axes or ()) if node.op_type == "Unsqueeze" else 0)

@@ -27,9 +27,7 @@ RUNTIME_DOMAIN = "com.microsoft"
 LINEAR_QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 QUANTIZERS = ("Quant", "BipolarQuant", "Trunc", "MultiThreshold")
 # Folders inside a Brevitas layer that the exporter puts into node names.
-_INNER_SCOPES = {"weight_quant", "act_quant", "input_quant", "bias_quant", "output_quant"} | {
-    "trunc_quant"
-}
+_INNER_SCOPES = {f"{what}_quant" for what in ("weight", "act", "input", "bias", "output", "trunc")}
 _NAME_SCOPES = "pkg.torch.onnx.name_scopes"
 
 

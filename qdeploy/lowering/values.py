@@ -31,6 +31,18 @@ class QuantizedConstant:
     codes: NDArray[np.int32]
     scale: Fractions
 
+    @property
+    def real(self) -> Fractions:
+        """The real values, exactly."""
+        products: Fractions = self.codes.astype(object) * self.scale
+        return products
+
+    @property
+    def spread_scale(self) -> Fractions:
+        """The scale with as many axes as the codes."""
+        missing = self.codes.ndim - self.scale.ndim
+        return self.scale.reshape((1,) * missing + self.scale.shape)
+
 
 @dataclass(frozen=True, eq=False)
 class RealInput:

@@ -98,15 +98,6 @@ def plain_integers(constant: Constant) -> QuantizedConstant | None:
     return QuantizedConstant(codes, fractions(np.ones(1))) if (codes == array).all() else None
 
 
-def collapsed(array: NDArray[Any]) -> NDArray[Any]:
-    """The array with every axis along which it is constant shortened to 1."""
-    for axis in range(array.ndim):
-        first = array.take([0], axis) if array.size else array
-        if array.shape[axis] > 1 and (array == first).all():
-            array = first
-    return array
-
-
 def structured_weights(
     constant: QuantizedConstant, input_scale: tuple[Fraction, ...], layer: str, groups: int = 1
 ) -> tuple[Weights, tuple[Fraction, ...]]:
