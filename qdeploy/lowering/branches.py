@@ -17,6 +17,7 @@ import onnx
 
 from qdeploy.errors import UserError
 from qdeploy.integer import Add, Concat
+from qdeploy.lowering import movement
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant
@@ -41,6 +42,10 @@ def add(walk: Walk, node: onnx.NodeProto) -> Activation:
             layer=layer_name(node),
             remedy="only branches of equal shape can be added",
         )
+    order = movement.untransposed(walk, left)
+    if order != movement.untransposed(walk, right):
+        order = tuple(range(len(left.shape)))
+    left, right = (movement.transpose(walk, x, order, f"{x.tensor}.back") for x in (left, right))
     axis = right.axis if left.uniform else left.axis
     scale, multipliers = _common_scale(walk, node, left, right)
     sign = -1 if node.op_type == "Sub" else 1
@@ -59,7 +64,9 @@ def add(walk: Walk, node: onnx.NodeProto) -> Activation:
         multipliers=(multipliers[0], sign * multipliers[1]),
     )
     y = walk.add(operator, scale)
-    return Activation(y.tensor, y.shape, scale, offset, axis)
+    y = Activation(y.tensor, y.shape, scale, offset, axis)
+    back = tuple(map(order.index, range(len(order))))
+    return movement.transpose(walk, y, back, f"{name}.moved")
 
 
 def _common_scale(

@@ -57,7 +57,7 @@ def output_function(walk: Walk, node: onnx.NodeProto) -> Activation:
     x = walk.activation(node)
     axis = attributes(node).get("axis", -1)
     over_features = node.op_type == "Sigmoid" or (axis in (1, -1) and len(x.shape) == 1)
-    if node.output[0] != walk.source.output or not over_features:
+    if not _is_last(walk, node) or not over_features:
         raise UserError(
             f"{node.op_type} (node '{node.name}') in the middle of the network",
             layer=layer_name(node),
@@ -65,6 +65,18 @@ def output_function(walk: Walk, node: onnx.NodeProto) -> Activation:
         )
     walk.output_function = "softmax" if node.op_type == "Softmax" else "sigmoid"
     return x
+
+
+def _is_last(walk: Walk, node: onnx.NodeProto) -> bool:
+    """Whether nothing follows, or behind an elementwise function only what moves values."""
+    moves = {"Identity"} if node.op_type == "Softmax" else {"Identity", "Transpose", "Reshape"}
+    name = node.output[0]
+    while name != walk.source.output:
+        reader, *others = walk.source.readers[name]
+        if others or reader.op_type not in moves:
+            return False
+        name = reader.output[0]
+    return True
 
 
 def choose_class(walk: Walk, x: Activation, layer: str) -> Activation:

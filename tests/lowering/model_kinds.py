@@ -85,7 +85,7 @@ def unet(rng: np.random.Generator) -> onnx.ModelProto:
     )  # fmt: skip
     y = block(f, f.node("Concat", y, skip, axis=1), rng, 7, 3)
     y = conv(f, y, weight(f, rng, (1, 3, 1, 1), 8), (1, 1), f.constant([0.25]))
-    return f.model(f.node("Sigmoid", y), rank=4)
+    return f.model(y, rank=4)
 
 
 def radio_network(rng: np.random.Generator) -> onnx.ModelProto:
