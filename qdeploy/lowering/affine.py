@@ -233,7 +233,9 @@ def _apply(
     if isinstance(value, RealInput) and not value.functions:
         scale, offset = value.scale * factor[0], value.offset * factor[0] + shift[0]
         return replace(value, scale=scale, offset=offset)
-    if isinstance(value, (Activation, RealInput)):
+    if isinstance(value, RealInput):
+        return scaled(value, factor, shift, axis, node)
+    if isinstance(value, Activation):
         return scaled(value, factor, shift, axis, node)
     raise _float_layer(node)
 
