@@ -47,6 +47,12 @@ _FORMULAS = {
     "Sub": "x - {}",
 }
 
+# What quantizers with an algebra of their own compute.
+_QUANTIZERS = {
+    "MultiThreshold": "out_scale · (thresholds reached) + out_bias",
+    "Trunc": "round(x / 2^bits)",
+}
+
 
 def sentence(trace: Trace, visit: Visit) -> str:
     """What became of a node."""
@@ -77,7 +83,8 @@ def _parts(
 ) -> list[str]:
     """What a node computes with integers, operator by operator."""
     operators = [trace.operator(name) for name in visit.created]
-    parts = [_input_quantizer(trace)] if isinstance(before, RealInput) else []
+    parts = [formula] if (formula := _QUANTIZERS.get(visit.node.op_type)) else []
+    parts += [_input_quantizer(trace)] if isinstance(before, RealInput) else []
     parts += [operator_sentence(operator, trace.walk.builder.tensors) for operator in operators]
     weighted = [op for op in operators if isinstance(op, (Convolution, Linear))]
     if weighted and _plain_weights(trace, visit):

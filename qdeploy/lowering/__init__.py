@@ -64,6 +64,7 @@ def start(path: Path, rescale_bits: int | None = None, input_type: str | None = 
         qcdq,
         quantizers,
         shapes,
+        trunc,
     )
     from qdeploy.lowering.source import read
     from qdeploy.lowering.walk import Walk

@@ -30,28 +30,28 @@ def quantize_channels(
     walk: Walk,
     node: onnx.NodeProto,
     value: Value,
-    quantizer: Callable[[Fraction, Fraction], Quantizer],
-    scale: NDArray[Any],
-    zero_point: NDArray[Any],
+    quantizer: Callable[..., Quantizer],
+    *parameters: NDArray[Any],
 ) -> Activation:
-    """Quantize an activation by `quantizer(scale, zero point)`, one for all or one per channel.
+    """Quantize an activation by `quantizer(*parameters)`, one for all or one per channel.
 
     Raises:
-        UserError: if scale and zero point vary along more than one axis.
+        UserError: if the parameters (scale, zero point) vary along more than one axis.
     """
     shape = _quantizable(node, value).shape
-    scales, axis = per_axis(scale, shape, node)
-    zeros, other = per_axis(zero_point, shape, node)
-    if len(scales) > 1 and len(zeros) > 1 and axis != other:
+    rows = [per_axis(parameter, shape, node) for parameter in parameters]
+    axes = {axis for channels, axis in rows if len(channels) > 1}
+    if len(axes) > 1:
         raise UserError(
             f"{node.op_type} (node '{node.name}'): scale and zero point vary along two axes",
             layer=layer_name(node),
             remedy="let both vary along the channels",
         )
-    count = max(len(scales), len(zeros))
-    pairs = [(scales[c % len(scales)], zeros[c % len(zeros)]) for c in range(count)]
-    quantizers = [quantizer(s, z) for s, z in pairs]
-    return quantize(walk, node, value, quantizers, axis if len(scales) > 1 else other)
+    count = max(len(channels) for channels, _ in rows)
+    quantizers = [
+        quantizer(*(channels[c % len(channels)] for channels, _ in rows)) for c in range(count)
+    ]
+    return quantize(walk, node, value, quantizers, *axes)
 
 
 def quantize(

@@ -142,7 +142,8 @@ def _parameter(walk: Walk, node: onnx.NodeProto, index: int) -> NDArray[Any]:
 
 
 def _number(array: NDArray[Any], node: onnx.NodeProto) -> float:
-    value = float(array.ravel()[0]) if array.size == 1 else math.nan
+    plain = array.size == 1 and array.dtype.kind in "fiu"
+    value = float(array.ravel()[0]) if plain else math.nan
     if math.isnan(value):
         raise UserError(
             f"a limit of {node.op_type} (node '{node.name}') is no number",

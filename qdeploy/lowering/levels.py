@@ -17,6 +17,8 @@ from qdeploy.integer import Integers, ValueRange
 # A first level that is no multiple of the distance between levels becomes one of a fraction of it,
 # down to this; beyond, it stays an offset.
 MAXIMUM_STEP = 16
+# The boundaries of a quantizer are listed one by one.
+LISTED_BITS = 16
 
 Ends = tuple[Integers, NDArray[np.bool_]]
 Rounding = Callable[[Integers], Ends]

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from qdeploy.errors import UserError
 from qdeploy.integer import Meaning, ValueRange
-from qdeploy.lowering.activations import MAXIMUM_BITS, quantize_channels
+from qdeploy.lowering.activations import quantize_channels
 from qdeploy.lowering.affine import limits, per_axis, scaled
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.exact import fractions
-from qdeploy.lowering.levels import Quantizer, code_range, half_even, rounded
+from qdeploy.lowering.levels import LISTED_BITS, Quantizer, code_range, half_even, rounded
 from qdeploy.lowering.quantizers import NO_ZERO_POINT, constant_codes, scale_of
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, Value
@@ -41,7 +41,7 @@ def quantize_linear(walk: Walk, node: onnx.NodeProto) -> Value:
     value = walk.value(node)
     scale, zero_point = _parameters(walk, node, value)
     codes = _code_type(walk, node)
-    if codes.bits > MAXIMUM_BITS:
+    if codes.bits > LISTED_BITS:
         raise _unsupported(node, f"to {codes.bits} bits")
     if isinstance(value, Constant):
         reach = ValueRange(codes.low - int(zero_point.max()), codes.high - int(zero_point.min()))
@@ -155,5 +155,5 @@ def _unsupported(node: onnx.NodeProto, what: str) -> UserError:
         f"{node.op_type} (node '{node.name}') {what}",
         layer=layer_name(node),
         remedy="use float32 scales, one or one per channel, integer zero points of the same shape, "
-        f"and QuantizeLinear of at most {MAXIMUM_BITS} bits before DequantizeLinear",
+        f"and QuantizeLinear of at most {LISTED_BITS} bits before DequantizeLinear",
     )

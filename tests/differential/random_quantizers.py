@@ -51,6 +51,8 @@ class RandomQuantizers:
             return replace(x, name=self.file.bipolar(x.name, scale), single=True, rectified=False)
         if not scale_given and self.maybe(0.15):
             return self._multithreshold(x)
+        if not scale_given and not activation and self.maybe(0.15):
+            return self._trunc(x, scale)
         if self.maybe(0.2):
             return self._linear_quantizer(x, scale, free=not (activation or scale_given))
         bits = self.choice.choice([1, 2, 2, 3, 4, 5, 8])
@@ -82,6 +84,22 @@ class RandomQuantizers:
             out_scale=self.choice.choice([1.0, 1.0, 2.0, 0.375, -1.0]),
             out_bias=self.choice.choice([0.0, 0.0, -1.0, 0.5, 0.2]),
             **({"data_layout": layout} if layout else {}),
+        )
+        return replace(x, name=name, single=True, rectified=False)
+
+    def _trunc(self, x: Value, scale: float) -> Value:
+        """Both versions; without a power of two between the scales the nearest one counts."""
+        bits, shift = self.choice.randint(1, 6), self.choice.randint(-1, 4)
+        f, zero = self.file, self.choice.choice([0, 0, 1, -0.5])
+        mode = self.choice.choice(ROUNDING) if self.maybe(0.5) else "FLOOR"
+        inputs = [x.name, f.constant(scale), f.constant(zero), f.constant(bits + shift)]
+        given = {"rounding_mode": mode}
+        if not x.rectified and self.maybe(0.3):
+            return replace(x, name=f.node("Trunc", *inputs, f.constant(bits), **given), single=True)
+        output_scale = scale * 2.0**shift * self.choice.choice([1, 1, 1, 1.25])
+        flags = {"signed": self.choice.randint(0, 1), "narrow": self.choice.randint(0, 1)}
+        name = f.node(
+            "Trunc", *inputs, f.constant(output_scale), f.constant(bits), **flags, **given
         )
         return replace(x, name=name, single=True, rectified=False)
 

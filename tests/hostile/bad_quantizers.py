@@ -108,6 +108,9 @@ def _linear(
     model = _instead("QuantizeLinear", *parameters, **given)
     activation = node(model, "/act/Quant")
     insert(model, "/pool/MaxPool", "DequantizeLinear", *activation.input[1:], **given)
+    node(model, "new").name = "/act/Dequantize"
+    node(model, "/act/Dequantize").output[0] = "dequantized"
+    node(model, "/pool/MaxPool").input[0] = "dequantized"
     return model
 
 
@@ -189,4 +192,62 @@ def dequantized_float_weights() -> onnx.ModelProto:
 def codes_clipped_to_text() -> onnx.ModelProto:
     model = _linear()
     limit = add_constant(model, np.array(["7"], object), object)
-    return insert(model, "new", "Clip", "", limit)
+    return insert(model, "/act/Dequantize", "Clip", "", limit)
+
+
+@hostile
+def truncated_to_no_bits() -> onnx.ModelProto:
+    return _instead("Trunc", 0.25, 0.0, 8.0, 0.5, 0.0, rounding_mode="FLOOR")
+
+
+@hostile
+def truncated_to_32_bits() -> onnx.ModelProto:
+    return _instead("Trunc", 0.25, 0.0, 8.0, 0.5, 32.0, rounding_mode="FLOOR")
+
+
+@hostile
+def truncated_by_100_bits() -> onnx.ModelProto:
+    return _instead("Trunc", 0.25, 0.0, 8.0, 0.25 * 2.0**100, 4.0, rounding_mode="FLOOR")
+
+
+def _unlimited(scale: float, before: float, after: float) -> onnx.ModelProto:
+    """Version 1, directly behind the batch normalization."""
+    model = _instead("Trunc", scale, 0.0, before, after, rounding_mode="FLOOR")
+    node(model, "/act/Quant").input[0] = node(model, "/act/Relu").input[0]
+    return model
+
+
+@hostile
+def truncated_by_a_million_bits() -> onnx.ModelProto:
+    return _unlimited(0.25, 1e6, 4.0)
+
+
+@hostile
+def truncated_to_too_many_bits() -> onnx.ModelProto:
+    return _unlimited(2.0**-30, 8.0, 8.0)
+
+
+@hostile
+def truncated_with_zero_output_scale() -> onnx.ModelProto:
+    return _instead("Trunc", 0.25, 0.0, 8.0, 0.0, 4.0, rounding_mode="FLOOR")
+
+
+@hostile
+def truncated_with_nan_zero_point() -> onnx.ModelProto:
+    return _instead("Trunc", 0.25, NAN, 8.0, 0.5, 4.0, rounding_mode="FLOOR")
+
+
+@hostile
+def truncated_by_an_unknown_rule() -> onnx.ModelProto:
+    return _instead("Trunc", 0.25, 0.0, 8.0, 0.5, 4.0, rounding_mode="SIDEWAYS")
+
+
+@hostile
+def truncated_without_bits() -> onnx.ModelProto:
+    return _instead("Trunc", 0.25, 0.0, rounding_mode="FLOOR")
+
+
+@hostile
+def truncated_function() -> onnx.ModelProto:
+    """Version 1 has no limits, so that its codes follow from integers, which a Relu hides."""
+    return _instead("Trunc", 0.25, 0.0, 8.0, 4.0, rounding_mode="FLOOR")
