@@ -12,6 +12,8 @@ from qdeploy.config import compile_config
 from qdeploy.files import atomic_file
 from qdeploy.integer import Convolution, Linear, save
 from qdeploy.lowering import lower as lower_file
+from qdeploy.verification.targets import rescaling_of
+from qdeploy.verification.wording import rescaling_sentence
 
 RESCALE = typer.Option(
     help="Let branches meet whose scales have no small ratio: round it to so many bits."
@@ -29,6 +31,10 @@ def lower(
     result: Annotated[str, typer.Option(help="'logits' or 'class'.")] = "logits",
     rescale_bits: Annotated[int | None, RESCALE] = None,
     input_type: Annotated[str | None, INPUT_TYPE] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Samples on which the error of --rescale-bits is measured: .npz with x."),
+    ] = None,
 ) -> None:
     """Lower a QONNX file to the integer network."""
     config = compile_config(result=result, rescale_bits=rescale_bits, input_type=input_type)
@@ -51,4 +57,7 @@ def lower(
     Console().print(table)
     for note in network.notes:
         print(f"note: {note}")
+    rescaling = rescaling_of(model, network, data, config.input_type)
+    if rescaling is not None:
+        print(f"rounded scales: {rescaling_sentence(rescaling)}")
     print(f"wrote {output}")

@@ -64,6 +64,7 @@ def collect(trace: Trace) -> Explanation:
         weights=sum(bar.count for plane in planes for bar in plane.histogram),
         layers=layers,
         problem=problem,
+        notes=() if network is None else network.notes,
     )
 
 

@@ -65,7 +65,7 @@ def read(path: Path) -> Source:
         UserError: if the file is missing, no ONNX model, damaged, inconsistent, or not one real
             input and one output.
     """
-    model = _parse(path)
+    model = parse(path)
     graph = model.graph
     constants = {tensor.name: _array(tensor) for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
@@ -131,7 +131,12 @@ def _module(node: onnx.NodeProto) -> str:
     return module
 
 
-def _parse(path: Path) -> onnx.ModelProto:
+def parse(path: Path) -> onnx.ModelProto:
+    """The valid ONNX model in `path`, its quantizers in the domain of QONNX.
+
+    Raises:
+        UserError: if the file is missing, damaged, or no valid ONNX.
+    """
     remedy = "export the model again with 'qdeploy export' or Brevitas' export_qonnx"
     try:
         size = path.stat().st_size

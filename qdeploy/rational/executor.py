@@ -31,11 +31,7 @@ class Executor:
     def __init__(self, model: onnx.ModelProto) -> None:
         graph = model.graph
         self._opsets = model.opset_import
-        self.output: str = graph.output[0].name
-        producers = {name: node for node in graph.node for name in node.output}
-        last = producers.get(self.output)
-        if last is not None and last.op_type in OUTPUT_FUNCTIONS:
-            self.output = last.input[0]
+        self.output = self.output_of(model)
         self._constants: dict[str, Array] = {
             t.name: numpy_helper.to_array(t) for t in graph.initializer
         }
@@ -47,8 +43,17 @@ class Executor:
             else:
                 self._nodes.append(node)
 
+    @staticmethod
+    def output_of(model: onnx.ModelProto) -> str:
+        """The graph's one output; of a softmax or sigmoid at its end, the argument."""
+        output: str = model.graph.output[0].name
+        last = next((node for node in model.graph.node if output in node.output), None)
+        if last is not None and last.op_type in OUTPUT_FUNCTIONS:
+            output = last.input[0]
+        return output
+
     def run(self, x: ArrayLike) -> Array:
-        """The output [1, ...] for one sample x float32 [...] without batch axis.
+        """The output [1, ...] for one sample x [...] without batch axis, float32 or Fractions.
 
         Returns:
             Fractions; int64 where the output is an index.
@@ -57,7 +62,9 @@ class Executor:
             UserError: if the graph holds an operator that has no exact meaning here.
         """
         values = dict(self._constants)
-        values[self._input] = exact(np.asarray(x, np.float32)[np.newaxis])
+        sample = np.asarray(x)
+        sample = sample if sample.dtype == object else exact(sample.astype(np.float32))
+        values[self._input] = sample[np.newaxis]
         for node in self._nodes:
             self._execute(node, values)
         return values[self.output]
