@@ -20,7 +20,7 @@ from qdeploy.cpu.exactness import (
 from qdeploy.cpu.expansion import expand
 from qdeploy.cpu.graph import Graph
 from qdeploy.cpu.pooling import max_pool, sum_pool
-from qdeploy.cpu.shapes import flatten, pad, reshape, transpose, upsample
+from qdeploy.cpu.shapes import flatten, pad, reshape, slice_, transpose, upsample
 from qdeploy.cpu.thresholds import input_quantizer, threshold
 from qdeploy.errors import InternalError
 from qdeploy.integer import (
@@ -35,6 +35,7 @@ from qdeploy.integer import (
     Node,
     Pad,
     Reshape,
+    Slice,
     SumPool,
     Tensor,
     Threshold,
@@ -140,6 +141,7 @@ _OPERATORS: dict[type[Node], Callable[..., str]] = {
     SumPool: sum_pool,
     Pad: pad,
     Upsample: upsample,
+    Slice: slice_,
     Reshape: reshape,
     Transpose: transpose,
     Flatten: flatten,

@@ -23,6 +23,7 @@ from qdeploy.integer import (
     MaxPool,
     Pad,
     Reshape,
+    Slice,
     SumPool,
     Threshold,
     Transpose,
@@ -33,7 +34,7 @@ from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput
 
 # Operators behind which a scale and an offset are still pending.
-_TRANSPARENT = (MaxPool, SumPool, Flatten, Reshape, Transpose, Upsample, Pad, Concat)
+_TRANSPARENT = (MaxPool, SumPool, Flatten, Slice, Reshape, Transpose, Upsample, Pad, Concat)
 
 # What affine nodes and functions do to their input x; {} is a constant operand.
 _FORMULAS = {

@@ -88,7 +88,8 @@ class Trace:
 
     def readers(self, visit: Visit) -> list[Visit]:
         """Who reads the output of `visit`."""
-        return self._readers[visit.node.output[0]]
+        found = [reader for name in visit.node.output for reader in self._readers[name]]
+        return list({reader.position: reader for reader in found}.values())
 
     def readers_through(self, visit: Visit, through: Callable[[Visit], bool]) -> list[Visit]:
         """The first readers behind `visit` for which `through` does not hold.

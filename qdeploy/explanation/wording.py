@@ -16,6 +16,7 @@ from qdeploy.integer import (
     Node,
     Pad,
     Reshape,
+    Slice,
     SumPool,
     Tensor,
     Threshold,
@@ -79,6 +80,8 @@ def operator_sentence(operator: Node, tensors: dict[str, Tensor]) -> str:
         return f"every value repeated {dimensions(operator.factors)} times"
     if isinstance(operator, Concat):
         return f"wires only: {len(operator.inputs)} branches side by side"
+    if isinstance(operator, Slice):
+        return f"wires only: a part of {dimensions(before.shape)}, {dimensions(after.shape)}"
     if isinstance(operator, (Flatten, Reshape, Transpose)):
         return f"wires only ({dimensions(before.shape)} → {dimensions(after.shape)})"
     return f"integer {operator.kind} → {dimensions(after.shape)}"

@@ -20,6 +20,7 @@ from qdeploy.integer.network import (
     Node,
     Pad,
     Reshape,
+    Slice,
     SumPool,
     Threshold,
     Transpose,
@@ -203,6 +204,14 @@ def _rearranged(node: Node, x: Tensor) -> tuple[int, ...]:
         fits = len(x.shape) == 3 and min(node.factors) > 0
         _require(node, x, fits, f"factors {node.factors}")
         return (x.channels, x.shape[1] * node.factors[0], x.shape[2] * node.factors[1])
+    if isinstance(node, Slice):
+        bounds = list(zip(node.starts, node.stops, node.steps, strict=True))
+        fits = len(bounds) == len(x.shape) and all(
+            0 <= start < stop <= size and step > 0
+            for (start, stop, step), size in zip(bounds, x.shape, strict=False)
+        )
+        _require(node, x, fits, f"parts {bounds}")
+        return tuple(len(range(*bound)) for bound in bounds)
     if isinstance(node, Reshape):
         _require(node, x, math.prod(node.shape) == math.prod(x.shape), f"shape {node.shape}")
         return node.shape
@@ -212,7 +221,7 @@ def _rearranged(node: Node, x: Tensor) -> tuple[int, ...]:
         return tuple(x.shape[axis] for axis in node.order)
     if isinstance(node, Flatten):
         return (math.prod(x.shape),)
-    return (1,) if isinstance(node, ArgMax) else x.shape
+    return (1, *x.shape[1:]) if isinstance(node, ArgMax) else x.shape
 
 
 def _extent(kernel: tuple[int, ...], dilations: tuple[int, int]) -> tuple[int, int]:

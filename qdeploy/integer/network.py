@@ -131,6 +131,15 @@ class Upsample(Node):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Slice(Node):
+    """x[starts[k] : stops[k] : steps[k]] along each axis k (no batch axis); steps are positive."""
+
+    starts: tuple[int, ...]
+    stops: tuple[int, ...]
+    steps: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Reshape(Node):
     """The same integers in the same order, in `shape` (without the batch axis)."""
 
@@ -151,7 +160,7 @@ class Flatten(Node):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ArgMax(Node):
-    """[C] -> [1]: index of the first largest element."""
+    """[C, ...] -> [1, ...]: index of the first largest element along axis 0."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,6 +22,7 @@ from qdeploy.integer.network import (
     Node,
     Pad,
     Reshape,
+    Slice,
     SumPool,
     Threshold,
     Transpose,
@@ -138,6 +139,10 @@ def _upsample(node: Upsample, x: Integers) -> Integers:
     return x.repeat(node.factors[0], axis=2).repeat(node.factors[1], axis=3)
 
 
+def _slice(node: Slice, x: Integers) -> Integers:
+    return x[(slice(None), *map(slice, node.starts, node.stops, node.steps))]
+
+
 def _reshape(node: Reshape, x: Integers) -> Integers:
     return x.reshape(len(x), *node.shape)
 
@@ -165,6 +170,7 @@ _EVALUATE: dict[type[Node], Callable[..., Integers]] = {
     Concat: _concat,
     Pad: _pad,
     Upsample: _upsample,
+    Slice: _slice,
     Reshape: _reshape,
     Transpose: _transpose,
     Flatten: _flatten,

@@ -43,6 +43,7 @@ _CLASSES = {
         nodes.Concat,
         nodes.Pad,
         nodes.Upsample,
+        nodes.Slice,
         nodes.Reshape,
         nodes.Transpose,
         nodes.Flatten,

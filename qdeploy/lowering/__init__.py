@@ -57,13 +57,17 @@ def start(path: Path, rescale_bits: int | None = None, input_type: str | None = 
         branches,
         constants,
         datatypes,
+        functions,
         linear,
         multithreshold,
         outputs,
+        parts,
         pooling,
         qcdq,
         quantizers,
+        resize,
         shapes,
+        sign,
         trunc,
     )
     from qdeploy.lowering.source import read

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BatchNormalization, Add, Sub, Mul, Div and Relu, Clip, LeakyRelu: only the meaning changes.
+"""BatchNormalization, Add, Sub, Mul, Div, Neg: only the meaning changes.
 
 a · (scale · x + offset) + c = (a · scale) · x + (a · offset + c)
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -20,7 +19,7 @@ from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.branches import add
 from qdeploy.lowering.exact import fractions, square_root
 from qdeploy.lowering.inputs import typed_input
-from qdeploy.lowering.monotone import Affine, Clip, LeakyRelu, Rising
+from qdeploy.lowering.monotone import Affine
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput, Value
 from qdeploy.lowering.walk import QUANTIZER_REMEDY, Pending, Walk, handles
@@ -68,7 +67,8 @@ def arithmetic(walk: Walk, node: onnx.NodeProto) -> Value:
     if _is_constant(left) and node.op_type != "Div":
         return _apply(walk, right, node, _parameter(walk, node, 0), swapped=True)
     if node.op_type in ("Add", "Sub"):
-        return add(walk, node)
+        sign = 1 if node.op_type == "Add" else -1
+        return add(walk, node, walk.activation(node), walk.activation(node, 1), sign)
     raise UserError(
         f"{node.op_type} (node '{node.name}') of two computed tensors",
         layer=layer_name(node),
@@ -76,59 +76,13 @@ def arithmetic(walk: Walk, node: onnx.NodeProto) -> Value:
     )
 
 
-@handles("Relu")
-def relu(walk: Walk, node: onnx.NodeProto) -> Activation | RealInput:
-    """ONNX Relu 6..14; the next quantizer absorbs it."""
-    return _pending(walk, node, Clip(Fraction(0), None))
-
-
-@handles("Clip")
-def clip(walk: Walk, node: onnx.NodeProto) -> Value:
-    """ONNX Clip 6..13; the next quantizer absorbs it, unless no code lies outside."""
-    value, function = walk.value(node), limits(walk, node)
-    if isinstance(value, Constant):
-        low = -math.inf if function.low is None else float(function.low)
-        high = math.inf if function.high is None else float(function.high)
-        clipped = np.minimum(np.maximum(value.array.astype(np.float64), low), high)
-        return Constant(clipped.astype(value.array.dtype))
-    return _pending(walk, node, function)
-
-
-def limits(walk: Walk, node: onnx.NodeProto) -> Clip:
-    """What a Clip node limits its input to.
-
-    Raises:
-        UserError: if a limit is not constant or no number.
-    """
-    given = attributes(node)
-    low, high = given.get("min"), given.get("max")
-    if len(node.input) > 1 and node.input[1]:
-        low = _number(walk.array(node, 1), node)
-    if len(node.input) > 2 and node.input[2]:
-        high = _number(walk.array(node, 2), node)
-    return Clip(*(None if v is None or math.isinf(v) else Fraction(v) for v in (low, high)))
-
-
-@handles("LeakyRelu")
-def leaky_relu(walk: Walk, node: onnx.NodeProto) -> Activation | RealInput:
-    """ONNX LeakyRelu 6..16; the next quantizer absorbs it."""
-    slope = Fraction(float(np.float32(attributes(node).get("alpha", 0.01))))
-    if slope <= 0:
-        raise UserError(
-            f"LeakyRelu with slope {float(slope):g}",
-            layer=layer_name(node),
-            remedy="use a positive slope, or Relu",
-        )
-    return _pending(walk, node, LeakyRelu(slope))
-
-
-def _pending(walk: Walk, node: onnx.NodeProto, function: Rising) -> Activation | RealInput:
-    """The input with one more function that waits for the next quantizer."""
+@handles("Neg")
+def negative(walk: Walk, node: onnx.NodeProto) -> Value:
+    """ONNX Neg 6..13."""
     value = walk.value(node)
-    if isinstance(value, RealInput):
-        return walk.pending(value, function)
-    x = value if isinstance(value, Activation) else walk.activation(node)
-    return walk.pending(x, function)
+    if isinstance(value, Constant):
+        return Constant(np.negative(value.array))
+    return _apply(walk, value, node, np.array(0), swapped=True)
 
 
 def _is_constant(value: Value) -> bool:
@@ -139,18 +93,6 @@ def _parameter(walk: Walk, node: onnx.NodeProto, index: int) -> NDArray[Any]:
     """A constant input as in the file; Fractions where a quantizer made it."""
     value = walk.value(node, index)
     return value.real if isinstance(value, QuantizedConstant) else walk.array(node, index)
-
-
-def _number(array: NDArray[Any], node: onnx.NodeProto) -> float:
-    plain = array.size == 1 and array.dtype.kind in "fiu"
-    value = float(array.ravel()[0]) if plain else math.nan
-    if math.isnan(value):
-        raise UserError(
-            f"a limit of {node.op_type} (node '{node.name}') is no number",
-            layer=layer_name(node),
-            remedy="export the model again with one number as limit",
-        )
-    return value
 
 
 def _folded(node: onnx.NodeProto, left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:

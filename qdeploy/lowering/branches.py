@@ -9,6 +9,7 @@ weights.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 
@@ -29,13 +30,26 @@ MAXIMUM_RATIO_BITS = 10
 MAXIMUM_SHAPE = 1 << 16
 
 
-def add(walk: Walk, node: onnx.NodeProto) -> Activation:
-    """ONNX Add or Sub 7..14 of two activations of one shape.
+@handles("Sum", "Mean")
+def total(walk: Walk, node: onnx.NodeProto) -> Activation:
+    """ONNX Sum and Mean 8..13 of activations of one shape."""
+    y, count = walk.activation(node), len(node.input)
+    for index in range(1, count):
+        y = add(walk, node, y, walk.activation(node, index))
+    if node.op_type == "Sum":
+        return y
+    scale, offset = (tuple(v / count for v in values) for values in (y.scale, y.offset))
+    return replace(y, scale=scale, offset=offset)
+
+
+def add(
+    walk: Walk, node: onnx.NodeProto, left: Activation, right: Activation, sign: int = 1
+) -> Activation:
+    """The sum left + sign · right, of one shape.
 
     Raises:
         UserError: if the ratio of their scales is no small rational and no rounding was allowed.
     """
-    left, right = walk.activation(node), walk.activation(node, 1)
     if left.shape != right.shape:
         raise UserError(
             f"{node.op_type} (node '{node.name}') of shapes {left.shape} and {right.shape}",
@@ -48,7 +62,6 @@ def add(walk: Walk, node: onnx.NodeProto) -> Activation:
     left, right = (movement.transpose(walk, x, order, f"{x.tensor}.back") for x in (left, right))
     axis = right.axis if left.uniform else left.axis
     scale, multipliers = _common_scale(walk, node, left, right)
-    sign = -1 if node.op_type == "Sub" else 1
     channels = max(len(left.offset), len(right.offset))
     offset = tuple(
         left.offset[c % len(left.offset)] + sign * right.offset[c % len(right.offset)]

@@ -39,33 +39,6 @@ def shape(walk: Walk, node: onnx.NodeProto) -> Constant:
     return Constant(np.array(sizes[given.get("start", 0) : given.get("end")], np.int64))
 
 
-@handles("Gather")
-def gather(walk: Walk, node: onnx.NodeProto) -> Constant:
-    """ONNX Gather 1..13 of a constant."""
-    data, indices = walk.array(node, 0), walk.array(node, 1).astype(np.int64)
-    axis = attributes(node).get("axis", 0)
-    try:
-        return Constant(np.take(data, indices, axis=axis))
-    except (IndexError, ValueError) as error:
-        raise _damaged(node, error) from error
-
-
-@handles("Slice")
-def slice_(walk: Walk, node: onnx.NodeProto) -> Constant:
-    """ONNX Slice 10..13 of a constant."""
-    data = walk.array(node, 0)
-    starts, ends = walk.array(node, 1).ravel(), walk.array(node, 2).ravel()
-    axes = walk.array(node, 3).ravel() if len(node.input) > 3 else np.arange(len(starts))
-    steps = walk.array(node, 4).ravel() if len(node.input) > 4 else np.ones(len(starts), np.int64)
-    where = [slice(None)] * data.ndim
-    try:
-        for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-            where[int(axis)] = slice(int(start), int(end), int(step))
-    except (IndexError, ValueError) as error:
-        raise _damaged(node, error) from error
-    return Constant(data[tuple(where)])
-
-
 @handles("Cast")
 def cast(walk: Walk, node: onnx.NodeProto) -> Constant:
     """ONNX Cast 6..21 of a constant."""

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 
 from qdeploy.errors import UserError
-from qdeploy.integer import Flatten, Pad, Reshape, Transpose
+from qdeploy.integer import Flatten, Pad, Reshape, Slice, Transpose
 from qdeploy.lowering.exact import collapsed
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput
@@ -139,6 +139,28 @@ def reshape(
     kind = Flatten if len(shape) == 1 else partial(Reshape, shape=shape)
     moved = walk.add(kind(name=name, input=source, output=name), scale)
     return replace(moved, offset=offset, axis=axis, functions=value.functions)
+
+
+def part(walk: Walk, node: onnx.NodeProto, x: Activation, bounds: Sequence[range]) -> Activation:
+    """Append the choice of the indices bounds[k] (rising) along each axis k; nothing for all."""
+    if all(bound == range(size) for bound, size in zip(bounds, x.shape, strict=True)):
+        return x
+    name = walk.unique(layer_name(node))
+    operator = Slice(
+        name=name,
+        input=x.tensor,
+        output=name,
+        origin=(node.name,),
+        starts=tuple(bound.start for bound in bounds),
+        stops=tuple(bound.stop for bound in bounds),
+        steps=tuple(bound.step for bound in bounds),
+    )
+    chosen = bounds[x.axis]
+    scale, offset = (
+        values if len(values) == 1 else tuple(values[index] for index in chosen)
+        for values in (x.scale, x.offset)
+    )
+    return replace(like(x, walk.add(operator, scale)), scale=scale, offset=offset)
 
 
 def pad(

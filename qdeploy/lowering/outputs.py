@@ -9,6 +9,7 @@ import onnx
 
 from qdeploy.errors import UserError
 from qdeploy.integer import ArgMax
+from qdeploy.lowering import movement
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation
@@ -17,16 +18,24 @@ from qdeploy.lowering.walk import Walk, handles
 
 @handles("ArgMax")
 def arg_max(walk: Walk, node: onnx.NodeProto) -> Activation:
-    """ONNX ArgMax 1..13 over the features."""
+    """ONNX ArgMax 1..13 over any axis but the batch."""
     given = attributes(node)
     x = walk.activation(node)
-    if given.get("axis", 0) not in (1, -1) or len(x.shape) != 1 or given.get("select_last_index"):
+    rank, layer = len(x.shape) + 1, layer_name(node)
+    axis = given.get("axis", 0)
+    if not -rank <= axis < rank or axis % rank == 0 or given.get("select_last_index", 0):
         raise UserError(
-            f"ArgMax (node '{node.name}') of a tensor of shape {x.shape}",
-            layer=layer_name(node),
-            remedy="choose among the features of [N, features], axis=1",
+            f"ArgMax (node '{node.name}') over axis {axis} of a tensor of shape {('N', *x.shape)}",
+            layer=layer,
+            remedy="choose the first largest among the features of [N, features, ...], axis=1",
         )
-    return choose_class(walk, x, layer_name(node))
+    place = axis % rank - 1
+    order = (place, *(k for k in range(len(x.shape)) if k != place))
+    y = _largest(walk, movement.transpose(walk, x, order, f"{layer}.first"), layer)
+    if not given.get("keepdims", 1) and rank > 2:
+        return movement.reshape(walk, y, y.shape[1:], f"{layer}.squeeze")
+    back = tuple(order.index(k) for k in range(len(order)))
+    return movement.transpose(walk, y, back, f"{layer}.back")
 
 
 @handles("TopK")
@@ -80,13 +89,25 @@ def _is_last(walk: Walk, node: onnx.NodeProto) -> bool:
 
 
 def choose_class(walk: Walk, x: Activation, layer: str) -> Activation:
-    """Append the index of the largest value.
+    """Append the index of the largest of [features].
 
     Raises:
-        UserError: if the real values are not ordered as the integers are.
+        UserError: if there are more axes, or the real values are not ordered as the integers are.
     """
+    if len(x.shape) != 1:
+        raise UserError(
+            f"the class cannot be chosen in an output of shape {('N', *x.shape)}",
+            layer=layer,
+            remedy="choose it among the features of [N, features], or ask for logits",
+        )
+    return _largest(walk, x, layer)
+
+
+def _largest(walk: Walk, x: Activation, layer: str) -> Activation:
+    """Append the index of the largest value along axis 0."""
     x = walk.with_positive_scale(x, wider=True)
-    if len(set(x.scale)) != 1 or len(set(x.offset)) != 1 or x.scale[0] <= 0 or len(x.shape) != 1:
+    alike = len(set(x.scale)) == len(set(x.offset)) == 1 or x.axis != 0
+    if not alike or min(x.scale) <= 0:
         raise UserError(
             "the class cannot be chosen among integers: the logits have different scales or "
             "offsets per class",

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from qdeploy.errors import UserError
 from qdeploy.integer import Meaning, ValueRange
 from qdeploy.lowering.activations import quantize_channels
-from qdeploy.lowering.affine import limits, per_axis, scaled
+from qdeploy.lowering.affine import per_axis, scaled
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.exact import fractions
+from qdeploy.lowering.functions import limits
 from qdeploy.lowering.levels import LISTED_BITS, Quantizer, code_range, half_even, rounded
 from qdeploy.lowering.quantizers import NO_ZERO_POINT, constant_codes, scale_of
 from qdeploy.lowering.source import layer_name

@@ -9,6 +9,7 @@ operator is a function under `@operator("OnnxName")`, or `@quantizer`, in the fi
 from qdeploy.rational import (  # noqa: F401 (they register the operators)
     arithmetic,
     movement,
+    parts,
     pooling,
     products,
     qcdq,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from fractions import Fraction
@@ -29,6 +30,30 @@ operator("Add")(_of_two(add))
 operator("Sub")(_of_two(sub))
 operator("Mul")(_of_two(mul))
 operator("Div")(_of_two(truediv))
+
+
+@operator("Max")
+def maximum(given: Attributes, *operands: Rationals) -> Rationals:
+    """ONNX Max 8..13."""
+    return functools.reduce(elementwise(max, 2), operands)
+
+
+@operator("Min")
+def minimum(given: Attributes, *operands: Rationals) -> Rationals:
+    """ONNX Min 8..13."""
+    return functools.reduce(elementwise(min, 2), operands)
+
+
+@operator("Sum")
+def total(given: Attributes, *operands: Rationals) -> Rationals:
+    """ONNX Sum 8..13."""
+    return functools.reduce(elementwise(add, 2), operands)
+
+
+@operator("Mean")
+def mean(given: Attributes, *operands: Rationals) -> Rationals:
+    """ONNX Mean 8..13."""
+    return elementwise(lambda v: v / len(operands))(total(given, *operands))
 
 
 @operator("Neg")
@@ -68,6 +93,22 @@ def leaky_relu(given: Attributes, x: Rationals) -> Rationals:
     """ONNX LeakyRelu 6..16."""
     alpha = Fraction(float(np.float32(given.get("alpha", 0.01))))
     return elementwise(lambda v: v if v >= 0 else alpha * v)(x)
+
+
+@operator("PRelu")
+def parametric_relu(given: Attributes, x: Rationals, slope: Rationals) -> Rationals:
+    """ONNX PRelu 7..16."""
+    return elementwise(lambda v, s: v if v >= 0 else s * v, 2)(x, slope)
+
+
+@operator("HardSigmoid")
+def hard_sigmoid(given: Attributes, x: Rationals) -> Rationals:
+    """ONNX HardSigmoid 6..22."""
+    alpha, beta = (
+        Fraction(float(np.float32(given.get(name, default))))
+        for name, default in (("alpha", 0.2), ("beta", 0.5))
+    )
+    return elementwise(lambda v: max(Fraction(0), min(Fraction(1), alpha * v + beta)))(x)
 
 
 @operator("Clip")

@@ -78,6 +78,12 @@ def quant(given: Attributes, x: Rationals, scale: Any, zero: Any, bits: Any) -> 
     return elementwise(one, 4)(x, scale, zero, bits)
 
 
+@quantizer("Sign")
+def sign(given: Attributes, x: Rationals) -> Rationals:
+    """ONNX Sign 9..13."""
+    return elementwise(lambda v: Fraction((v > 0) - (v < 0)))(x)
+
+
 @quantizer("BipolarQuant")
 def bipolar_quant(given: Attributes, x: Rationals, scale: Rationals) -> Rationals:
     """QONNX BipolarQuant; 0 becomes +scale."""

@@ -6,7 +6,6 @@ seed can repeat them; tensor contents come from a numpy generator seeded by it.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import onnx
 from hypothesis import strategies as st
@@ -33,8 +32,8 @@ class RandomGraph(RandomMoves):
             x = self.elementwise(x)
         if x.rectified:
             x = self.quantizer(x)
-        elif x.single and len(x.shape) == 1 and self.maybe(0.2):
-            x = replace(x, name=self.file.node("ArgMax", x.name, axis=1), shape=(1,))
+        elif x.single and self.maybe(0.2):
+            x = self.largest(x)
         model = self.file.model(x.name, rank=len(x.shape) + 1)
         if self.maybe(0.3):
             model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
@@ -90,7 +89,7 @@ class RandomGraph(RandomMoves):
             return left
         left = self.quantizer(left, scale=scale)
         right = self.quantizer(right, scale=scale * self.choice.choice([1, 1, 2, 0.25, 3]))
-        operator = self.choice.choice(["Add", "Add", "Sub"])
+        operator = self.choice.choice(["Add", "Add", "Sub", "Sum", "Mean"])
         return Value(self.file.node(operator, left.name, right.name), left.shape)
 
     def _concatenation(self, x: Value) -> Value:
@@ -115,9 +114,9 @@ class RandomGraph(RandomMoves):
     def _rearranged(self, x: Value) -> Value:
         """One of the operators that only move, repeat or pad values."""
         moves = [self.flattened, self.identity, self.transposed, self.reshaped]
-        moves += [self.squeezed, self.unsqueezed]
+        moves += [self.squeezed, self.unsqueezed, self.sliced, self.gathered, self.split]
         if len(x.shape) == 3:
-            moves += [self.pad, self.upsampled, self.depth_to_space] * 3
+            moves += [self.pad, self.upsampled, self.depth_to_space, self.space_to_depth] * 3
         return self.choice.choice(moves)(x)
 
     def _pooled(self, x: Value) -> Value:

@@ -14,12 +14,23 @@ class RandomOperators(RandomQuantizers):
 
     def rising(self, x: Value) -> Value:
         """A non-decreasing function, which only moves the boundaries of the next quantizer."""
-        operator = self.choice.choice(["Relu", "Relu", "Clip", "LeakyRelu"])
+        operator = self.choice.choice(
+            ["Relu", "Relu", "Clip", "LeakyRelu", "Limit", "PRelu", "Hard"]
+        )
         if operator == "Relu":
             name = self.file.node("Relu", x.name)
         elif operator == "Clip":
             limits = [self.file.constant(np.float32(v)) for v in np.sort(self._reals(2))]
             name = self.file.node("Clip", x.name, *self.choice.choice([limits, limits[:1]]))
+        elif operator == "Limit":
+            limit = self.file.constant(np.float32(self._reals(())))
+            inputs = self.choice.choice([[x.name, limit], [limit, x.name]])
+            name = self.file.node(self.choice.choice(["Max", "Min"]), *inputs)
+        elif operator == "PRelu":
+            slope = self.file.constant([self.choice.choice([0.0, 0.1, 0.25])])
+            name = self.file.node("PRelu", x.name, slope)
+        elif operator == "Hard":
+            name = self.file.node("HardSigmoid", x.name, alpha=0.25, beta=0.5)
         else:
             name = self.file.node("LeakyRelu", x.name, alpha=self.choice.choice([0.1, 0.25, 2.0]))
         if self.maybe(0.2):
@@ -108,7 +119,9 @@ class RandomOperators(RandomQuantizers):
 
     def elementwise(self, x: Value) -> Value:
         """Batch normalization, or arithmetic with a constant."""
-        operator = self.choice.choice(["BatchNormalization", "Mul", "Div", "Add", "Sub"])
+        operator = self.choice.choice(["BatchNormalization", "Mul", "Div", "Add", "Sub", "Neg"])
+        if operator == "Neg":
+            return replace(x, name=self.file.node("Neg", x.name))
         if operator == "BatchNormalization" and len(x.shape) < 4:
             return self._batch_normalization(x)
         if operator == "BatchNormalization":

@@ -49,6 +49,8 @@ class RandomQuantizers:
             )
         if not activation and self.maybe(0.15):
             return replace(x, name=self.file.bipolar(x.name, scale), single=True, rectified=False)
+        if not activation and not scale_given and self.maybe(0.05):
+            return replace(x, name=self.file.node("Sign", x.name), single=True, rectified=False)
         if not scale_given and self.maybe(0.15):
             return self._multithreshold(x)
         if not scale_given and not activation and self.maybe(0.15):

@@ -24,6 +24,7 @@ from qdeploy.integer import (
     Pad,
     Plane,
     Reshape,
+    Slice,
     SumPool,
     Tensor,
     Transpose,
@@ -124,6 +125,10 @@ def test_a_branch_from_the_input_is_refused() -> None:
         (lambda names: Concat(**names), "Concat"),
         (lambda names: Pad(pads=(1, 1, 1, 1), **names), "Pad"),
         (lambda names: Upsample(factors=(2, 2), **names), "Upsample"),
+        (
+            lambda names: Slice(starts=(0, 0, 0), stops=(4, 8, 4), steps=(1, 1, 1), **names),
+            "Slice",
+        ),
         (lambda names: Reshape(shape=(8, 8, 4), **names), "Reshape"),
         (lambda names: Transpose(order=(1, 2, 0), **names), "Transpose"),
         (
