@@ -18,6 +18,7 @@ from qdeploy.rational import Rationals, execute_exactly
 # no multiples of one number. Anything else is a failure.
 REFUSALS = re.compile(
     r"the accumulator needs \d+ bits"
+    r"|fits no 64-bit arithmetic|bits has too many boundaries"
     r"|need integer multipliers of \d+ bits"
     r"|a scale per channel, which this \w+ cannot take in"
     r"|pads with .*, which is no code of the tensor's quantizer"

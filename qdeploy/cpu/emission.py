@@ -20,6 +20,7 @@ from qdeploy.cpu.exactness import (
 from qdeploy.cpu.expansion import expand
 from qdeploy.cpu.graph import Graph
 from qdeploy.cpu.pooling import max_pool, sum_pool
+from qdeploy.cpu.requantization import requantize
 from qdeploy.cpu.shapes import flatten, pad, reshape, slice_, transpose, upsample
 from qdeploy.cpu.thresholds import input_quantizer, threshold
 from qdeploy.errors import InternalError
@@ -34,6 +35,7 @@ from qdeploy.integer import (
     MaxPool,
     Node,
     Pad,
+    Requantize,
     Reshape,
     Slice,
     SumPool,
@@ -137,6 +139,7 @@ _OPERATORS: dict[type[Node], Callable[..., str]] = {
     Convolution: convolution,
     Linear: _linear,
     Threshold: threshold,
+    Requantize: requantize,
     MaxPool: max_pool,
     SumPool: sum_pool,
     Pad: pad,

@@ -11,6 +11,7 @@ from qdeploy.explanation.wording import (
     dimensions,
     interval,
     operator_sentence,
+    quotient,
     real,
     thresholds,
 )
@@ -22,6 +23,7 @@ from qdeploy.integer import (
     Linear,
     MaxPool,
     Pad,
+    Requantize,
     Reshape,
     Slice,
     SumPool,
@@ -198,6 +200,9 @@ def _absorbed(trace: Trace, visit: Visit) -> str:
         quantizers = [operator for operator in operators if isinstance(operator, Threshold)]
         if reader.state != "lowered":
             takers.append(f"'{layer_name(reader.node)}', which is not lowered")
+        elif any(isinstance(operator, Requantize) for operator in operators):
+            wide = [operator for operator in operators if isinstance(operator, Requantize)]
+            takers += [f"the {quotient(q)} of '{q.name}'" for q in wide]
         elif quantizers:
             takers += [f"the {thresholds(q)} of '{q.name}'" for q in quantizers]
         elif isinstance(visit.value, RealInput) and trace.source.input_type is None:

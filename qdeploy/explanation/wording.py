@@ -15,6 +15,7 @@ from qdeploy.integer import (
     MaxPool,
     Node,
     Pad,
+    Requantize,
     Reshape,
     Slice,
     SumPool,
@@ -53,6 +54,12 @@ def thresholds(operator: Threshold) -> str:
     return count(number, "threshold") + (f" × {channels} channels" if channels > 1 else "")
 
 
+def quotient(operator: Requantize) -> str:
+    """Factors × 64 channels."""
+    channels = max(operator.quotient.multiplier.size, operator.quotient.addend.size)
+    return f"factors × {channels} channels" if channels > 1 else "factors"
+
+
 def operator_sentence(operator: Node, tensors: dict[str, Tensor]) -> str:
     """What an integer operator computes."""
     before, after = tensors[operator.input], tensors[operator.output]
@@ -61,9 +68,9 @@ def operator_sentence(operator: Node, tensors: dict[str, Tensor]) -> str:
     if isinstance(operator, Linear):
         shape = dimensions(operator.weights.shape)
         return f"integer Linear {shape}, {_accumulator(after.range)}"
-    if isinstance(operator, Threshold):
+    if isinstance(operator, (Threshold, Requantize)):
         codes = interval(after.range.low, after.range.high)
-        return f"comparisons only: {thresholds(operator)}, codes {codes}"
+        return f"{_quantizer(operator)}, codes {codes}"
     if isinstance(operator, MaxPool):
         return f"{_window(operator)} on integers"
     if isinstance(operator, SumPool):
@@ -89,6 +96,13 @@ def operator_sentence(operator: Node, tensors: dict[str, Tensor]) -> str:
 
 def _accumulator(values: ValueRange) -> str:
     return f"accumulator {count(values.bits, 'bit')} ({interval(values.low, values.high)})"
+
+
+def _quantizer(operator: Threshold | Requantize) -> str:
+    if isinstance(operator, Threshold):
+        return f"comparisons only: {thresholds(operator)}"
+    rule = operator.quotient.rounding.lower().replace("_", " ")
+    return f"(p·x + q) / d with integer {quotient(operator)}, rounded {rule}"
 
 
 def _convolution(operator: Convolution) -> str:

@@ -16,6 +16,7 @@ from qdeploy.integer import (
     Linear,
     MaxPool,
     Node,
+    Requantize,
     Threshold,
 )
 
@@ -42,7 +43,15 @@ def obstacles(network: IntegerNetwork) -> list[UserError]:
 
 def _unknown_operators(network: IntegerNetwork) -> Iterator[UserError]:
     for node in network.nodes:
-        if not isinstance(node, _OPERATORS):
+        if isinstance(node, Requantize):
+            bits = network.tensors[node.output].range.bits
+            yield UserError(
+                f"its quantizer has {bits} bits; the hardware compares thresholds, for up to "
+                "10 bits",
+                layer=node.name,
+                remedy="quantize to 10 bits or less, better to 1 to 4; as it is, " + ONLY_ON_CPU,
+            )
+        elif not isinstance(node, _OPERATORS):
             yield UserError(
                 f"there is no hardware for {node.kind}", layer=node.name, remedy=ONLY_ON_CPU
             )

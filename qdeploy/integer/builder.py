@@ -19,6 +19,7 @@ from qdeploy.integer.network import (
     MaxPool,
     Node,
     Pad,
+    Requantize,
     Reshape,
     Slice,
     SumPool,
@@ -29,6 +30,7 @@ from qdeploy.integer.network import (
 from qdeploy.integer.ranges import (
     accumulator_range,
     add_range,
+    requantize_range,
     sum_pool_range,
     threshold_range,
 )
@@ -130,6 +132,8 @@ class Builder:
             return accumulator_range(node, x)
         if isinstance(node, Threshold):
             return threshold_range(node)
+        if isinstance(node, Requantize):
+            return requantize_range(node, x)
         if isinstance(node, SumPool):
             return sum_pool_range(node, x)
         if isinstance(node, Add):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qdeploy.errors import InternalError, UserError
+from qdeploy.integer.quotients import Quotient
 from qdeploy.integer.tensors import Tensor
 from qdeploy.integer.weights import Integers, Weights
 
@@ -82,6 +83,16 @@ class Threshold(Node):
     thresholds: Integers
     base: Integers
     step: Integers
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Requantize(Node):
+    """A quantizer of many codes, channels along axis 0: y = the quotient of x, rounded and clipped.
+
+    Its numerators stay below 2^61 in magnitude over the whole input range.
+    """
+
+    quotient: Quotient
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -21,6 +21,7 @@ from qdeploy.integer.network import (
     MaxPool,
     Node,
     Pad,
+    Requantize,
     Reshape,
     Slice,
     SumPool,
@@ -102,10 +103,17 @@ def _linear(node: Linear, x: Integers) -> Integers:
 
 def _threshold(node: Threshold, x: Integers) -> Integers:
     per_channel = (1, -1) + (1,) * (x.ndim - 2)
-    count = np.zeros(x.shape, np.int64)
-    for t in range(node.thresholds.shape[1]):
-        count += x >= node.thresholds[:, t].reshape(per_channel)
+    count = np.empty(x.shape, np.int64)
+    if len(node.thresholds) == 1:
+        count[:] = np.searchsorted(node.thresholds[0], x, side="right")
+    else:
+        for channel, row in enumerate(node.thresholds):
+            count[:, channel] = np.searchsorted(row, x[:, channel], side="right")
     return node.base.reshape(per_channel) + node.step.reshape(per_channel) * count
+
+
+def _requantize(node: Requantize, x: Integers) -> Integers:
+    return node.quotient.of(x, axis=1)
 
 
 def _max_pool(node: MaxPool, x: Integers) -> Integers:
@@ -164,6 +172,7 @@ _EVALUATE: dict[type[Node], Callable[..., Integers]] = {
     Convolution: _convolution,
     Linear: _linear,
     Threshold: _threshold,
+    Requantize: _requantize,
     MaxPool: _max_pool,
     SumPool: _sum_pool,
     Add: _add,

@@ -33,6 +33,12 @@ class Clip:
     low: Fraction | None
     high: Fraction | None
 
+    def of(self, value: Fraction) -> Fraction:
+        """The function's value."""
+        if self.high is not None and value > self.high:
+            value = self.high
+        return self.low if self.low is not None and value < self.low else value
+
     def before(self, boundary: Boundary) -> Boundary:
         """See `Rising`."""
         if self.high is not None and not boundary.reached_by(self.high):
@@ -66,6 +72,10 @@ class Affine:
 
     factor: Fraction
     shift: Fraction
+
+    def of(self, value: Fraction) -> Fraction:
+        """The function's value."""
+        return self.factor * value + self.shift
 
     def before(self, boundary: Boundary) -> Boundary:
         """See `Rising`."""

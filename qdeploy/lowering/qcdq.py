@@ -18,17 +18,19 @@ from numpy.typing import NDArray
 
 from qdeploy.errors import UserError
 from qdeploy.integer import Meaning, ValueRange
-from qdeploy.lowering.activations import quantize_channels
+from qdeploy.lowering.activations import THRESHOLD_BITS, quantize_channels
 from qdeploy.lowering.affine import per_axis, scaled
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.exact import fractions
 from qdeploy.lowering.functions import limits
-from qdeploy.lowering.levels import LISTED_BITS, Quantizer, code_range, half_even, rounded
+from qdeploy.lowering.levels import Quantizer, WideQuantizer, code_range, half_even, rounded
 from qdeploy.lowering.quantizers import NO_ZERO_POINT, constant_codes, scale_of
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, Value
 from qdeploy.lowering.walk import Walk, handles
 
+# ONNX has wider integers for DequantizeLinear only.
+QUANTIZE_LINEAR_BITS = 16
 _TYPES = {
     f"{kind}{bits}": code_range(bits, signed=kind == "int", narrow=False)
     for kind in ("int", "uint")
@@ -42,7 +44,7 @@ def quantize_linear(walk: Walk, node: onnx.NodeProto) -> Value:
     value = walk.value(node)
     scale, zero_point = _parameters(walk, node, value)
     codes = _code_type(walk, node)
-    if codes.bits > LISTED_BITS:
+    if codes.bits > QUANTIZE_LINEAR_BITS:
         raise _unsupported(node, f"to {codes.bits} bits")
     if isinstance(value, Constant):
         reach = ValueRange(codes.low - int(zero_point.max()), codes.high - int(zero_point.min()))
@@ -79,9 +81,12 @@ def dequantize_linear(walk: Walk, node: onnx.NodeProto) -> Value:
     return y
 
 
-def _quantizer(codes: ValueRange, scale: Fraction, zero_point: int) -> Quantizer:
+def _quantizer(codes: ValueRange, scale: Fraction, zero_point: int) -> Quantizer | WideQuantizer:
     """Rounds before it adds the zero point: ties go to the even k, not to the even code."""
     counted = ValueRange(codes.low - zero_point, codes.high - zero_point)
+    if codes.bits > THRESHOLD_BITS:
+        zero = Fraction(0)
+        return WideQuantizer(counted, scale, zero, "HALF_EVEN", Fraction(1), Fraction(zero_point))
     halves, included = half_even(np.arange(counted.low + 1, counted.high + 1))
     plain = rounded(counted, halves, included, scale)
     return replace(plain, scale=Fraction(1), offset=Fraction(zero_point))
@@ -156,5 +161,5 @@ def _unsupported(node: onnx.NodeProto, what: str) -> UserError:
         f"{node.op_type} (node '{node.name}') {what}",
         layer=layer_name(node),
         remedy="use float32 scales, one or one per channel, integer zero points of the same shape, "
-        f"and QuantizeLinear of at most {LISTED_BITS} bits before DequantizeLinear",
+        f"and QuantizeLinear of at most {QUANTIZE_LINEAR_BITS} bits before DequantizeLinear",
     )

@@ -65,6 +65,8 @@ def quantized_weights(
     upper = _reached(weights, guess + 1, s, z, rounding) & (guess < codes.high)
     lower = ~_reached(weights, guess, s, z, rounding) & (guess > codes.low)
     result: Integers = parts * (guess + upper - lower) - np.rint(parts * z).astype(np.int64)
+    if np.abs(result).max(initial=0) >= 1 << 31:
+        raise ValueError("their codes need more than 32 bits")
     return QuantizedConstant(result.astype(np.int32), np.atleast_1d(fractions(scale)) / parts)
 
 
@@ -80,7 +82,8 @@ def _reached(
     place = halves / 2 - zero_point
     edge = place * scale
     reached: NDArray[np.bool_] = (w > edge) | (included & (w == edge))
-    if (scale.astype(np.float32) != scale).any():  # else 24 + 25 bits: the product is exact
+    wide = np.abs(halves).max(initial=0) >= 1 << 28  # else 24 + 29 bits: the product is exact
+    if wide or (scale.astype(np.float32) != scale).any():
         close = np.abs(w - edge) <= 2.0**-50 * np.abs(edge)
         for index in zip(*np.nonzero(close), strict=True):
             factor = Fraction(float(np.broadcast_to(scale, w.shape)[index]))

@@ -58,6 +58,9 @@ class RandomQuantizers:
         if self.maybe(0.2):
             return self._linear_quantizer(x, scale, free=not (activation or scale_given))
         bits = self.choice.choice([1, 2, 2, 3, 4, 5, 8])
+        if self.maybe(0.15):
+            bits = self.choice.choice([11, 12, 14] if activation else [10, 11, 12, 16, 20])
+            scale = scale if scale_given else scale / self.choice.choice([1, 2**6, 2**10])
         single = activation or scale_given or not self.maybe(0.1)
         scales: Any = scale
         if not single:

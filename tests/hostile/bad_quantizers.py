@@ -48,7 +48,7 @@ def thresholds_with_three_axes() -> onnx.ModelProto:
 
 @hostile
 def thresholds_too_many() -> onnx.ModelProto:
-    return set_input(_thresholds(), "/act/Quant", 1, np.arange(1 << 17).reshape(1, -1))
+    return set_input(_thresholds(), "/act/Quant", 1, np.arange(1 << 19).reshape(1, -1))
 
 
 @hostile
