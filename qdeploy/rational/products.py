@@ -48,7 +48,7 @@ def product(a: Rationals, b: Rationals) -> Rationals:
 
 @operator("Conv")
 def conv(given: Attributes, x: Rationals, w: Rationals, bias: Any = None) -> Rationals:
-    """ONNX Conv 1..11; auto_pad is not executed."""
+    """ONNX Conv 1..11."""
     groups, outputs = given.get("group", 1), w.shape[0]
     (unit,), codes = integers(x.reshape(1, -1))
     seen = windows(given, codes.reshape(x.shape), w.shape[2:], 0)
