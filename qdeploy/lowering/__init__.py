@@ -68,6 +68,7 @@ def start(path: Path, rescale_bits: int | None = None, input_type: str | None = 
         resize,
         shapes,
         sign,
+        transposed,
         trunc,
     )
     from qdeploy.lowering.source import read

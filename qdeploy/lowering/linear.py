@@ -20,14 +20,14 @@ from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant
 from qdeploy.lowering.walk import Walk, handles
 from qdeploy.lowering.weights import plain_integers, structured_weights
-from qdeploy.lowering.windows import window
+from qdeploy.lowering.windows import Window, window
 
 
 @handles("Conv")
 def convolution(walk: Walk, node: onnx.NodeProto) -> Activation:
     """ONNX Conv 1..22, one or two spatial axes."""
     layer = layer_name(node)
-    x, weights = _operands(walk, node)
+    x, weights = operands(walk, node)
     rank = weights.codes.ndim - 2
     if rank not in (1, 2) or len(x.shape) != rank + 1:
         raise UserError(
@@ -43,10 +43,19 @@ def convolution(walk: Walk, node: onnx.NodeProto) -> Activation:
             layer=layer,
             remedy="export the model again",
         )
-    groups = given.get("group", 1)
+    frame = window(node, x.shape[1:], weights.codes.shape[2:])
+    y = convolved(walk, node, x, weights, frame)
+    return with_bias(walk, node, y) if len(node.input) > 2 and node.input[2] else y
+
+
+def convolved(
+    walk: Walk, node: onnx.NodeProto, x: Activation, weights: QuantizedConstant, frame: Window
+) -> Activation:
+    """Append the convolution of `x` with weights [O, I / groups, kernel], without a bias."""
+    layer, rank = layer_name(node), len(x.shape) - 1
+    groups = attributes(node).get("group", 1)
     if not x.uniform and x.axis != 0:
         raise _needs_quantizer(node, "a scale per channel, which this convolution cannot take in")
-    frame = window(node, x.shape[1:], weights.codes.shape[2:])
     code = pad_code(x, Fraction(0), node) if any(frame.pads) else 0
     image = x
     if rank == 1:
@@ -74,7 +83,7 @@ def convolution(walk: Walk, node: onnx.NodeProto) -> Activation:
     y = replace(y, offset=_carried_offset(node, x, integer_weights, scale, groups))
     if rank == 1:
         y = movement.reshape(walk, y, (y.shape[0], y.shape[2]), f"{layer}.signal")
-    return _with_bias(walk, node, y) if len(node.input) > 2 and node.input[2] else y
+    return y
 
 
 @handles("MatMul")
@@ -82,7 +91,7 @@ def matmul(walk: Walk, node: onnx.NodeProto) -> Activation:
     """ONNX MatMul 1..13: [..., I] times weights [I, O], or weights [O, I] times [I, T]."""
     left, right = walk.value(node), walk.value(node, 1)
     if isinstance(left, (Constant, QuantizedConstant)) and isinstance(right, Activation):
-        x, weights = _operands(walk, node, 1, 0)
+        x, weights = operands(walk, node, 1, 0)
         if len(x.shape) != 2:
             raise UserError(
                 f"weights times an input of shape {x.shape}",
@@ -92,7 +101,7 @@ def matmul(walk: Walk, node: onnx.NodeProto) -> Activation:
         turned = movement.transpose(walk, x, (1, 0), f"{layer_name(node)}.turned")
         y = _linear(walk, node, turned, weights)
         return movement.transpose(walk, y, (1, 0), f"{layer_name(node)}.back")
-    x, weights = _operands(walk, node)
+    x, weights = operands(walk, node)
     return _linear(walk, node, x, _transposed(weights))
 
 
@@ -106,14 +115,19 @@ def gemm(walk: Walk, node: onnx.NodeProto) -> Activation:
             layer=layer_name(node),
             remedy="write the layer as torch.nn.Linear",
         )
-    x, weights = _operands(walk, node)
+    x, weights = operands(walk, node)
     y = _linear(walk, node, x, weights if given.get("transB", 0) else _transposed(weights))
-    return _with_bias(walk, node, y) if len(node.input) > 2 and node.input[2] else y
+    return with_bias(walk, node, y) if len(node.input) > 2 and node.input[2] else y
 
 
-def _operands(
+def operands(
     walk: Walk, node: onnx.NodeProto, data: int = 0, parameters: int = 1
 ) -> tuple[Activation, QuantizedConstant]:
+    """The activation and the weights of a layer.
+
+    Raises:
+        UserError: if the weights are not quantized or empty.
+    """
     x = walk.activation(node, data)
     weights = walk.value(node, parameters)
     if isinstance(weights, Constant):
@@ -239,7 +253,8 @@ def _batched_linear(
     return movement.transpose(walk, y, (*range(1, last + 1), 0), f"{layer}.back")
 
 
-def _with_bias(walk: Walk, node: onnx.NodeProto, y: Activation) -> Activation:
+def with_bias(walk: Walk, node: onnx.NodeProto, y: Activation) -> Activation:
+    """`y` plus the bias, input 2 of the node."""
     bias = walk.value(node, 2)
     if isinstance(bias, QuantizedConstant):
         added = tuple(bias.real.ravel())

@@ -78,6 +78,8 @@ class RandomGraph(RandomMoves):
             return self.fully_connected(x)
         if len(x.shape) > 3 or self.maybe(0.15):
             return self.product(x)
+        if self.maybe(0.1):
+            return self.transposed_convolution(x)
         return self.convolution(x) if self.maybe(0.75) else self.fully_connected(self.flattened(x))
 
     def _residual(self, x: Value) -> Value:

@@ -73,6 +73,44 @@ class RandomOperators(RandomQuantizers):
         y = self.file.node("Conv", *inputs, **given)
         return Value(y, x.shape if same else self._conv_shape(x, outputs, kernel, given), False)
 
+    def transposed_convolution(self, x: Value) -> Value:
+        axes, channels = len(x.shape) - 1, x.shape[0]
+        groups = self.choice.choice([g for g in (1, 1, 2, channels) if channels % g == 0])
+        kernel = [self.choice.randint(1, 3) for _ in range(axes)]
+        strides = [self.choice.randint(1, 2) for _ in kernel]
+        dilations = [self.choice.choice([1, 1, 2]) for _ in kernel]
+        extra = [self.choice.randrange(stride) for stride in strides]
+        pads = [self.choice.randint(0, 1) for _ in range(2 * axes)]
+        sizes = [
+            (n - 1) * s + (k - 1) * d + 1 + e - a - b
+            for n, s, k, d, e, a, b in zip(
+                x.shape[1:],
+                strides,
+                kernel,
+                dilations,
+                extra,
+                pads[:axes],
+                pads[axes:],
+                strict=True,
+            )
+        ]
+        if min(sizes) < 1 or math.prod(sizes) > 100:
+            return x
+        outputs = self.choice.randint(1, 2)
+        inputs = [x.name, self._weights((channels, outputs, *kernel))]
+        if self.maybe(0.3):
+            inputs.append(self._bias(groups * outputs))
+        y = self.file.node(
+            "ConvTranspose",
+            *inputs,
+            group=groups,
+            strides=strides,
+            dilations=dilations,
+            output_padding=extra,
+            pads=pads,
+        )
+        return Value(y, (groups * outputs, *sizes), False)
+
     def _conv_shape(
         self, x: Value, outputs: int, kernel: tuple[int, ...], given: dict[str, Any]
     ) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 
 import numpy as np
 import onnx
-from corpus import add_constant, hostile, insert, node, set_attribute, valid
+from corpus import add_constant, hostile, insert, node, set_attribute, set_input, valid
 
 
 @hostile
@@ -150,3 +150,48 @@ def blocks_of_2_to_the_62() -> onnx.ModelProto:
 @hostile
 def blocks_that_do_not_fit() -> onnx.ModelProto:
     return insert(valid(), "/Flatten", "SpaceToDepth", blocksize=2)
+
+
+def _transposed(**given: object) -> onnx.ModelProto:
+    model = valid()
+    layer = node(model, "/conv/Conv")
+    layer.op_type = "ConvTranspose"
+    del layer.attribute[:]
+    for name, value in given.items():
+        set_attribute(model, "/conv/Conv", name, value)
+    return set_input(model, "/conv/w/Quant", 0, np.ones((2, 4, 3, 3)))
+
+
+@hostile
+def transposed_with_a_stride_of_2_to_the_40() -> onnx.ModelProto:
+    return _transposed(strides=[2**40, 2**40])
+
+
+@hostile
+def transposed_with_stride_zero() -> onnx.ModelProto:
+    return _transposed(strides=[0, 0])
+
+
+@hostile
+def transposed_with_endless_output_padding() -> onnx.ModelProto:
+    return _transposed(output_padding=[2**40, 2**40])
+
+
+@hostile
+def transposed_to_nothing() -> onnx.ModelProto:
+    return _transposed(pads=[9, 9, 9, 9])
+
+
+@hostile
+def transposed_to_an_endless_shape() -> onnx.ModelProto:
+    return _transposed(output_shape=[2**40, 2**40])
+
+
+@hostile
+def transposed_without_groups() -> onnx.ModelProto:
+    return _transposed(group=0)
+
+
+@hostile
+def transposed_with_too_few_pads() -> onnx.ModelProto:
+    return _transposed(pads=[1])
