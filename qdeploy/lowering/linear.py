@@ -258,6 +258,13 @@ def with_bias(walk: Walk, node: onnx.NodeProto, y: Activation) -> Activation:
     bias = walk.value(node, 2)
     if isinstance(bias, QuantizedConstant):
         added = tuple(bias.real.ravel())
+        if len(added) not in (1, y.shape[y.axis]):
+            raise UserError(
+                f"{node.op_type} (node '{node.name}') has a bias of {len(added)} values for "
+                f"{y.shape[y.axis]} outputs",
+                layer=layer_name(node),
+                remedy="export the model again",
+            )
     elif isinstance(bias, Constant):
         added = per_axis(bias.array.reshape(-1), (y.shape[y.axis],), node)[0]
     else:

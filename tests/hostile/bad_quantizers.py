@@ -189,6 +189,17 @@ def dequantized_float_weights() -> onnx.ModelProto:
 
 
 @hostile
+def dequantized_bias_of_another_size() -> onnx.ModelProto:
+    model = valid()
+    bias = add_constant(model, np.arange(3), np.int32), add_constant(model, 0.5)
+    insert(model, "/fc/Gemm", "DequantizeLinear")
+    node(model, "/fc/Gemm").input[0] = node(model, "new").input[0]
+    node(model, "new").input[:] = bias
+    node(model, "/fc/Gemm").input[2] = "new"
+    return model
+
+
+@hostile
 def codes_clipped_to_text() -> onnx.ModelProto:
     model = _linear()
     limit = add_constant(model, np.array(["7"], object), object)
