@@ -17,6 +17,6 @@ from qdeploy.rational import (  # noqa: F401 (they register the operators)
     reductions,
 )
 from qdeploy.rational.arrays import Array, Rationals
-from qdeploy.rational.executor import Executor, execute_exactly
+from qdeploy.rational.executor import Executor, execute_exactly, without_function
 
-__all__ = ["Array", "Executor", "Rationals", "execute_exactly"]
+__all__ = ["Array", "Executor", "Rationals", "execute_exactly", "without_function"]

@@ -13,8 +13,9 @@ from qdeploy.errors import UserError
 from qdeploy.rational.arrays import Array, exact
 from qdeploy.rational.registry import OPERATORS, QUANTIZERS, Attributes, Meaning
 
-# Irrational functions that only end a network: what is compared is their argument.
+# Irrational functions that only end a network, and what may follow them.
 OUTPUT_FUNCTIONS = ("Softmax", "Sigmoid")
+MOVES = ("Identity", "Transpose", "Reshape")
 
 
 class Executor:
@@ -23,34 +24,23 @@ class Executor:
     Initializers and inputs count as the rational numbers that their floats are. A node of nothing
     but plain constants and shapes gives a constant again and is left to ONNX's reference evaluator
     (float32 as in the file), unless it is a quantizer, which makes rationals of its constants.
-
-    Attributes:
-        output: name of the tensor that `run` gives; of a softmax or sigmoid, its argument.
+    A softmax or sigmoid at the end is left out.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        graph = model.graph
+        graph = without_function(model).graph
         self._opsets = model.opset_import
-        self.output = self.output_of(model)
+        self._output = graph.output[0].name
         self._constants: dict[str, Array] = {
             t.name: numpy_helper.to_array(t) for t in graph.initializer
         }
         (self._input,) = (i.name for i in graph.input if i.name not in self._constants)
         self._nodes = []
-        for node in _needed(graph, self.output):
+        for node in _needed(graph, self._output):
             if all(name in self._constants for name in node.input if name):
                 self._execute(node, self._constants)
             else:
                 self._nodes.append(node)
-
-    @staticmethod
-    def output_of(model: onnx.ModelProto) -> str:
-        """The graph's one output; of a softmax or sigmoid at its end, the argument."""
-        output: str = model.graph.output[0].name
-        last = next((node for node in model.graph.node if output in node.output), None)
-        if last is not None and last.op_type in OUTPUT_FUNCTIONS:
-            output = last.input[0]
-        return output
 
     def run(self, x: ArrayLike) -> Array:
         """The output [1, ...] for one sample x [...] without batch axis, float32 or Fractions.
@@ -67,7 +57,7 @@ class Executor:
         values[self._input] = sample[np.newaxis]
         for node in self._nodes:
             self._execute(node, values)
-        return values[self.output]
+        return values[self._output]
 
     def _execute(self, node: onnx.NodeProto, values: dict[str, Array]) -> None:
         inputs = {name: values[name] for name in node.input if name}
@@ -97,6 +87,26 @@ class Executor:
 def execute_exactly(model: onnx.ModelProto, x: ArrayLike) -> Array:
     """`Executor(model).run(x)`, for one sample."""
     return Executor(model).run(x)
+
+
+def without_function(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the softmax or sigmoid at its end, if any, replaced by Identity."""
+    name = model.graph.output[0].name
+    for position in reversed(range(len(model.graph.node))):
+        node = model.graph.node[position]
+        if name in node.output:
+            name = node.input[0] if node.input else ""
+            if node.op_type not in MOVES:
+                break
+    else:
+        return model
+    if node.op_type not in OUTPUT_FUNCTIONS:
+        return model
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    identity = helper.make_node("Identity", [node.input[0]], [node.output[0]], node.name)
+    changed.graph.node[position].CopyFrom(identity)
+    return changed
 
 
 def _channels_last(meaning: Meaning, weights: bool) -> Meaning:

@@ -36,22 +36,29 @@ def in_doubles(
     return exact_values(tensor, integers).astype(np.float64), np.where(step == 0, np.inf, step)
 
 
-def class_of(output: NDArray[Any]) -> int:
-    """The class that one sample's output names, or the index of the largest logit."""
-    values = output.reshape(-1)
-    return int(values[0]) if len(values) == 1 else max(range(len(values)), key=lambda i: values[i])
+def class_of(logits: NDArray[Any]) -> int:
+    """The index of the largest of one sample's logits, the first of equals."""
+    values = logits.reshape(-1)
+    return max(range(len(values)), key=lambda index: values[index])
+
+
+def indices_of(output: NDArray[Any], shape: tuple[int, ...]) -> Integers:
+    """The indices [shape] that one sample's output holds, or that of its largest logit."""
+    if output.dtype.kind in "iu":
+        return output.reshape(shape).astype(np.int64)
+    return np.array([class_of(output)])
 
 
 def error_of(exact: Rationals, meant: Rationals, random: bool) -> Rescaling:
     """The error of rounded scales: outputs [N, ...] in exact rationals, and of the integers.
 
-    Both are classes int64 [N, 1] where the network chooses one.
+    Both are indices int64 [N, 1, ...] where the network chooses one.
     """
     frames, of_class = len(exact), exact.dtype != object
     error = np.abs(meant - exact).astype(np.float64)
     changed = None
     if of_class:
-        changed = int((error > 0).sum())
+        changed = int((error > 0).reshape(frames, -1).any(axis=1).sum())
     elif exact.ndim == 2 and exact.shape[1] > 1:
         changed = sum(class_of(a) != class_of(b) for a, b in zip(exact, meant, strict=True))
     return Rescaling(

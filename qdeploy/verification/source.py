@@ -13,17 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from qdeploy.errors import InternalError, ToolError, UserError
-from qdeploy.integer import ArgMax, IntegerNetwork, Integers, run
+from qdeploy.integer import ArgMax, IntegerNetwork, Integers, Meaning, run
 from qdeploy.lowering import datatypes
 from qdeploy.lowering.source import parse, read
-from qdeploy.rational import Executor, Rationals
+from qdeploy.rational import Executor, Rationals, without_function
 from qdeploy.verification.contents import Difference, Rescaling, SourceComparison
 from qdeploy.verification.executor import execute_float32
-from qdeploy.verification.outputs import class_of, error_of, exact_values, in_doubles
+from qdeploy.verification.outputs import error_of, exact_values, in_doubles, indices_of
 from qdeploy.verification.samples import Samples, exact_numbers, rounded_to
 
 # The first samples are always compared; more of them only within these times.
@@ -81,7 +80,11 @@ class _Comparison:
         self.x = samples.x if self.kind is None else rounded_to(self.kind, samples.x)
         self.random = samples.random
         self.integers = run(network, self.x[:FEWEST])
-        self.of_class = isinstance(network.nodes[-1], ArgMax) if network.nodes else False
+        self.of_class = (
+            bool(network.nodes)
+            and isinstance(network.nodes[-1], ArgMax)
+            and self.tensor.meaning == Meaning()
+        )
         self.frames, self.skipped, self.exact_skipped = 0, "", ""
         self.largest_error = 0.0
         self.differences: dict[int, Difference] = {}
@@ -95,7 +98,7 @@ class _Comparison:
 
     def in_float32(self) -> None:
         """Execute samples in float32 as time allows, and note those that differ."""
-        logits = _without_function(self.model)
+        logits = without_function(self.model)
         started = time.monotonic()
         try:
             for index, output in enumerate(execute_float32(logits, self.x)):
@@ -110,7 +113,7 @@ class _Comparison:
     def _compare(self, index: int, output: NDArray[Any]) -> None:
         integers = self.integer(index)
         if self.of_class:
-            got = np.array([class_of(output)])
+            got = indices_of(output, self.tensor.shape)
             different = got != integers
         else:
             meant, step = in_doubles(self.tensor, integers)
@@ -151,7 +154,7 @@ class _Comparison:
         x = self.x[index]
         output = executor.run(x if self.kind is None else exact_numbers(self.kind, x))
         if self.of_class:
-            return np.array([class_of(output)])
+            return indices_of(output, self.tensor.shape)
         return output.reshape(self.tensor.shape)
 
     def _require_equal(self, index: int) -> None:
@@ -194,16 +197,3 @@ class _Comparison:
         integers = (self.integer(index) for index in self.exact)
         meant = integers if self.of_class else (exact_values(self.tensor, row) for row in integers)
         return error_of(np.array(list(self.exact.values())), np.array(list(meant)), self.random)
-
-
-def _without_function(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model up to the argument of its last softmax or sigmoid, which integers stand for."""
-    output = Executor.output_of(model)
-    if output == model.graph.output[0].name:
-        return model
-    cut = onnx.ModelProto()
-    cut.CopyFrom(model)
-    del cut.graph.output[:]
-    value = onnx.helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, None)
-    cut.graph.output.append(value)
-    return cut

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from qonnx_files import QonnxFile, execute
 from typer.testing import CliRunner
@@ -111,9 +112,13 @@ def logits(f: QonnxFile, **normalization: float) -> str:
     return y
 
 
-def test_a_function_at_the_end_is_left_out(tmp_path):
+@pytest.mark.parametrize("function", ["Softmax", "Sigmoid"])
+def test_a_function_at_the_end_is_left_out(tmp_path, function):
     f = QonnxFile((6,))
-    path = f.save(f.node("Softmax", logits(f), axis=1), tmp_path / "net.onnx")
+    y = f.node(function, logits(f), **({"axis": 1} if function == "Softmax" else {}))
+    if function == "Sigmoid":
+        y = f.node("Reshape", y, f.constant([1, 5], np.int64))
+    path = f.save(y, tmp_path / "net.onnx")
     found = verify_file(path)
     assert found.source is not None
     assert (found.source.differing, found.source.exact_frames) == (0, 4)
@@ -141,6 +146,21 @@ def test_classes_are_compared_as_classes(tmp_path):
     network.nodes[0].weights.planes[0].codes[:] = np.roll(codes, 1, axis=0)
     with pytest.raises(InternalError, match="do not mean"):
         compare_source(path, network, random_data(network))
+
+
+def test_indices_per_position_are_compared(tmp_path):
+    f, rng = QonnxFile((2, 4, 4)), np.random.default_rng(0)
+    w = f.quant(f.constant(rng.normal(size=(3, 2, 1, 1))), 0.3, 4)
+    y = f.node("Conv", f.quant("x", 0.1, 8), w, name="/conv/Conv")
+    model = f.model(f.node("ArgMax", y, axis=1, name="/best/ArgMax"), rank=4)
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    path = tmp_path / "net.onnx"
+    onnx.save(model, path)
+    found = verify_file(path)
+    assert found.source is not None
+    assert found.source.frames == 64
+    assert found.source.exact_frames >= 4
+    assert found.source.differing == found.source.proven
 
 
 def test_numbers_of_an_input_type_are_exact(tmp_path):
