@@ -101,14 +101,20 @@ def _parameters(
     computed = not isinstance(value, Constant)
     shape = value.array.shape if isinstance(value, Constant) else (1, *value.shape)
     given = attributes(node)
-    if given.get("block_size", 0):
-        raise _unsupported(node, "with one scale per block")
-    axis = given.get("axis", 1)
+    axis, block = given.get("axis", 1), given.get("block_size", 0)
     scale, zero_point = walk.array(node, 1), np.zeros((), np.uint8)
     if len(node.input) > 2 and node.input[2]:
         zero_point = walk.array(node, 2)
     if zero_point.dtype.name not in _TYPES or scale.dtype.kind != "f":
         raise _unsupported(node, f"with {scale.dtype} scale and {zero_point.dtype} zero point")
+    if block:
+        blocks = [size // block if k == axis % len(shape) else size for k, size in enumerate(shape)]
+        whole = shape[axis] % block == 0 and zero_point.shape in ((), scale.shape)
+        if computed or scale.shape != tuple(blocks) or not whole:
+            raise _unsupported(node, f"of {shape} with {scale.shape} scales in blocks of {block}")
+        scale_of(walk, node, 1)
+        zeros = np.broadcast_to(zero_point.astype(np.int64), scale.shape)
+        return scale.repeat(block, axis), zeros.repeat(block, axis)
     for array in (scale, zero_point):
         if array.size == 1:
             continue
@@ -160,6 +166,7 @@ def _unsupported(node: onnx.NodeProto, what: str) -> UserError:
     return UserError(
         f"{node.op_type} (node '{node.name}') {what}",
         layer=layer_name(node),
-        remedy="use float32 scales, one or one per channel, integer zero points of the same shape, "
-        f"and QuantizeLinear of at most {QUANTIZE_LINEAR_BITS} bits before DequantizeLinear",
+        remedy="use float32 scales, one or one per channel (of weights also per block), integer "
+        "zero points of the same shape, and QuantizeLinear of at most "
+        f"{QUANTIZE_LINEAR_BITS} bits before DequantizeLinear",
     )

@@ -22,8 +22,9 @@ from qdeploy.lowering.exact import Fractions, fractions, greatest_common_divisor
 from qdeploy.lowering.levels import MAXIMUM_STEP, Boundary, Rounding
 from qdeploy.lowering.values import Constant, QuantizedConstant
 
-# More than a trained fixed-point scale ever needs; arbitrary float32 scales need 24 and up.
-MAXIMUM_MULTIPLIER_BITS = 24
+# More than a trained fixed-point scale ever needs. Arbitrary float32 scales, which differ by less
+# than a factor of 256, have 24 to 32 bits; with many inputs, sums get too wide for accumulators.
+MAXIMUM_MULTIPLIER_BITS = 32
 # Constants of more than 16 bits are no weights of a low-bit network.
 MAXIMUM_PLAIN_INTEGER = (1 << 15) - 1
 
@@ -138,7 +139,7 @@ def structured_weights(
     output_scale = tuple(divisor * common for divisor in divisors)
     if (multipliers == multipliers[:1]).all():
         multipliers = multipliers[:1]
-    return Weights((Plane(_smallest(codes), multipliers),)), output_scale
+    return Weights((Plane(_smallest(codes), _grouped(multipliers)),)), output_scale
 
 
 def negated(weights: Weights, channels: NDArray[np.bool_], wider: bool) -> Weights | None:
@@ -172,6 +173,17 @@ def _multipliers(row: Fractions, divisor: Fraction, layer: str) -> Integers:
         )
     exact: Integers = multipliers.astype(np.int64)
     return exact
+
+
+def _grouped(multipliers: Integers) -> Integers:
+    """One of each group of equal neighbours along axis 1; groups as large as can be."""
+    outputs, channels = multipliers.shape[:2]
+    for group in range(channels, 1, -1):
+        if channels % group == 0:
+            blocks = multipliers.reshape(outputs, channels // group, group, *multipliers.shape[2:])
+            if (blocks == blocks[:, :, :1]).all():
+                return multipliers[:, ::group]
+    return multipliers
 
 
 def _smallest(codes: NDArray[Any]) -> Codes:

@@ -150,6 +150,9 @@ class RandomQuantizers:
         scale = self.rng.integers(1, 12, grid) / self.choice.choice([1, 4, 16])
         if len(grid) < 2 or (grid[0] == math.prod(grid) and self.maybe(0.3)):
             scale = self.rng.uniform(0.01, 3, grid)
+        if len(shape) > 1 and shape[1] % 2 == 0 and self.maybe(0.1):  # groups of two channels
+            groups = self.rng.integers(1, 12, (shape[0], shape[1] // 2, *(1,) * (len(shape) - 2)))
+            scale = groups.repeat(2, axis=1) / 8
         scale = np.asarray(scale, np.float32)
         kind = self.choice.choice(["bipolar", "ternary", "ternary", "quant", "linear"])
         values = self.rng.integers(-9, 10, shape) / 2 * scale
