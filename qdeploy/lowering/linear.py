@@ -15,7 +15,7 @@ from qdeploy.integer import Convolution, Linear, Weights
 from qdeploy.lowering import movement
 from qdeploy.lowering.affine import per_axis
 from qdeploy.lowering.attributes import attributes
-from qdeploy.lowering.shapes import pad_code
+from qdeploy.lowering.shapes import padding
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant
 from qdeploy.lowering.walk import Walk, handles
@@ -56,7 +56,9 @@ def convolved(
     groups = attributes(node).get("group", 1)
     if not x.uniform and x.axis != 0:
         raise _needs_quantizer(node, "a scale per channel, which this convolution cannot take in")
-    code = pad_code(x, Fraction(0), node) if any(frame.pads) else 0
+    code = 0
+    if any(frame.pads):
+        x, code = padding(walk, node, x, Fraction(0))
     image = x
     if rank == 1:
         image = movement.reshape(walk, x, (x.shape[0], 1, x.shape[1]), f"{layer}.image")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from math import prod
 
@@ -10,8 +11,10 @@ import numpy as np
 import onnx
 
 from qdeploy.errors import UserError
+from qdeploy.integer import Add
 from qdeploy.lowering import movement
 from qdeploy.lowering.attributes import attributes
+from qdeploy.lowering.levels import MAXIMUM_STEP
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput, Value
 from qdeploy.lowering.walk import Walk, handles
@@ -139,7 +142,8 @@ def _padded(
     fill: Fraction,
 ) -> Activation:
     """Padding (before, after) of each axis: of the last two at once, of others as image rows."""
-    layer, code = layer_name(node), pad_code(x, fill, node)
+    layer = layer_name(node)
+    x, code = padding(walk, node, x, fill)
     if len(x.shape) == 3 and any(map(any, sides[1:])):
         (top, bottom), (left, right) = sides[1:]
         x, sides = movement.pad(walk, node, x, (top, left, bottom, right), code), sides[:1]
@@ -181,8 +185,12 @@ def depth_to_space(walk: Walk, node: onnx.NodeProto) -> Activation:
     return movement.reshape(walk, y, shape, f"{layer}.join")
 
 
-def pad_code(x: Activation, fill: Fraction, node: onnx.NodeProto) -> int:
-    """The integer that stands for the real value `fill`.
+def padding(
+    walk: Walk, node: onnx.NodeProto, x: Activation, fill: Fraction
+) -> tuple[Activation, int]:
+    """The tensor and the integer that stands for the real value `fill` in it.
+
+    Where that lies between two codes, at a small fraction, all codes are multiplied first.
 
     Raises:
         UserError: if there is none, or another one per channel.
@@ -190,11 +198,11 @@ def pad_code(x: Activation, fill: Fraction, node: onnx.NodeProto) -> int:
     codes = {
         (fill - x.offset[c % len(x.offset)]) / x.scale[c % len(x.scale)]
         if x.scale[c % len(x.scale)]
-        else (Fraction(0) if x.offset[c % len(x.offset)] == fill else Fraction(1, 2))
+        else (Fraction(0) if x.offset[c % len(x.offset)] == fill else None)
         for c in range(max(len(x.scale), len(x.offset)))
     }
     code = codes.pop()
-    if codes or code.denominator != 1 or abs(code) > 1 << 20:
+    if codes or code is None or code.denominator > MAXIMUM_STEP or abs(code) > 1 << 20:
         raise UserError(
             f"{node.op_type} (node '{node.name}') pads with {float(fill):g}, which is no code of "
             "the tensor's quantizer",
@@ -202,7 +210,15 @@ def pad_code(x: Activation, fill: Fraction, node: onnx.NodeProto) -> int:
             remedy="pad with a value the quantizer can represent (0 for most), before an affine "
             "layer",
         )
-    return int(code)
+    factor = code.denominator
+    if factor > 1:
+        name = walk.unique(f"{layer_name(node)}.multiplied")
+        operator = Add(
+            name=name, input=x.tensor, output=name, origin=(node.name,), multipliers=(factor,)
+        )
+        scale = tuple(s / factor for s in x.scale)
+        x = replace(movement.like(x, walk.add(operator, scale)), scale=scale)
+    return x, int(code * factor)
 
 
 def _data(walk: Walk, node: onnx.NodeProto) -> Activation | RealInput:

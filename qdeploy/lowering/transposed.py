@@ -18,7 +18,7 @@ from qdeploy.lowering import movement
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.exact import collapsed
 from qdeploy.lowering.linear import convolved, operands, with_bias
-from qdeploy.lowering.shapes import pad_code
+from qdeploy.lowering.shapes import padding
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, QuantizedConstant
 from qdeploy.lowering.walk import Walk, handles
@@ -121,7 +121,8 @@ def _spaced(
     channels, height, width = image.shape
     if rows == columns == 1:
         return image
-    layer, code = layer_name(node), pad_code(image, Fraction(0), node)
+    layer = layer_name(node)
+    image, code = padding(walk, node, image, Fraction(0))
     y = movement.reshape(walk, image, (channels, height * width, 1), f"{layer}.columns")
     if columns > 1:
         y = movement.pad(walk, node, y, (0, 0, 0, columns - 1), code)

@@ -107,6 +107,14 @@ def test_offsets_and_padding_with_a_code_that_means_zero(tmp_path):
     check(f, f.quant(y, 0.5, 5), tmp_path, (2, 4, 4), 4)
 
 
+@pytest.mark.parametrize("shift", [0.25, 0.375, -0.6875])
+def test_padding_with_a_zero_between_two_codes(shift, tmp_path):
+    f, rng = QonnxFile((2, 4, 4)), np.random.default_rng(5)
+    x = f.node("Add", f.quant("x", 0.5, 3), f.constant(shift))
+    y = f.node("Conv", x, weights(f, rng, (3, 2, 3, 3)), pads=[1, 0, 2, 1])
+    check(f, y, tmp_path, (2, 4, 4), 4)
+
+
 def test_channels_last_input_and_flatten_order(tmp_path):
     f, rng = QonnxFile((4, 5, 2)), np.random.default_rng(6)
     x = f.quant(f.node("Transpose", "x", perm=[0, 3, 1, 2]), 0.5, 3)
