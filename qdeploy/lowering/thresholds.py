@@ -79,7 +79,7 @@ def _first_integers(
         factor, shift = int(line[0] * denominator), int(line[1] * denominator)
         columns = np.flatnonzero(~certain[row])
         place = quantizers[row].positions[columns]
-        largest = max(abs(factor) * max(map(abs, place)) + abs(shift), denominator)
+        largest = max(abs(factor) * max(1, *map(abs, place)) + abs(shift), denominator)
         dtype = np.int64 if largest < 1 << 62 else object
         numerators = factor * place.astype(dtype) + shift
         on_it = (numerators % denominator == 0) & (included[row, columns] == rising[row])
