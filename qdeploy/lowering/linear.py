@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from qdeploy.errors import UserError
-from qdeploy.integer import Convolution, Linear, Weights
+from qdeploy.integer import Convolution, Flatten, Linear, Transpose, Weights
 from qdeploy.lowering import movement
 from qdeploy.lowering.affine import per_axis
 from qdeploy.lowering.attributes import attributes
@@ -223,6 +223,7 @@ def _linear(
         raise _needs_quantizer(node, "a scale per channel, which this layer cannot take in")
     if last:
         return _batched_linear(walk, node, x, weights)
+    x, weights = _unturned(walk, x, weights)
     integer_weights, scale = structured_weights(weights, x.scale, layer)
     name = walk.unique(layer)
     operator = Linear(
@@ -230,6 +231,31 @@ def _linear(
     )
     y = walk.add(operator, scale)
     return replace(y, offset=_carried_offset(node, x, integer_weights, scale))
+
+
+def _unturned(
+    walk: Walk, x: Activation, weights: QuantizedConstant
+) -> tuple[Activation, QuantizedConstant]:
+    """Features of a transposed image in the order before; the weights' columns move instead."""
+    flat = walk.builder.producer(x.tensor)
+    if not isinstance(flat, Flatten):
+        return x, weights
+    turned = walk.builder.producer(flat.input)
+    if not isinstance(turned, Transpose):
+        return x, weights
+    shape = walk.builder.tensors[turned.input].shape
+    places = np.arange(prod(shape)).reshape(shape).transpose(turned.order).argsort(axis=None)
+    scale = weights.spread_scale
+    moved = QuantizedConstant(
+        weights.codes[:, places], scale[:, places] if scale.shape[1] > 1 else scale
+    )
+    image = replace(x, tensor=turned.input, shape=shape, scale=x.scale[:1], offset=x.offset[:1])
+    before = movement.reshape(walk, image, x.shape, f"{flat.name}.unturned")
+    scales, offsets = (
+        tuple(channels[place] for place in places) if len(channels) > 1 else channels
+        for channels in (x.scale, x.offset)
+    )
+    return replace(x, tensor=before.tensor, scale=scales, offset=offsets), moved
 
 
 def _batched_linear(

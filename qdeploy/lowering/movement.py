@@ -123,8 +123,9 @@ def reshape(
         places = [k for k in places if math.prod(shape[:k]) == before]
         if places:
             axis = places[0]
-        elif before == 1 and len(shape) == 1:
-            scale, offset, axis = _spread(scale, after), _spread(offset, after), 0
+        elif len(shape) == 1:
+            scale, offset = _spread(scale, before, after), _spread(offset, before, after)
+            axis = 0
         else:
             raise UserError(
                 f"a change of shape from {value.shape} to {shape} mixes channels that have "
@@ -195,6 +196,8 @@ def _unshaped(walk: Walk, tensor: str) -> str:
     return node.input if isinstance(node, (Reshape, Flatten)) else tensor
 
 
-def _spread(channels: tuple[Fraction, ...], repeats: int) -> tuple[Fraction, ...]:
-    """One value per channel to one per element of the flattened tensor."""
-    return channels if len(channels) == 1 else tuple(c for c in channels for _ in range(repeats))
+def _spread(channels: tuple[Fraction, ...], before: int, after: int) -> tuple[Fraction, ...]:
+    """One value per channel to one per element of the flattened tensor [before, C, after]."""
+    if len(channels) == 1:
+        return channels
+    return tuple(c for c in channels for _ in range(after)) * before

@@ -32,6 +32,7 @@ from qdeploy.integer import (
 )
 from qdeploy.lowering.channels_last import channels_last
 from qdeploy.lowering.inputs import typed_input
+from qdeploy.lowering.limits import limited
 from qdeploy.lowering.monotone import Clip, Rising
 from qdeploy.lowering.source import CHANNELS_LAST_DOMAIN, MAXIMUM_ELEMENTS, Source, layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput, Value
@@ -181,8 +182,10 @@ class Walk:
         value = self.value(node, index)
         if isinstance(value, RealInput) and self.source.input_type is not None:
             value = typed_input(self, node, value, self.source.input_type)
-        if isinstance(value, Activation) and not value.functions:
-            return value
+        if isinstance(value, Activation):
+            plain = limited(self, node, value) if value.functions else value
+            if plain is not None:
+                return plain
         if isinstance(value, RealInput):
             raise UserError(
                 f"{node.op_type} (node '{node.name}') would stay a float layer: its input is the "
