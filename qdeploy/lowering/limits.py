@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qdeploy.lowering.walk import Walk
 
 # Each code that stays costs a comparison.
-MAXIMUM_CODES = 1 << 12
+MAXIMUM_CODES = 1 << 8
 
 
 def limited(walk: Walk, node: onnx.NodeProto, x: Activation) -> Activation | None:
