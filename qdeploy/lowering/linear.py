@@ -238,7 +238,7 @@ def _unturned(
 ) -> tuple[Activation, QuantizedConstant]:
     """Features of a transposed image in the order before; the weights' columns move instead."""
     flat = walk.builder.producer(x.tensor)
-    if not isinstance(flat, Flatten):
+    if not isinstance(flat, Flatten) or weights.codes.shape[1:] != x.shape:
         return x, weights
     turned = walk.builder.producer(flat.input)
     if not isinstance(turned, Transpose):
