@@ -31,7 +31,7 @@ FLOAT32_SECONDS = 10.0
 EXACT_SECONDS = 30.0
 MOST_EXACT = 64
 # Weight codes up to which a file is executed in exact rationals (about 5 µs each, once).
-MOST_WEIGHTS = 4_000_000
+MOST_WEIGHTS = 12_000_000
 LISTED = 5
 # Outputs behind irrational square roots, which both sides round far below this, are equal if they
 # differ by less than this part of an output step.
