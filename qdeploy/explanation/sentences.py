@@ -179,7 +179,7 @@ def _weights(trace: Trace, operator: Convolution | Linear, value: QuantizedConst
 def _formula(trace: Trace, visit: Visit) -> str:
     node, value = visit.node, visit.value
     if node.op_type == "Clip" and isinstance(value, Activation) and value.functions:
-        clip = value.functions[-1]
+        clip, *_ = value.functions[-1]
         if isinstance(clip, Clip):
             ends = ["" if end is None else real(end) for end in (clip.low, clip.high)]
             return f"x limited to {'..'.join(ends)}"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from qdeploy.errors import UserError
 from qdeploy.integer import Meaning, Requantize, Threshold
 from qdeploy.lowering import movement
-from qdeploy.lowering.affine import per_axis
+from qdeploy.lowering.affine import along, per_axis
 from qdeploy.lowering.inputs import integer_input
 from qdeploy.lowering.levels import LISTED_BITS, Quantizer, WideQuantizer
 from qdeploy.lowering.monotone import behind
@@ -75,16 +75,7 @@ def quantize(
     value = _quantizable(node, value)
     if isinstance(value, RealInput):
         return _quantize_input(walk, node, value, _listed(node, quantizers), axis)
-    x = value
-    if x.uniform:
-        x = replace(x, axis=axis)
-    elif len(quantizers) > 1 and axis != x.axis:
-        raise UserError(
-            f"{node.op_type} (node '{node.name}') varies along axis {axis + 1}, the scales before "
-            f"it along axis {x.axis + 1}",
-            layer=layer_name(node),
-            remedy="use one scale per tensor, or scales along the same axis",
-        )
+    x = along(value, axis, len(quantizers), node)
     order = (x.axis, *(axis for axis in range(len(x.shape)) if axis != x.axis))
     if x.uniform and len(quantizers) == 1:
         order = movement.untransposed(walk, x)
@@ -130,7 +121,7 @@ def _compared(
     quantizers: Sequence[Quantizer | WideQuantizer],
 ) -> Activation:
     """Append thresholds along axis 0."""
-    channels, codes = max(len(quantizers), len(x.scale), len(x.offset)), quantizers[0].range
+    channels, codes = max(len(quantizers), x.channels), quantizers[0].range
     if channels * (codes.high - codes.low) > MAXIMUM_THRESHOLDS:
         raise UserError(
             f"{node.op_type} (node '{node.name}') of {codes.bits} bits fits no 64-bit arithmetic "
@@ -139,7 +130,8 @@ def _compared(
             remedy="use fewer bits, power-of-two scales, or Relu in place of LeakyRelu",
         )
     listed = _listed(node, quantizers)
-    before = [behind(quantizer, x.functions) for quantizer in listed]
+    rows = max(len(listed), *map(len, x.functions), 1)
+    before = [behind(listed[c % len(listed)], x.functions_of(c)) for c in range(rows)]
     source = walk.builder.tensors[x.tensor]
     steps = integer_thresholds(before, x.scale, x.offset, source.range)
     return _threshold(walk, node, x, steps, listed)
@@ -214,7 +206,8 @@ def _quantize_input(
             layer=layer_name(node),
             remedy="check the constants of the source model",
         )
-    before = [behind(quantizer, value.functions) for quantizer in quantizers]
+    functions = [function for (function,) in value.functions]
+    before = [behind(quantizer, functions) for quantizer in quantizers]
     if len(quantizers) == 1 and value.scale > 0:
         boundary = input_quantizer(before[0], value.scale, value.offset)
         return integer_input(walk, node, value, boundary, Meaning(*_meaning(quantizers)))

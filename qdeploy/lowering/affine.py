@@ -19,7 +19,7 @@ from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.branches import add
 from qdeploy.lowering.exact import fractions, square_root
 from qdeploy.lowering.inputs import typed_input
-from qdeploy.lowering.monotone import Affine
+from qdeploy.lowering.monotone import Affine, Clip
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput, Value
 from qdeploy.lowering.walk import QUANTIZER_REMEDY, Pending, Walk, handles
@@ -30,7 +30,9 @@ Channels = tuple[Fraction, ...]
 @handles("BatchNormalization")
 def batch_normalization(walk: Walk, node: onnx.NodeProto) -> Activation:
     """ONNX BatchNormalization 7..15 in inference: gamma · (x - mean) / sqrt(var + eps) + beta."""
-    x = walk.activation(node)
+    x = walk.value(node)
+    if not isinstance(x, Activation):
+        x = walk.activation(node)
     if attributes(node).get("training_mode", 0):
         raise UserError(
             f"BatchNormalization (node '{node.name}') in training mode",
@@ -53,7 +55,7 @@ def batch_normalization(walk: Walk, node: onnx.NodeProto) -> Activation:
             remedy="train the network before exporting it",
         ) from error
     shift = tuple(b - f * m for b, f, m in zip(*_spread(beta, factor, mean), strict=True))
-    return _affine(x, factor, shift, 0, node)
+    return scaled(x, factor, shift, 0, node)
 
 
 @handles("Mul", "Div", "Add", "Sub")
@@ -189,13 +191,56 @@ def scaled(
     """The value factor · x + shift, each one value or one per index of `axis`.
 
     Raises:
-        UserError: if scales along another axis, or functions, are pending.
+        UserError: if scales along another axis are pending.
     """
-    if isinstance(x, Activation) and not x.functions:
-        return _affine(x, factor, shift, axis, node)
-    if len(factor) == len(shift) == 1 and factor[0] > 0:
-        return replace(x, functions=(*x.functions, Affine(factor[0], shift[0])))
-    raise _float_layer(node)
+    if isinstance(x, Activation):
+        x = along(x, axis, max(len(factor), len(shift)), node)
+        if not x.functions:
+            scale = tuple(s * f for s, f in zip(*_spread(x.scale, factor), strict=True))
+            offset = _spread(x.offset, factor, shift)
+            moved = tuple(o * f + c for o, f, c in zip(*offset, strict=True))
+            return replace(x, scale=scale, offset=moved)
+    elif len(factor) > 1 or len(shift) > 1:
+        raise _float_layer(node)
+    x = _mirrored(x, [f < 0 for f in factor])
+    pairs = zip(*_spread(factor, shift), strict=True)
+    function = tuple(Affine(abs(f), c) if f else Clip(c, c) for f, c in pairs)
+    return replace(x, functions=(*x.functions, function))
+
+
+def _mirrored(x: Pending, turned: list[bool]) -> Pending:
+    """The value -x where turned (once, or per index of the axis of the scales)."""
+    if not any(turned):
+        return x
+    if isinstance(x, RealInput):
+        functions = tuple((function.mirrored(),) for (function,) in x.functions)
+        return replace(x, scale=-x.scale, offset=-x.offset, functions=functions)
+    signs = tuple(Fraction(-1 if turn else 1) for turn in turned)
+    scale = tuple(s * sign for s, sign in zip(*_spread(x.scale, signs), strict=True))
+    offset = tuple(o * sign for o, sign in zip(*_spread(x.offset, signs), strict=True))
+    functions = tuple(
+        tuple(f.mirrored() if sign < 0 else f for f, sign in zip(*_spread(row, signs), strict=True))
+        for row in x.functions
+    )
+    return replace(x, scale=scale, offset=offset, functions=functions)
+
+
+def along(x: Activation, axis: int, count: int, node: onnx.NodeProto) -> Activation:
+    """`x`, ready for `count` parameters along `axis`.
+
+    Raises:
+        UserError: if it has scales along another axis already.
+    """
+    if x.uniform:
+        return replace(x, axis=axis)
+    if count > 1 and axis != x.axis:
+        raise UserError(
+            f"{node.op_type} (node '{node.name}') varies along axis {axis + 1}, the scales before "
+            f"it along axis {x.axis + 1}",
+            layer=layer_name(node),
+            remedy="use one scale per tensor, or scales along the same axis",
+        )
+    return x
 
 
 def _float_layer(node: onnx.NodeProto) -> UserError:
@@ -217,24 +262,7 @@ def _scaled(
     return QuantizedConstant(value.codes, np.atleast_1d(scale))
 
 
-def _affine(
-    x: Activation, factor: Channels, shift: Channels, axis: int, node: onnx.NodeProto
-) -> Activation:
-    if x.uniform:
-        x = replace(x, axis=axis)
-    elif axis != x.axis and max(len(factor), len(shift)) > 1:
-        raise UserError(
-            f"{node.op_type} (node '{node.name}') varies along axis {axis + 1}, the scales before "
-            f"it along axis {x.axis + 1}",
-            layer=layer_name(node),
-            remedy=QUANTIZER_REMEDY,
-        )
-    scale = tuple(s * f for s, f in zip(*_spread(x.scale, factor), strict=True))
-    offset = tuple(o * f + c for o, f, c in zip(*_spread(x.offset, factor, shift), strict=True))
-    return replace(x, scale=scale, offset=offset)
-
-
-def _spread(*channels: Channels) -> tuple[Channels, ...]:
+def _spread(*channels: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     """Bring tuples of length 1 and C to one length."""
     length = max(map(len, channels))
-    return tuple(c * length if len(c) == 1 else c for c in channels)
+    return [c * length if len(c) == 1 else c for c in channels]

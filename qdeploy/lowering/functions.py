@@ -12,7 +12,9 @@ import onnx
 from numpy.typing import NDArray
 
 from qdeploy.errors import UserError
+from qdeploy.lowering.affine import along, per_axis
 from qdeploy.lowering.attributes import attributes
+from qdeploy.lowering.exact import collapsed
 from qdeploy.lowering.monotone import Affine, Clip, LeakyRelu, Rising
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant, RealInput, Value
@@ -79,15 +81,14 @@ def leaky_relu(walk: Walk, node: onnx.NodeProto) -> Activation | RealInput:
 
 @handles("PRelu")
 def parametric_relu(walk: Walk, node: onnx.NodeProto) -> Activation | RealInput:
-    """ONNX PRelu 7..16 with one slope for all channels."""
-    slopes = np.unique(walk.array(node, 1))
-    if len(slopes) != 1:
-        raise UserError(
-            f"PRelu (node '{node.name}') with {len(slopes)} slopes",
-            layer=layer_name(node),
-            remedy="use one slope for all channels, torch.nn.PReLU(num_parameters=1)",
-        )
-    return _pending(walk, node, _leaky(float(slopes[0]), node))
+    """ONNX PRelu 7..16 with one slope, or one per channel."""
+    slopes, x = collapsed(walk.array(node, 1)), walk.value(node)
+    if slopes.size == 1:
+        return _pending(walk, node, _leaky(float(slopes.reshape(-1)[0]), node))
+    x = x if isinstance(x, Activation) else walk.activation(node)
+    channels, axis = per_axis(slopes, x.shape, node)
+    x = along(x, axis, len(channels), node)
+    return walk.pending(x, tuple(_leaky(float(slope), node) for slope in channels))
 
 
 @handles("HardSigmoid")
@@ -125,11 +126,11 @@ def _pending(
     value = walk.value(node, index)
     if isinstance(value, RealInput):
         for function in functions:
-            value = walk.pending(value, function)
+            value = walk.pending(value, (function,))
         return value
     x = value if isinstance(value, Activation) else walk.activation(node, index)
     for function in functions:
-        x = walk.pending(x, function)
+        x = walk.pending(x, (function,))
     return x
 
 

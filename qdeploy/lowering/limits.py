@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
-from qdeploy.integer import Threshold
-from qdeploy.lowering.monotone import Clip
+from qdeploy.integer import Threshold, ValueRange
+from qdeploy.lowering.monotone import Affine, Clip
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation
 
@@ -25,19 +25,15 @@ MAXIMUM_CODES = 1 << 8
 def limited(walk: Walk, node: onnx.NodeProto, x: Activation) -> Activation | None:
     """`x` without its pending functions, where these only limit its codes to some of them.
 
-    None where a limit is no code, the codes are too many or a function is another one.
+    None where a limit is no code or another one per channel, the codes are too many, or a function
+    is no limit.
     """
-    if len(x.scale) > 1 or len(x.offset) > 1 or x.scale[0] <= 0:
-        return None
     codes = walk.builder.tensors[x.tensor].range
-    low, high = Fraction(codes.low), Fraction(codes.high)
-    for function in x.functions:
-        if not isinstance(function, Clip):
-            return None
-        if function.low is not None:
-            low = max(low, (function.low - x.offset[0]) / x.scale[0])
-        if function.high is not None:
-            high = min(high, (function.high - x.offset[0]) / x.scale[0])
+    channels = [_limited(x, channel, codes) for channel in range(x.channels)]
+    known = [channel for channel in channels if channel is not None]
+    if len(known) < len(channels) or len({ends for _, _, ends in known}) > 1:
+        return None
+    low, high = known[0][2]
     if low.denominator != 1 or high.denominator != 1 or not 0 < high - low < MAXIMUM_CODES:
         return None
     first, last = int(low), int(high)
@@ -53,4 +49,31 @@ def limited(walk: Walk, node: onnx.NodeProto, x: Activation) -> Activation | Non
         base=first * one,
         step=one,
     )
-    return replace(x, tensor=walk.add(operator, x.scale).tensor, functions=())
+    scale = tuple(scale for scale, _, _ in known)
+    offset = tuple(offset for _, offset, _ in known)
+    y = walk.add(operator, scale)
+    return replace(x, tensor=y.tensor, scale=scale, offset=offset, functions=())
+
+
+def _limited(
+    x: Activation, channel: int, codes: ValueRange
+) -> tuple[Fraction, Fraction, tuple[Fraction, Fraction]] | None:
+    """One channel's scale and offset behind all functions, and where its codes end."""
+    scale, offset = x.scale[channel % len(x.scale)], x.offset[channel % len(x.offset)]
+    low, high = Fraction(codes.low), Fraction(codes.high)
+    for function in x.functions_of(channel):
+        if isinstance(function, Affine):
+            scale, offset = function.factor * scale, function.of(offset)
+        elif not isinstance(function, Clip):
+            return None
+        elif not scale or function.low == function.high is not None:
+            scale, offset = Fraction(0), function.of(offset)
+        else:
+            limits = [
+                None if limit is None else (limit - offset) / scale
+                for limit in (function.low, function.high)
+            ]
+            least, most = limits if scale > 0 else reversed(limits)
+            low = low if least is None else max(low, least)
+            high = high if most is None else min(high, most)
+    return scale, offset, (low, high)

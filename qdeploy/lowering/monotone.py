@@ -2,7 +2,8 @@
 """Rising functions between an affine value and its quantizer: they only move its boundaries.
 
 Theorem: for a non-decreasing f, f(v) reaches a boundary b exactly where v reaches the lower end of
-{v : f(v) reaches b}. So Relu, Clip, LeakyRelu and positive factors behind them need no hardware.
+{v : f(v) reaches b}. So Relu, Clip, LeakyRelu and factors behind them need no hardware. A negative
+factor moves before f, as -f(v) = g(-v) with the rising function g(u) = -f(-u).
 """
 
 from __future__ import annotations
@@ -24,6 +25,13 @@ class Rising(Protocol):
 
     def before(self, boundary: Boundary) -> Boundary:
         """The boundary that the argument must reach for the function to reach `boundary`."""
+
+    def mirrored(self) -> Rising:
+        """The function g(u) = -f(-u)."""
+
+
+# One function for the tensor, or one per index of the axis along which its scales vary.
+Channelwise = tuple[Rising, ...]
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,12 @@ class Clip:
             return ALWAYS
         return boundary
 
+    def mirrored(self) -> Clip:
+        """See `Rising`."""
+        return Clip(
+            None if self.high is None else -self.high, None if self.low is None else -self.low
+        )
+
     def keeps(self, value: Fraction) -> bool:
         """Whether `value` lies within the limits."""
         low, high = self.low, self.high
@@ -55,15 +69,19 @@ class Clip:
 
 @dataclass(frozen=True)
 class LeakyRelu:
-    """v where positive, slope · v elsewhere; slope > 0."""
+    """slope · v where negative, above · v elsewhere; both > 0."""
 
     slope: Fraction
+    above: Fraction = Fraction(1)
 
     def before(self, boundary: Boundary) -> Boundary:
         """See `Rising`."""
-        if boundary.value >= 0:
-            return boundary
-        return Boundary(boundary.value / self.slope, boundary.included)
+        slope = self.above if boundary.value >= 0 else self.slope
+        return Boundary(boundary.value / slope, boundary.included)
+
+    def mirrored(self) -> LeakyRelu:
+        """See `Rising`."""
+        return LeakyRelu(self.above, self.slope)
 
 
 @dataclass(frozen=True)
@@ -80,6 +98,10 @@ class Affine:
     def before(self, boundary: Boundary) -> Boundary:
         """See `Rising`."""
         return Boundary((boundary.value - self.shift) / self.factor, boundary.included)
+
+    def mirrored(self) -> Affine:
+        """See `Rising`."""
+        return Affine(self.factor, -self.shift)
 
 
 def behind(quantizer: Quantizer, functions: Sequence[Rising]) -> Quantizer:

@@ -6,9 +6,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, TypeVar, overload
 
 import numpy as np
 import onnx
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from qdeploy.lowering.walk import Walk
 
 MAXIMUM_RANK = 8
+Entry = TypeVar("Entry")
 
 
 def like(x: Activation, y: Activation) -> Activation:
@@ -115,6 +115,7 @@ def reshape(
     if isinstance(value, RealInput):
         return replace(value, shape=shape, moves=(*value.moves, (None, shape)))
     scale, offset, axis = value.scale, value.offset, value.axis
+    functions = value.functions
     if value.uniform:
         axis = 0
     else:
@@ -125,6 +126,7 @@ def reshape(
             axis = places[0]
         elif len(shape) == 1:
             scale, offset = _spread(scale, before, after), _spread(offset, before, after)
+            functions = tuple(_spread(function, before, after) for function in functions)
             axis = 0
         else:
             raise UserError(
@@ -135,11 +137,11 @@ def reshape(
             )
     source = _unshaped(walk, value.tensor)
     if walk.builder.tensors[source].shape == shape:
-        return replace(value, tensor=source, shape=shape, axis=axis)
+        return Activation(source, shape, scale, offset, axis, functions)
     name = walk.unique(name)
     kind = Flatten if len(shape) == 1 else partial(Reshape, shape=shape)
     moved = walk.add(kind(name=name, input=source, output=name), scale)
-    return replace(moved, offset=offset, axis=axis, functions=value.functions)
+    return replace(moved, offset=offset, axis=axis, functions=functions)
 
 
 def part(walk: Walk, node: onnx.NodeProto, x: Activation, bounds: Sequence[range]) -> Activation:
@@ -157,11 +159,10 @@ def part(walk: Walk, node: onnx.NodeProto, x: Activation, bounds: Sequence[range
         steps=tuple(bound.step for bound in bounds),
     )
     chosen = bounds[x.axis]
-    scale, offset = (
-        values if len(values) == 1 else tuple(values[index] for index in chosen)
-        for values in (x.scale, x.offset)
-    )
-    return replace(like(x, walk.add(operator, scale)), scale=scale, offset=offset)
+    scale, offset = _chosen(x.scale, chosen), _chosen(x.offset, chosen)
+    functions = tuple(_chosen(function, chosen) for function in x.functions)
+    y = walk.add(operator, scale)
+    return Activation(y.tensor, y.shape, scale, offset, x.axis, functions)
 
 
 def pad(
@@ -196,7 +197,12 @@ def _unshaped(walk: Walk, tensor: str) -> str:
     return node.input if isinstance(node, (Reshape, Flatten)) else tensor
 
 
-def _spread(channels: tuple[Fraction, ...], before: int, after: int) -> tuple[Fraction, ...]:
+def _chosen(channels: tuple[Entry, ...], bound: range) -> tuple[Entry, ...]:
+    """One value for all, or those of the channels in `bound`."""
+    return channels if len(channels) == 1 else tuple(channels[index] for index in bound)
+
+
+def _spread(channels: tuple[Entry, ...], before: int, after: int) -> tuple[Entry, ...]:
     """One value per channel to one per element of the flattened tensor [before, C, after]."""
     if len(channels) == 1:
         return channels

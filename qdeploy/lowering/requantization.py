@@ -55,7 +55,7 @@ def quotient(
     Returns:
         None if no int64 arithmetic decides exactly, or a function other than Clip precedes.
     """
-    count = max(len(quantizers), len(x.scale), len(x.offset))
+    count = max(len(quantizers), x.channels)
     channels = [_channel(x, c, quantizers[c % len(quantizers)], source) for c in range(count)]
     known = [channel for channel in channels if channel is not None]
     if len(known) < count:
@@ -78,7 +78,7 @@ def _channel(
     slope, intercept = x.scale[index % len(x.scale)], x.offset[index % len(x.offset)]
     low: Fraction | None = None
     high: Fraction | None = None
-    for function in x.functions:
+    for function in x.functions_of(index):
         if isinstance(function, Affine):
             slope, intercept = slope * function.factor, function.of(intercept)
         elif isinstance(function, Clip):

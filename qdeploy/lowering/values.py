@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.lowering.exact import Fractions
-from qdeploy.lowering.monotone import Rising
+from qdeploy.lowering.monotone import Channelwise, Rising
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,14 +52,14 @@ class RealInput:
         shape: the present one, without the batch axis.
         scale, offset: see above.
         moves: changes of shape (None, shape) and transpositions (order, shape) on the way here.
-        functions: rising functions that wait for the first quantizer, first to last.
+        functions: rising functions that wait for the first quantizer, first to last; one each.
     """
 
     shape: tuple[int, ...]
     scale: Fraction = Fraction(1)
     offset: Fraction = Fraction(0)
     moves: tuple[tuple[tuple[int, ...] | None, tuple[int, ...]], ...] = ()
-    functions: tuple[Rising, ...] = ()
+    functions: tuple[Channelwise, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ class Activation:
         shape: without the batch axis.
         scale: one Fraction for the tensor, or one per index of `axis`.
         offset: likewise.
-        axis: the axis of `shape` along which scale and offset vary.
+        axis: the axis of `shape` along which scale, offset and functions vary.
         functions: rising functions that wait for the next quantizer, first to last.
     """
 
@@ -80,19 +80,27 @@ class Activation:
     scale: tuple[Fraction, ...]
     offset: tuple[Fraction, ...] = (Fraction(0),)
     axis: int = 0
-    functions: tuple[Rising, ...] = ()
+    functions: tuple[Channelwise, ...] = ()
+
+    @property
+    def channels(self) -> int:
+        """How many different scales, offsets or functions there may be."""
+        return max(len(self.scale), len(self.offset), *map(len, self.functions), 1)
 
     @property
     def uniform(self) -> bool:
-        """Whether one scale and one offset serve the whole tensor."""
-        return len(self.scale) == len(self.offset) == 1
+        """Whether one scale, one offset and one function each serve the whole tensor."""
+        return self.channels == 1
+
+    def functions_of(self, channel: int) -> list[Rising]:
+        """The functions of one index of `axis`, first to last."""
+        return [function[channel % len(function)] for function in self.functions]
 
     def real(self, integer: int) -> list[Fraction]:
         """What `integer` means in each channel, before `functions`."""
-        channels = max(len(self.scale), len(self.offset))
         return [
             self.scale[c % len(self.scale)] * integer + self.offset[c % len(self.offset)]
-            for c in range(channels)
+            for c in range(self.channels)
         ]
 
 

@@ -33,7 +33,7 @@ from qdeploy.integer import (
 from qdeploy.lowering.channels_last import channels_last
 from qdeploy.lowering.inputs import typed_input
 from qdeploy.lowering.limits import limited
-from qdeploy.lowering.monotone import Clip, Rising
+from qdeploy.lowering.monotone import Channelwise, Clip
 from qdeploy.lowering.source import CHANNELS_LAST_DOMAIN, MAXIMUM_ELEMENTS, Source, layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput, Value
 from qdeploy.lowering.weights import negated
@@ -205,11 +205,12 @@ class Walk:
             remedy=QUANTIZER_REMEDY,
         )
 
-    def pending(self, x: Pending, function: Rising) -> Pending:
+    def pending(self, x: Pending, function: Channelwise) -> Pending:
         """`x` with one more function for the next quantizer; a limit beyond its values is none."""
-        if isinstance(function, Clip) and isinstance(x, Activation) and not x.functions:
+        limit, *others = function
+        if isinstance(x, Activation) and not x.functions and not others and isinstance(limit, Clip):
             ends = self.builder.tensors[x.tensor].range
-            if all(map(function.keeps, x.real(ends.low) + x.real(ends.high))):
+            if all(map(limit.keeps, x.real(ends.low) + x.real(ends.high))):
                 return x
         return dataclasses.replace(x, functions=(*x.functions, function))
 

@@ -65,6 +65,9 @@ class RandomGraph(RandomMoves):
             x = self.max_pool(x)
         if self.maybe(0.4):
             x = self.rising(x)
+            if self.maybe(0.3):
+                x = self.elementwise(x)
+                x = self.rising(x) if self.maybe(0.3) else x
             if self.maybe(0.2):
                 x = self.max_pool(x)
             if self.maybe(0.2):

@@ -27,8 +27,10 @@ class RandomOperators(RandomQuantizers):
             inputs = self.choice.choice([[x.name, limit], [limit, x.name]])
             name = self.file.node(self.choice.choice(["Max", "Min"]), *inputs)
         elif operator == "PRelu":
-            slope = self.file.constant([self.choice.choice([0.0, 0.1, 0.25])])
-            name = self.file.node("PRelu", x.name, slope)
+            one = (1,) * len(x.shape)
+            shape = self.choice.choice([(1,), (x.shape[0], *one[1:])])
+            slopes = self.rng.choice([0.0, 0.1, 0.25, 2.0], shape)
+            name = self.file.node("PRelu", x.name, self.file.constant(slopes))
         elif operator == "Hard":
             name = self.file.node("HardSigmoid", x.name, alpha=0.25, beta=0.5)
         else:

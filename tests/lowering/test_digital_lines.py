@@ -71,7 +71,7 @@ def test_quotients_decide_like_the_quantizer(
     )
     functions = functions_of(relu, clip)
     x = ValueRange(-37, 43)
-    value = Activation("x", (1, 81), (factor,), (offset,), functions=tuple(functions))
+    value = Activation("x", (1, 81), (factor,), (offset,), functions=tuple((f,) for f in functions))
     found = quotient(value, [quantizer], x)
     if found is None:  # codes on both sides of 0 that begin at unequal distances, or many ties
         assert any(tiny)
