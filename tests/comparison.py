@@ -64,6 +64,9 @@ def real_values(tensor: Tensor, integers: NDArray[np.int64]) -> Rationals:
     result = np.empty(integers.shape, object)
     for index in np.ndindex(integers.shape):
         channel = index[meaning.axis]
+        if meaning.block is not None:
+            sizes = meaning.block.shape
+            channel = meaning.block[tuple(i % n for i, n in zip(index, sizes, strict=True))]
         scale = meaning.scale[channel % len(meaning.scale)]
         offset = meaning.offset[channel % len(meaning.offset)]
         result[index] = scale * int(integers[index]) + offset

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
 import qdeploy
@@ -106,19 +107,27 @@ def _emit(graph: Graph, node: Node, values: dict[str, str], network: IntegerNetw
 def _outputs(graph: Graph, network: IntegerNetwork, value: str, integer_name: str) -> None:
     y = network.output_tensor
     dtype = exact_type(y.range)
-    along_axis = (-1,) + (1,) * (len(y.shape) - 1 - y.meaning.axis)
-    scale = np.array([float(s) for s in y.meaning.scale]).reshape(along_axis)
-    offset = np.array([float(o) for o in y.meaning.offset]).reshape(along_axis)
+    scale, offset = (part.astype(np.float64) for part in y.affine())
     # In float64 as in IntegerNetwork.real_output, to round once.
     real = graph.cast(value, dtype, np.float64, "real/exact")
-    real = graph.node("Mul", [real, graph.constant("real/scale", scale)], "real/scaled")
-    real = graph.node("Add", [real, graph.constant("real/offset", offset)], "real/shifted")
+    real = graph.node("Mul", [real, _spread(graph, "real/scale", scale, y)], "real/scaled")
+    real = graph.node("Add", [real, _spread(graph, "real/offset", offset, y)], "real/shifted")
     if network.output_function:
         operator = network.output_function.capitalize()
         axis = {"axis": 1} if operator == "Softmax" else {}
         real = graph.node(operator, [real], "real/function", **axis)
     graph.output("Cast", [real], network.output_name, to=TensorProto.FLOAT)
     graph.output("Cast", [value], integer_name, to=TensorProto.INT64)
+
+
+def _spread(graph: Graph, name: str, values: NDArray[np.float64], y: Tensor) -> str:
+    """A constant that broadcasts to `y`; of one with a value per element only a block is stored."""
+    if y.meaning.block is None:
+        return graph.constant(name, values)
+    block = values[tuple(map(slice, y.meaning.block.shape))][np.newaxis]
+    counts = [1, *(n // k for n, k in zip(y.shape, y.meaning.block.shape, strict=True))]
+    repeats = graph.constant(f"{name}/counts", np.array(counts, np.int64))
+    return graph.node("Tile", [graph.constant(f"{name}/block", block), repeats], name)
 
 
 def _linear(graph: Graph, node: Linear, value: str, x: Tensor, y: Tensor) -> str:

@@ -33,7 +33,7 @@ from qdeploy.integer import (
 )
 from qdeploy.lowering.monotone import Clip
 from qdeploy.lowering.source import layer_name
-from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput
+from qdeploy.lowering.values import Activation, Constant, Mixed, QuantizedConstant, RealInput
 
 # Operators behind which a scale and an offset are still pending.
 _TRANSPARENT = (MaxPool, SumPool, Flatten, Slice, Reshape, Transpose, Upsample, Pad, Concat)
@@ -68,6 +68,7 @@ def sentence(trace: Trace, visit: Visit) -> str:
         return f"constant of shape {dimensions(value.array.shape)}, known at compile time"
     if isinstance(value, QuantizedConstant):
         return _quantized_constant(trace, visit, value)
+    value = value.source if isinstance(value, Mixed) else value
     before = _input(trace, visit)
     if isinstance(value, RealInput):
         return _real_input(trace, visit, value, before)
@@ -106,7 +107,8 @@ def _plain_weights(trace: Trace, visit: Visit) -> bool:
 def _input(trace: Trace, visit: Visit) -> Activation | RealInput | None:
     """The first input that is no constant."""
     values = [trace.walk.values.get(name) for name in visit.node.input]
-    return next((v for v in values if isinstance(v, (Activation, RealInput))), None)
+    sources = (value.source if isinstance(value, Mixed) else value for value in values)
+    return next((v for v in sources if isinstance(v, (Activation, RealInput))), None)
 
 
 def _pending(value: Activation | RealInput) -> tuple[object, ...]:

@@ -274,10 +274,7 @@ class IntegerNetwork:
 
     def real_output(self, integers: Integers) -> NDArray[np.float32]:
         """Integer outputs [N, ...] to the model's real outputs, float32."""
-        meaning = self.output_tensor.meaning
-        trailing = (1,) * (len(self.output_tensor.shape) - 1 - meaning.axis)
-        scale = np.array([float(s) for s in meaning.scale]).reshape(-1, *trailing)
-        offset = np.array([float(o) for o in meaning.offset]).reshape(-1, *trailing)
+        scale, offset = (part.astype(np.float64) for part in self.output_tensor.affine())
         real = scale * integers + offset
         if self.output_function == "softmax":
             powers = np.exp(real - real.max(axis=1, keepdims=True))

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import onnx
 
 from qdeploy.errors import UserError
-from qdeploy.lowering import movement
+from qdeploy.lowering import mixing, movement
 from qdeploy.lowering.source import layer_name
-from qdeploy.lowering.values import Activation, Constant, RealInput, Value
+from qdeploy.lowering.values import Activation, Constant, Mixed, RealInput, Value
 
 if TYPE_CHECKING:
     from qdeploy.lowering.walk import Walk
@@ -58,8 +58,8 @@ def channels_last(
 
 def _first(walk: Walk, value: Value, name: str) -> Value:
     """A value with its last axis behind the batch axis, or behind the output channels."""
-    if isinstance(value, (Activation, RealInput)):
+    if isinstance(value, (Activation, RealInput, Mixed)):
         rank = len(value.shape)
-        return movement.transpose(walk, value, (rank - 1, *range(rank - 1)), name)
+        return mixing.transpose(walk, value, (rank - 1, *range(rank - 1)), name)
     rank = (value.array if isinstance(value, Constant) else value.codes).ndim
     return movement.transpose_constant(value, (0, rank - 1, *range(1, rank - 1)))

@@ -9,7 +9,7 @@ import onnx
 from qdeploy.errors import UserError
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.source import MAXIMUM_ELEMENTS, layer_name
-from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput
+from qdeploy.lowering.values import Activation, Constant, Mixed, QuantizedConstant, RealInput
 from qdeploy.lowering.walk import Walk, handles
 
 
@@ -31,7 +31,7 @@ def shape(walk: Walk, node: onnx.NodeProto) -> Constant:
     """ONNX Shape 1..21, for one sample: the batch axis counts as 1."""
     value = walk.value(node)
     sizes: tuple[int, ...]
-    if isinstance(value, (Activation, RealInput)):
+    if isinstance(value, (Activation, RealInput, Mixed)):
         sizes = (1, *value.shape)
     else:
         sizes = (value.codes if isinstance(value, QuantizedConstant) else value.array).shape

@@ -45,7 +45,8 @@ def integer_input(
             layer=layer_name(node),
             remedy="quantize the network's input once, before everything else",
         )
-    return movement.replay(walk, Activation(name, shape, meaning.scale, meaning.offset), value)
+    x = Activation(name, shape, meaning.scale, meaning.offset)
+    return movement.replay(walk, x, value.moves, f"{name}.moved")
 
 
 def typed_input(

@@ -16,7 +16,7 @@ from qdeploy.errors import UserError
 from qdeploy.integer import Flatten, Pad, Reshape, Slice, Transpose
 from qdeploy.lowering.exact import collapsed
 from qdeploy.lowering.source import layer_name
-from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput
+from qdeploy.lowering.values import Activation, Constant, Move, QuantizedConstant, RealInput
 
 if TYPE_CHECKING:
     from qdeploy.lowering.walk import Walk
@@ -110,38 +110,39 @@ def reshape(
     """
     if shape == value.shape:
         return value
-    if len(shape) > MAXIMUM_RANK:
-        raise ValueError(f"a tensor with {len(shape)} axes")
     if isinstance(value, RealInput):
         return replace(value, shape=shape, moves=(*value.moves, (None, shape)))
-    scale, offset, axis = value.scale, value.offset, value.axis
-    functions = value.functions
-    if value.uniform:
-        axis = 0
-    else:
-        before, after = math.prod(value.shape[:axis]), math.prod(value.shape[axis + 1 :])
-        places = [k for k in range(len(shape)) if shape[k] == value.shape[axis]]
-        places = [k for k in places if math.prod(shape[:k]) == before]
-        if places:
-            axis = places[0]
-        elif len(shape) == 1:
-            scale, offset = _spread(scale, before, after), _spread(offset, before, after)
-            functions = tuple(_spread(function, before, after) for function in functions)
-            axis = 0
-        else:
-            raise UserError(
-                f"a change of shape from {value.shape} to {shape} mixes channels that have "
-                "scales of their own",
-                layer=name,
-                remedy="quantize the tensor (one scale) before its shape changes",
-            )
+    moved = followed(value, shape)
+    if moved is None:
+        raise UserError(
+            f"a change of shape from {value.shape} to {shape} mixes channels that have "
+            "scales of their own",
+            layer=name,
+            remedy="quantize the tensor (one scale) before its shape changes",
+        )
     source = _unshaped(walk, value.tensor)
     if walk.builder.tensors[source].shape == shape:
-        return Activation(source, shape, scale, offset, axis, functions)
+        return replace(moved, tensor=source)
     name = walk.unique(name)
     kind = Flatten if len(shape) == 1 else partial(Reshape, shape=shape)
-    moved = walk.add(kind(name=name, input=source, output=name), scale)
-    return replace(moved, offset=offset, axis=axis, functions=functions)
+    y = walk.add(kind(name=name, input=source, output=name), moved.scale)
+    return replace(moved, tensor=y.tensor)
+
+
+def followed(x: Activation, shape: tuple[int, ...]) -> Activation | None:
+    """What `x` means in another shape, not yet its integers; None if it mixes channels."""
+    if x.uniform:
+        return replace(x, shape=shape, axis=0)
+    before, after = math.prod(x.shape[: x.axis]), math.prod(x.shape[x.axis + 1 :])
+    places = [k for k in range(len(shape)) if shape[k] == x.shape[x.axis]]
+    places = [k for k in places if math.prod(shape[:k]) == before]
+    if places:
+        return replace(x, shape=shape, axis=places[0])
+    if len(shape) > 1:
+        return None
+    scale, offset = _spread(x.scale, before, after), _spread(x.offset, before, after)
+    functions = tuple(_spread(function, before, after) for function in x.functions)
+    return replace(x, shape=shape, scale=scale, offset=offset, axis=0, functions=functions)
 
 
 def part(walk: Walk, node: onnx.NodeProto, x: Activation, bounds: Sequence[range]) -> Activation:
@@ -181,14 +182,11 @@ def pad(
     return like(image, walk.add(operator, image.scale))
 
 
-def replay(walk: Walk, value: Activation, real: RealInput) -> Activation:
-    """Do to the quantized input what the source file did to the real one."""
-    for order, shape in real.moves:
-        if order is None:
-            value = reshape(walk, value, shape, "reshape_input")
-        else:
-            value = transpose(walk, value, order, "transpose_input")
-    return value
+def replay(walk: Walk, x: Activation, moves: Sequence[Move], name: str) -> Activation:
+    """Do to an activation what the source file did to real values."""
+    for order, shape in moves:
+        x = reshape(walk, x, shape, name) if order is None else transpose(walk, x, order, name)
+    return x
 
 
 def _unshaped(walk: Walk, tensor: str) -> str:

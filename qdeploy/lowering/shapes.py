@@ -12,11 +12,18 @@ import onnx
 
 from qdeploy.errors import UserError
 from qdeploy.integer import Add
-from qdeploy.lowering import movement
+from qdeploy.lowering import mixing, movement
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.levels import MAXIMUM_STEP
 from qdeploy.lowering.source import layer_name
-from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput, Value
+from qdeploy.lowering.values import (
+    Activation,
+    Constant,
+    Mixed,
+    QuantizedConstant,
+    RealInput,
+    Value,
+)
 from qdeploy.lowering.walk import Walk, handles
 
 REMEDY = "export the model with fixed shapes and the batch as first axis"
@@ -40,7 +47,7 @@ def transpose(walk: Walk, node: onnx.NodeProto) -> Value:
     rank = len(value.shape) + 1
     if not order or order[0] != 0 or sorted(order) != list(range(rank)):
         raise _unsupported(node, f"with order {order} moves the batch axis")
-    return movement.transpose(walk, value, tuple(axis - 1 for axis in order[1:]), layer_name(node))
+    return mixing.transpose(walk, value, tuple(axis - 1 for axis in order[1:]), layer_name(node))
 
 
 @handles("Flatten")
@@ -50,7 +57,7 @@ def flatten(walk: Walk, node: onnx.NodeProto) -> Value:
     axis = attributes(node).get("axis", 1)
     if axis not in (1, -len(value.shape)):
         raise _unsupported(node, f"at axis {axis}")
-    return movement.reshape(walk, value, (prod(value.shape),), layer_name(node))
+    return mixing.reshape(walk, value, (prod(value.shape),), layer_name(node))
 
 
 @handles("Reshape")
@@ -73,7 +80,7 @@ def reshape(walk: Walk, node: onnx.NodeProto) -> Value:
     batch = target[:1] in ([1], [-1]) and prod(shape) == elements and min(shape, default=0) > 0
     if not batch:
         raise _unsupported(node, f"from {('N', *value.shape)} to {target}")
-    return movement.reshape(walk, value, shape, layer_name(node))
+    return mixing.reshape(walk, value, shape, layer_name(node))
 
 
 @handles("Squeeze", "Unsqueeze")
@@ -104,7 +111,7 @@ def squeeze(walk: Walk, node: onnx.NodeProto) -> Value:
         shape = sizes
         for place in places:
             shape.insert(place, 1)
-    return movement.reshape(walk, value, tuple(shape[1:]), layer_name(node))
+    return mixing.reshape(walk, value, tuple(shape[1:]), layer_name(node))
 
 
 @handles("Pad")
@@ -162,9 +169,9 @@ def _padded(
 
 
 @handles("DepthToSpace", "SpaceToDepth")
-def depth_to_space(walk: Walk, node: onnx.NodeProto) -> Activation:
+def depth_to_space(walk: Walk, node: onnx.NodeProto) -> Value:
     """ONNX DepthToSpace and SpaceToDepth 1..13: two reshapes around a transposition."""
-    x = walk.activation(node)
+    x = _data(walk, node)
     given, layer = attributes(node), layer_name(node)
     block, mode = given.get("blocksize", 0), given.get("mode", "DCR")
     if mode not in ("DCR", "CRD") or len(x.shape) != 3 or block < 1:
@@ -181,8 +188,8 @@ def depth_to_space(walk: Walk, node: onnx.NodeProto) -> Activation:
         shape = (depth, height * block, width * block)
     if prod(shape) != prod(x.shape):
         raise _unsupported(node, f"with blocks of {block} on a tensor of shape {x.shape}")
-    y = movement.transpose(walk, movement.reshape(walk, x, split, f"{layer}.split"), order, layer)
-    return movement.reshape(walk, y, shape, f"{layer}.join")
+    y = mixing.transpose(walk, mixing.reshape(walk, x, split, f"{layer}.split"), order, layer)
+    return mixing.reshape(walk, y, shape, f"{layer}.join")
 
 
 def padding(
@@ -221,9 +228,9 @@ def padding(
     return x, int(code * factor)
 
 
-def _data(walk: Walk, node: onnx.NodeProto) -> Activation | RealInput:
+def _data(walk: Walk, node: onnx.NodeProto) -> mixing.Moving:
     value = walk.value(node)
-    if isinstance(value, (Activation, RealInput)):
+    if isinstance(value, (Activation, RealInput, Mixed)):
         return value
     raise _unsupported(node, "of weights")
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qdeploy.integer import Integers
 from qdeploy.lowering.exact import Fractions
 from qdeploy.lowering.monotone import Channelwise, Rising
 
@@ -44,6 +45,10 @@ class QuantizedConstant:
         return self.scale.reshape((1,) * missing + self.scale.shape)
 
 
+# A transposition (order, shape behind it) or a change of shape (None, shape).
+Move = tuple[tuple[int, ...] | None, tuple[int, ...]]
+
+
 @dataclass(frozen=True, eq=False)
 class RealInput:
     """The network's real input before its first quantizer: scale · x + offset.
@@ -51,14 +56,14 @@ class RealInput:
     Attributes:
         shape: the present one, without the batch axis.
         scale, offset: see above.
-        moves: changes of shape (None, shape) and transpositions (order, shape) on the way here.
+        moves: what happened to its shape on the way here.
         functions: rising functions that wait for the first quantizer, first to last; one each.
     """
 
     shape: tuple[int, ...]
     scale: Fraction = Fraction(1)
     offset: Fraction = Fraction(0)
-    moves: tuple[tuple[tuple[int, ...] | None, tuple[int, ...]], ...] = ()
+    moves: tuple[Move, ...] = ()
     functions: tuple[Channelwise, ...] = ()
 
 
@@ -73,6 +78,7 @@ class Activation:
         offset: likewise.
         axis: the axis of `shape` along which scale, offset and functions vary.
         functions: rising functions that wait for the next quantizer, first to last.
+        block: as in `Meaning`, at the network's output only.
     """
 
     tensor: str
@@ -81,6 +87,7 @@ class Activation:
     offset: tuple[Fraction, ...] = (Fraction(0),)
     axis: int = 0
     functions: tuple[Channelwise, ...] = ()
+    block: Integers | None = None
 
     @property
     def channels(self) -> int:
@@ -104,4 +111,22 @@ class Activation:
         ]
 
 
-Value = Constant | QuantizedConstant | RealInput | Activation
+@dataclass(frozen=True, eq=False)
+class Mixed:
+    """An activation whose scales no longer vary along one axis behind the moves.
+
+    Attributes:
+        source: the activation before them.
+        moves: they wait for the next quantizer; at least one.
+    """
+
+    source: Activation
+    moves: tuple[Move, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The present one, without the batch axis."""
+        return self.moves[-1][1]
+
+
+Value = Constant | QuantizedConstant | RealInput | Activation | Mixed

@@ -33,9 +33,10 @@ from qdeploy.integer import (
 from qdeploy.lowering.channels_last import channels_last
 from qdeploy.lowering.inputs import typed_input
 from qdeploy.lowering.limits import limited
+from qdeploy.lowering.mixing import MOVING, at_output, elementwise
 from qdeploy.lowering.monotone import Channelwise, Clip
 from qdeploy.lowering.source import CHANNELS_LAST_DOMAIN, MAXIMUM_ELEMENTS, Source, layer_name
-from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput, Value
+from qdeploy.lowering.values import Activation, Constant, Mixed, QuantizedConstant, RealInput, Value
 from qdeploy.lowering.weights import negated
 
 Handler = Callable[["Walk", onnx.NodeProto], Value]
@@ -125,7 +126,10 @@ class Walk:
                 remedy=f"supported are {', '.join(sorted(HANDLERS))}",
             )
         try:
-            if node.domain == CHANNELS_LAST_DOMAIN:
+            scattered = any(isinstance(self.values.get(name), Mixed) for name in node.input)
+            if scattered and node.op_type not in MOVING:
+                value = elementwise(self, node, handler)
+            elif node.domain == CHANNELS_LAST_DOMAIN:
                 value = channels_last(self, node, handler)
             else:
                 value = handler(self, node)
@@ -141,12 +145,14 @@ class Walk:
                 layer=layer_name(node),
                 remedy="export the model again",
             )
+        if isinstance(value, Mixed) and node.output[0] == self.source.output:
+            value = at_output(self, value, f"{layer_name(node)}.moved")
         self.values[node.output[0]] = value
 
     def network(self, output: Activation) -> IntegerNetwork:
         """The finished integer network whose last tensor is `output`."""
         assert self.quantizer is not None
-        meaning = Meaning(output.scale, output.offset, output.axis)
+        meaning = Meaning(output.scale, output.offset, output.axis, output.block)
         self.builder.set_meaning(output.tensor, meaning)
         network = self.builder.network(
             name=self.source.name,
@@ -271,14 +277,12 @@ class Walk:
 
     def _readers(self, tensor: str) -> int:
         """How many readers the source tensors have that hold `tensor`, moved or not."""
-        return max(
-            (
-                self.source.uses[name]
-                for name, value in self.values.items()
-                if isinstance(value, Activation) and self._unmoved(value.tensor) == tensor
-            ),
-            default=0,
-        )
+        readers = [0]
+        for name, value in self.values.items():
+            x = value.source if isinstance(value, Mixed) else value
+            if isinstance(x, Activation) and self._unmoved(x.tensor) == tensor:
+                readers.append(self.source.uses[name])
+        return max(readers)
 
     def _unmoved(self, tensor: str) -> str:
         """Where the integers of `tensor` come from, before they were moved."""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,22 +15,15 @@ from qdeploy.verification.contents import Rescaling
 
 def exact_values(tensor: Tensor, integers: Integers) -> Rationals:
     """What the integers [...] of one sample mean, as Fractions."""
-    scale, offset = _affine(tensor)
+    scale, offset = tensor.affine()
     return np.asarray(scale * integers.astype(object) + offset, object)
-
-
-def _affine(tensor: Tensor) -> Iterator[Rationals]:
-    """Scale and offset, shaped to broadcast over a sample."""
-    trailing = (1,) * (len(tensor.shape) - 1 - tensor.meaning.axis)
-    for values in (tensor.meaning.scale, tensor.meaning.offset):
-        yield np.array(values, object).reshape(-1, *trailing)
 
 
 def in_doubles(
     tensor: Tensor, integers: Integers
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What the integers mean and the distance of neighbours, rounded to doubles."""
-    scale, _ = _affine(tensor)
+    scale, _ = tensor.affine()
     step = np.abs(scale.astype(np.float64))
     return exact_values(tensor, integers).astype(np.float64), np.where(step == 0, np.inf, step)
 

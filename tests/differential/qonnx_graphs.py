@@ -63,6 +63,8 @@ class RandomGraph(RandomMoves):
             x = self.elementwise(x)
         if self.maybe(0.3):
             x = self.max_pool(x)
+        for _ in range(self.choice.choice([0, 0, 0, 1, 2])):
+            x = self._scattered(x)
         if self.maybe(0.4):
             x = self.rising(x)
             if self.maybe(0.3):
@@ -75,6 +77,14 @@ class RandomGraph(RandomMoves):
         if x.rectified or self.maybe(0.8):
             x = self.quantizer(x)
         return x
+
+    def _scattered(self, x: Value) -> Value:
+        """A move that may mix channels, and what the next quantizer absorbs."""
+        if len(x.shape) == 3 and x.shape[0] % 4 == 0:
+            x = self.depth_to_space(x)
+        else:
+            x = self.choice.choice([self.reshaped, self.transposed])(x)
+        return self.choice.choice([self.elementwise, self.rising, self.identity])(x)
 
     def _linear(self, x: Value) -> Value:
         if len(x.shape) == 1:
