@@ -140,7 +140,10 @@ def _linear(graph: Graph, node: Linear, value: str, x: Tensor, y: Tensor) -> str
 
 
 def _arg_max(graph: Graph, node: ArgMax, value: str, x: Tensor, y: Tensor) -> str:
-    index = graph.node("ArgMax", [value], node.name, axis=1, keepdims=1)
+    if node.count == 1:
+        index = graph.node("ArgMax", [value], node.name, axis=1, keepdims=1)
+    else:
+        index = graph.top_indices(value, node.count, node.name)
     return graph.cast(index, np.int64, exact_type(y.range), f"{node.name}/output")
 
 

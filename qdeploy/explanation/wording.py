@@ -80,7 +80,8 @@ def operator_sentence(operator: Node, tensors: dict[str, Tensor]) -> str:
         total = " + ".join(name if m == 1 else f"{m}·{name}" for m, name in terms)
         return f"integer sum {total}, {_accumulator(after.range)}"
     if isinstance(operator, ArgMax):
-        return "index of the largest integer"
+        many = f"indices of the {operator.count} largest integers"
+        return "index of the largest integer" if operator.count == 1 else many
     if isinstance(operator, Pad):
         return f"padding with the code {operator.pad_code}, to {dimensions(after.shape)}"
     if isinstance(operator, Upsample):

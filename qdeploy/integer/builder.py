@@ -225,7 +225,10 @@ def _rearranged(node: Node, x: Tensor) -> tuple[int, ...]:
         return tuple(x.shape[axis] for axis in node.order)
     if isinstance(node, Flatten):
         return (math.prod(x.shape),)
-    return (1, *x.shape[1:]) if isinstance(node, ArgMax) else x.shape
+    if isinstance(node, ArgMax):
+        _require(node, x, 0 < node.count <= x.channels, f"{node.count} indices")
+        return (node.count, *x.shape[1:])
+    return x.shape
 
 
 def _extent(kernel: tuple[int, ...], dilations: tuple[int, int]) -> tuple[int, int]:

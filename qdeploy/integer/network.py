@@ -171,7 +171,9 @@ class Flatten(Node):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ArgMax(Node):
-    """[C, ...] -> [1, ...]: index of the first largest element along axis 0."""
+    """[C, ...] -> [count, ...]: indices of the largest along axis 0, the first of equals first."""
+
+    count: int = 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -164,8 +164,8 @@ def _flatten(node: Flatten, x: Integers) -> Integers:
 
 
 def _arg_max(node: ArgMax, x: Integers) -> Integers:
-    index: Integers = x.argmax(axis=1, keepdims=True).astype(np.int64)
-    return index
+    order: Integers = np.argsort(-x, axis=1, kind="stable").astype(np.int64)
+    return order[:, : node.count]
 
 
 _EVALUATE: dict[type[Node], Callable[..., Integers]] = {

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
 import onnx
 
 from qdeploy.errors import UserError
-from qdeploy.integer import ArgMax
+from qdeploy.integer import ArgMax, Quotient, Requantize
+from qdeploy.integer.builder import MAXIMUM_ACCUMULATOR_BITS
 from qdeploy.lowering import movement
 from qdeploy.lowering.attributes import attributes
+from qdeploy.lowering.exact import greatest_common_divisor
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation
 from qdeploy.lowering.walk import Walk, handles
@@ -40,19 +43,22 @@ def arg_max(walk: Walk, node: onnx.NodeProto) -> Activation:
 
 @handles("TopK")
 def top_k(walk: Walk, node: onnx.NodeProto) -> Activation:
-    """ONNX TopK 1..11 with k = 1, of which the index is the network's output."""
+    """ONNX TopK 1..11, largest first, of which the indices are the network's output."""
     x = walk.activation(node)
     given = attributes(node)
     k = given.get("k") or int(walk.array(node, 1).ravel()[0])
     index = node.output[1] if len(node.output) > 1 else ""
-    plain = given.get("axis", -1) in (1, -1) and given.get("largest", 1) and len(x.shape) == 1
-    if k != 1 or not plain or index != walk.source.output:
+    plain = given.get("largest", 1) and given.get("sorted", 1) and len(x.shape) == 1
+    if given.get("axis", -1) not in (1, -1) or not plain or index != walk.source.output:
         raise UserError(
-            f"TopK (node '{node.name}') with k={k}",
+            f"TopK (node '{node.name}') with k={k} of values of shape {('N', *x.shape)}",
             layer=layer_name(node),
-            remedy="only the index of the largest value (k=1) can be the output; or export logits",
+            remedy="only the indices of the largest of [N, features] can be the output; or export "
+            "logits",
         )
-    walk.values[index] = choose_class(walk, x, layer_name(node))
+    if not 0 < k <= x.shape[0]:
+        raise ValueError(f"k is {k}")
+    walk.values[index] = _largest(walk, x, layer_name(node), k)
     return x
 
 
@@ -103,16 +109,63 @@ def choose_class(walk: Walk, x: Activation, layer: str) -> Activation:
     return _largest(walk, x, layer)
 
 
-def _largest(walk: Walk, x: Activation, layer: str) -> Activation:
-    """Append the index of the largest value along axis 0."""
+def _largest(walk: Walk, x: Activation, layer: str, count: int = 1) -> Activation:
+    """Append the indices of the `count` largest values along axis 0."""
     x = walk.with_positive_scale(x, wider=True)
-    alike = len(set(x.scale)) == len(set(x.offset)) == 1 or x.axis != 0
-    if not alike or min(x.scale) <= 0:
-        raise UserError(
-            "the class cannot be chosen among integers: the logits have different scales or "
-            "offsets per class",
-            layer=layer,
-            remedy="use one weight scale and no bias in the last layer, or ask for logits",
-        )
+    if not x.uniform and x.axis == 0:
+        x = _comparable(walk, x, layer)
+    if min(x.scale) <= 0:
+        raise _incomparable(layer, "the logits have scales that are negative or 0")
     name = walk.unique(layer)
-    return walk.add(ArgMax(name=name, input=x.tensor, output=name), (Fraction(1),))
+    return walk.add(ArgMax(name=name, input=x.tensor, output=name, count=count), (Fraction(1),))
+
+
+def _comparable(walk: Walk, x: Activation, layer: str) -> Activation:
+    """Integers that are ordered as the values scale[c] · x + offset[c] are; what they mean is lost.
+
+    With scale[c] = u · m[c] the values are ordered as m[c] · x + offset[c] / u, where of the
+    fractions of the last term only their order counts: with n different ones, as
+
+        n · (m[c] · x + floor(offset[c] / u)) + (rank of the fraction)
+    """
+    scale, offset = (v * x.channels if len(v) == 1 else v for v in (x.scale, x.offset))
+    unit = greatest_common_divisor(scale) or Fraction(1)
+    shifts = [o / unit for o in offset]
+    fractions = sorted({shift % 1 for shift in shifts})
+    multiplier = [int(s / unit) * len(fractions) for s in scale]
+    addend = [s // 1 * len(fractions) + fractions.index(s % 1) for s in shifts]
+    ends = walk.builder.tensors[x.tensor].range
+    magnitude = max(abs(ends.low), abs(ends.high))
+    largest = max(abs(m) * magnitude + abs(a) for m, a in zip(multiplier, addend, strict=True))
+    bits = largest.bit_length() + 1
+    if bits > MAXIMUM_ACCUMULATOR_BITS:
+        raise _incomparable(
+            layer,
+            "the logits have different scales or offsets per class, which would need "
+            f"{bits} bits to compare",
+        )
+    one = np.ones(1, np.int64)
+    name = walk.unique(f"{layer}.comparable")
+    operator = Requantize(
+        name=name,
+        input=x.tensor,
+        output=name,
+        quotient=Quotient(
+            multiplier=np.array(multiplier, np.int64),
+            addend=np.array(addend, np.int64),
+            divisor=one,
+            low=-largest * one,
+            high=largest * one,
+            rounding="FLOOR",
+        ),
+    )
+    return walk.add(operator, (Fraction(1),))
+
+
+def _incomparable(layer: str, why: str) -> UserError:
+    return UserError(
+        f"the class cannot be chosen among integers: {why}",
+        layer=layer,
+        remedy="use one weight scale, or scales and biases in fixed point, in the last layer; or "
+        "ask for logits",
+    )

@@ -136,7 +136,13 @@ def arg_max(given: Attributes, x: Rationals) -> NDArray[np.int64]:
 
 @operator("TopK")
 def top_k(given: Attributes, x: Rationals, k: Any = None) -> tuple[Rationals, NDArray[np.int64]]:
-    """ONNX TopK 1..11 with k = 1: largest value and its index."""
+    """ONNX TopK 1..11: the k largest values and their indices; the first of equals first."""
     axis = given.get("axis", -1)
-    index = arg_max({"axis": axis}, x)
+    count = given["k"] if k is None else int(k.item())
+    moved = np.moveaxis(x, axis, -1)
+    index = np.empty((*moved.shape[:-1], count), np.int64)
+    for position in np.ndindex(index.shape[:-1]):
+        ordered = sorted((-value, i) for i, value in enumerate(moved[position]))
+        index[position] = [i for _, i in ordered[:count]]
+    index = np.moveaxis(index, -1, axis)
     return np.take_along_axis(x, index, axis), index

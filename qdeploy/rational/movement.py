@@ -97,6 +97,15 @@ def resize(
     return x
 
 
+@operator("Upsample")
+def upsample(given: Attributes, x: Rationals, scales: Any = None) -> Rationals:
+    """ONNX Upsample 7..9, nearest neighbour: position i shows floor(i / scale)."""
+    modes = {"coordinate_transformation_mode": b"asymmetric", "nearest_mode": b"floor"}
+    scales = given["scales"] if scales is None else scales.tolist()
+    result: Rationals = resize({**given, **modes}, x, scales=[Fraction(s) for s in scales])
+    return result
+
+
 @operator("DepthToSpace")
 def depth_to_space(given: Attributes, x: Rationals) -> Rationals:
     """ONNX DepthToSpace 1..13."""

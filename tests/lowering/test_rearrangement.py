@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+from comparison import compare
 from executor_check import check, weights
 from qonnx_files import QonnxFile, execute
 
@@ -43,6 +44,17 @@ def test_resize_of_a_signal(tmp_path):
         mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor",
     )  # fmt: skip
     check(f, y, tmp_path, (2, 5), 3)
+
+
+def test_upsample_of_old_files(tmp_path):
+    """Upsample left ONNX with operator set 10."""
+    f = QonnxFile((2, 3, 2))
+    y = f.node("Upsample", f.quant("x", 0.5, 3), f.constant([1, 1, 2, 3]), mode="nearest")
+    model = f.model(y, rank=4)
+    model.opset_import[0].version = 9
+    network = compare(model, tmp_path)
+    assert network is not None
+    assert [type(node) for node in network.nodes] == [Upsample]
 
 
 def test_uneven_resize_is_refused(tmp_path):

@@ -169,14 +169,3 @@ def test_function_at_the_very_end_leaves_the_integers(function, tmp_path):
     session = Session(tmp_path / "cpu.onnx")
     assert np.array_equal(session.run_integers(x), run(logits, x))
     assert np.allclose(session.run(x), execute(path, x), atol=1e-6)
-
-
-def test_top_1_is_the_class(tmp_path):
-    f, rng = QonnxFile((6,)), np.random.default_rng(11)
-    y = f.node("MatMul", f.quant("x", 0.5, 3), weights(f, rng, (6, 4)))
-    f.node("TopK", y, f.constant([1], np.int64), axis=1)
-    f.nodes[-1].output.append("index")
-    network = lower(f.save("index", tmp_path / "net.onnx"))
-    logits = lower(f.save(y, tmp_path / "logits.onnx"))
-    x = rng.normal(size=(10, 6)).astype(np.float32)
-    assert np.array_equal(run(network, x)[:, 0], run(logits, x).argmax(axis=1))
