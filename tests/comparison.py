@@ -25,7 +25,7 @@ REFUSALS = re.compile(
     r"|mixes channels that have scales of their own"
     r"|varies along axis \d+, the scales before it along axis \d+"
     r"|reads values with a scale of 0"
-    r"|(Pool|Reduce).* across an axis with scales of its own"
+    r"|(Pool|Reduce|Pad).* (across|of) an axis with scales of its own"
     r"|Trunc .* leaves \d+ bits"
     r"|the class cannot be chosen among integers"
 )
