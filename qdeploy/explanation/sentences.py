@@ -128,7 +128,7 @@ def _input_quantizer(trace: Trace) -> str:
     quantizer, source = trace.walk.quantizer, trace.source
     assert quantizer is not None
     tensor = trace.walk.builder.tensors[source.input]
-    codes = interval(tensor.range.low, tensor.range.high)
+    codes = interval(tensor.range.low, tensor.range.high, quantizer.step)
     if source.input_type is not None:
         return f"the input holds the numbers {source.input_type}, one integer each"
     return (
@@ -206,7 +206,8 @@ def _absorbed(trace: Trace, visit: Visit) -> str:
             wide = [operator for operator in operators if isinstance(operator, Requantize)]
             takers += [f"the {quotient(q)} of '{q.name}'" for q in wide]
         elif quantizers:
-            takers += [f"the {thresholds(q)} of '{q.name}'" for q in quantizers]
+            named = [(thresholds(q).removeprefix("1 "), q.name) for q in quantizers]
+            takers += [f"the {number} of '{name}'" for number, name in named]
         elif isinstance(visit.value, RealInput) and trace.source.input_type is None:
             takers.append(f"the boundaries of the input quantizer '{layer_name(reader.node)}'")
         elif operators and isinstance(operators[-1], ArgMax):

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
+
 from qdeploy.integer import (
     Add,
     ArgMax,
@@ -37,9 +39,11 @@ def count(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
-def interval(low: int, high: int) -> str:
-    """Both ends, with thousands separators."""
-    return f"{low:,}..{high:,}"
+def interval(low: int, high: int, step: int = 1) -> str:
+    """Both ends, with thousands separators, and what lies between them."""
+    if step > 1 and high - low == step:
+        return f"{low:,} and {high:,}"
+    return f"{low:,}..{high:,}" + (f" in steps of {step}" if step > 1 else "")
 
 
 def real(value: Fraction | float) -> str:
@@ -69,7 +73,8 @@ def operator_sentence(operator: Node, tensors: dict[str, Tensor]) -> str:
         shape = dimensions(operator.weights.shape)
         return f"integer Linear {shape}, {_accumulator(after.range)}"
     if isinstance(operator, (Threshold, Requantize)):
-        codes = interval(after.range.low, after.range.high)
+        steps = operator.step if isinstance(operator, Threshold) else np.ones(1, np.int64)
+        codes = interval(after.range.low, after.range.high, int(np.abs(steps).min()))
         return f"{_quantizer(operator)}, codes {codes}"
     if isinstance(operator, MaxPool):
         return f"{_window(operator)} on integers"
