@@ -13,8 +13,8 @@ import onnx
 from qdeploy.errors import UserError
 from qdeploy.integer import Convolution, Flatten, Linear, Transpose, Weights
 from qdeploy.lowering import movement
-from qdeploy.lowering.affine import per_axis
 from qdeploy.lowering.attributes import attributes
+from qdeploy.lowering.biases import with_bias
 from qdeploy.lowering.shapes import padding
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant
@@ -279,28 +279,3 @@ def _batched_linear(
     y = replace(walk.add(operator, scale), offset=_carried_offset(node, x, integer_weights, scale))
     y = movement.reshape(walk, y, (y.shape[0], *x.shape[:last]), f"{layer}.rows")
     return movement.transpose(walk, y, (*range(1, last + 1), 0), f"{layer}.back")
-
-
-def with_bias(walk: Walk, node: onnx.NodeProto, y: Activation) -> Activation:
-    """`y` plus the bias, input 2 of the node."""
-    bias = walk.value(node, 2)
-    if isinstance(bias, QuantizedConstant):
-        added = tuple(bias.real.ravel())
-        if len(added) not in (1, y.shape[y.axis]):
-            raise UserError(
-                f"{node.op_type} (node '{node.name}') has a bias of {len(added)} values for "
-                f"{y.shape[y.axis]} outputs",
-                layer=layer_name(node),
-                remedy="export the model again",
-            )
-    elif isinstance(bias, Constant):
-        added = per_axis(bias.array.reshape(-1), (y.shape[y.axis],), node)[0]
-    else:
-        raise UserError(
-            f"the bias of {node.op_type} (node '{node.name}') is not constant",
-            layer=layer_name(node),
-            remedy="export the model in eval mode",
-        )
-    channels = max(len(y.offset), len(added))
-    offset = tuple(y.offset[c % len(y.offset)] + added[c % len(added)] for c in range(channels))
-    return replace(y, offset=offset)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from qdeploy.errors import UserError
 from qdeploy.lowering import movement
 from qdeploy.lowering.attributes import attributes
+from qdeploy.lowering.biases import with_bias
 from qdeploy.lowering.exact import collapsed
-from qdeploy.lowering.linear import convolved, operands, with_bias
+from qdeploy.lowering.linear import convolved, operands
 from qdeploy.lowering.shapes import padding
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, QuantizedConstant
