@@ -145,7 +145,13 @@ def rows(quick: bool) -> Iterator[tuple[str, str, float, str, str]]:
             continue
         result = run_case(case)
         clock = BOARD.clock_mhz * 1e6
-        yield case.name, "cycles_per_frame", result.measured, "cycles", f"{result.predicted} predicted"
+        yield (
+            case.name,
+            "cycles_per_frame",
+            result.measured,
+            "cycles",
+            f"{result.predicted} predicted",
+        )
         yield case.name, "frames_per_second", clock / result.measured, "frames/s", case.against
         yield case.name, "latency", result.latency, "cycles", ""
         yield case.name, "luts", result.lut, "LUT", f"{result.lut_cells} LUT cells"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models that others trained: published accuracy beside that of the integers, and lowering time.
+"""Models that others trained: accuracy published and of the integers, lowering time, comparisons.
 
 Needs the data sets and models: QDEPLOY_DATA names the data folder, `models` lies beside it.
 """
@@ -11,6 +11,7 @@ import gzip
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 
 from qdeploy.integer import IntegerNetwork, run
 from qdeploy.lowering import lower
+from qdeploy.verification.targets import verify_file
+from qdeploy.verification.wording import SUMS
 
 Labelled = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -60,6 +63,13 @@ def intrusion(data: Path) -> Labelled:
     return x, (np.load(models / "unsw_nb15_output.npy", allow_pickle=False).ravel() + 1) // 2
 
 
+# Samples of each model that are compared.
+MOST_SAMPLES = 1000
+COMPARISONS = (
+    "\n| model | float32 samples | differ | float32 proven wrong | exact samples, all equal "
+    "| equal back ends | widest slack, bits |"
+)
+
 MODELS = (
     Model("tfc_1w1a", 0.9296, "10,000 MNIST test images", mnist),
     Model("tfc_2w2a", 0.9660, "10,000 MNIST test images", mnist),
@@ -74,8 +84,30 @@ def classes(network: IntegerNetwork, x: NDArray[np.float32]) -> NDArray[np.int64
     return (outputs[:, 0] > 0).astype(np.int64) if outputs.shape[1] == 1 else outputs.argmax(axis=1)
 
 
+def compare(path: Path, x: NDArray[np.float32]) -> dict[str, int]:
+    """Print a row of the second table; its numbers by metric."""
+    with tempfile.TemporaryDirectory() as scratch:
+        samples = Path(scratch) / "samples.npz"
+        np.savez(samples, x=x[:MOST_SAMPLES])
+        found = verify_file(path, samples)
+    source = found.source
+    assert source is not None
+    sums = [tensor for tensor in found.extremes if tensor.kind in SUMS]
+    widest = max(sums, key=lambda tensor: tensor.bits - tensor.observed_bits)
+    print(
+        f"| {path.stem} | {source.frames or source.skipped} | {source.differing} | "
+        f"{source.proven} | {source.exact_frames} | {', '.join(found.compared)} | "
+        f"{widest.layer}: {widest.bits} promised, {widest.observed_bits} used |"
+    )
+    return {
+        "float32_frames": source.frames,
+        "float32_wrong": source.proven,
+        "exact_frames": source.exact_frames,
+    }
+
+
 def main() -> None:
-    """Print the table of docs/third_party.md, and write the rows as JSON if asked."""
+    """Print the tables of docs/third_party.md, and write the rows as JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="the same: it takes seconds")
     parser.add_argument("--json", type=Path)
@@ -99,6 +131,13 @@ def main() -> None:
         for metric, value in (("accuracy", measured), ("lowering_seconds", seconds)):
             row = {"case": model.file, "metric": metric, "value": value, "unit": ""}
             rows.append(row | {"against": f"published {model.published}"})
+    print(COMPARISONS)
+    print("|---|---|---|---|---|---|---|")
+    for model in MODELS:
+        x, _ = model.data(data)
+        for metric, count in compare(data.parent / "models" / f"{model.file}.onnx", x).items():
+            row = {"case": model.file, "metric": metric, "value": count, "unit": "samples"}
+            rows.append(row | {"against": "qonnx"})
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
 

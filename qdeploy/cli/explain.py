@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from qdeploy.cli.lower import INPUT_TYPE, RESCALE
+from qdeploy.config import compile_config
 from qdeploy.explanation import explain as explain_file
 from qdeploy.explanation.terminal import details, overview
 
@@ -16,10 +18,13 @@ def explain(
     layer: Annotated[
         str | None, typer.Argument(help="Only this layer, or module, with its details.")
     ] = None,
+    rescale_bits: Annotated[int | None, RESCALE] = None,
+    input_type: Annotated[str | None, INPUT_TYPE] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what becomes of each layer and why, without building; exit code 2 if one fails."""
-    explanation = explain_file(model)
+    config = compile_config(rescale_bits=rescale_bits, input_type=input_type)
+    explanation = explain_file(model, config.rescale_bits, config.input_type)
     if layer is not None:
         explanation = explanation.only(layer)
     if as_json:

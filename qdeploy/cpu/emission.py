@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
 import qdeploy
@@ -20,7 +21,8 @@ from qdeploy.cpu.exactness import (
 from qdeploy.cpu.expansion import expand
 from qdeploy.cpu.graph import Graph
 from qdeploy.cpu.pooling import max_pool, sum_pool
-from qdeploy.cpu.shapes import flatten, pad, reshape, transpose, upsample
+from qdeploy.cpu.requantization import requantize
+from qdeploy.cpu.shapes import flatten, pad, reshape, slice_, transpose, upsample
 from qdeploy.cpu.thresholds import input_quantizer, threshold
 from qdeploy.errors import InternalError
 from qdeploy.integer import (
@@ -34,7 +36,9 @@ from qdeploy.integer import (
     MaxPool,
     Node,
     Pad,
+    Requantize,
     Reshape,
+    Slice,
     SumPool,
     Tensor,
     Threshold,
@@ -103,19 +107,27 @@ def _emit(graph: Graph, node: Node, values: dict[str, str], network: IntegerNetw
 def _outputs(graph: Graph, network: IntegerNetwork, value: str, integer_name: str) -> None:
     y = network.output_tensor
     dtype = exact_type(y.range)
-    along_axis = (-1,) + (1,) * (len(y.shape) - 1 - y.meaning.axis)
-    scale = np.array([float(s) for s in y.meaning.scale]).reshape(along_axis)
-    offset = np.array([float(o) for o in y.meaning.offset]).reshape(along_axis)
+    scale, offset = (part.astype(np.float64) for part in y.affine())
     # In float64 as in IntegerNetwork.real_output, to round once.
     real = graph.cast(value, dtype, np.float64, "real/exact")
-    real = graph.node("Mul", [real, graph.constant("real/scale", scale)], "real/scaled")
-    real = graph.node("Add", [real, graph.constant("real/offset", offset)], "real/shifted")
+    real = graph.node("Mul", [real, _spread(graph, "real/scale", scale, y)], "real/scaled")
+    real = graph.node("Add", [real, _spread(graph, "real/offset", offset, y)], "real/shifted")
     if network.output_function:
         operator = network.output_function.capitalize()
         axis = {"axis": 1} if operator == "Softmax" else {}
         real = graph.node(operator, [real], "real/function", **axis)
     graph.output("Cast", [real], network.output_name, to=TensorProto.FLOAT)
     graph.output("Cast", [value], integer_name, to=TensorProto.INT64)
+
+
+def _spread(graph: Graph, name: str, values: NDArray[np.float64], y: Tensor) -> str:
+    """A constant that broadcasts to `y`; of one with a value per element only a block is stored."""
+    if y.meaning.block is None:
+        return graph.constant(name, values)
+    block = values[tuple(map(slice, y.meaning.block.shape))][np.newaxis]
+    counts = [1, *(n // k for n, k in zip(y.shape, y.meaning.block.shape, strict=True))]
+    repeats = graph.constant(f"{name}/counts", np.array(counts, np.int64))
+    return graph.node("Tile", [graph.constant(f"{name}/block", block), repeats], name)
 
 
 def _linear(graph: Graph, node: Linear, value: str, x: Tensor, y: Tensor) -> str:
@@ -128,7 +140,10 @@ def _linear(graph: Graph, node: Linear, value: str, x: Tensor, y: Tensor) -> str
 
 
 def _arg_max(graph: Graph, node: ArgMax, value: str, x: Tensor, y: Tensor) -> str:
-    index = graph.node("ArgMax", [value], node.name, axis=1, keepdims=1)
+    if node.count == 1:
+        index = graph.node("ArgMax", [value], node.name, axis=1, keepdims=1)
+    else:
+        index = graph.top_indices(value, node.count, node.name)
     return graph.cast(index, np.int64, exact_type(y.range), f"{node.name}/output")
 
 
@@ -136,10 +151,12 @@ _OPERATORS: dict[type[Node], Callable[..., str]] = {
     Convolution: convolution,
     Linear: _linear,
     Threshold: threshold,
+    Requantize: requantize,
     MaxPool: max_pool,
     SumPool: sum_pool,
     Pad: pad,
     Upsample: upsample,
+    Slice: slice_,
     Reshape: reshape,
     Transpose: transpose,
     Flatten: flatten,

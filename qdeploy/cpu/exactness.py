@@ -85,5 +85,5 @@ def weights_fit_float32(weights: Weights) -> bool:
     """Whether expanding the planes and adding them up stays exact in float32."""
     total: Integers = np.zeros(weights.shape, np.int64)
     for plane in weights.planes:
-        total += np.abs(plane.codes.astype(np.int64)) * plane.multipliers
+        total += np.abs(plane.codes.astype(np.int64)) * plane.expanded_multipliers()
     return int(total.max()) < FLOAT32_LIMIT

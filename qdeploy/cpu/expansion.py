@@ -48,9 +48,22 @@ def _expand_plane(graph: Graph, name: str, plane: Plane, dtype: FloatType) -> st
         places = graph.constant(f"{name}/places", np.array(book.places, dtype))
         value = graph.node("MatMul", [value, places], f"{name}/join")
     if plane.is_scaled:
-        multipliers = graph.constant(f"{name}/multipliers", plane.multipliers, dtype)
-        value = graph.node("Mul", [value, multipliers], f"{name}/scale")
+        value = _scale(graph, name, value, plane, dtype)
     return value
+
+
+def _scale(graph: Graph, name: str, value: str, plane: Plane, dtype: FloatType) -> str:
+    """The codes `value` times their multipliers; groups of channels get an axis of their own."""
+    if plane.group == 1:
+        multipliers = graph.constant(f"{name}/multipliers", plane.multipliers, dtype)
+        return graph.node("Mul", [value, multipliers], f"{name}/scale")
+    outputs, _, *kernel = plane.codes.shape
+    grouped = np.array([outputs, plane.multipliers.shape[1], plane.group, *kernel])
+    multipliers = graph.constant(f"{name}/multipliers", plane.multipliers[:, :, np.newaxis], dtype)
+    value = graph.node("Reshape", [value, graph.constant(f"{name}/groups", grouped)], name)
+    value = graph.node("Mul", [value, multipliers], f"{name}/scale")
+    shape = graph.constant(f"{name}/ungrouped", np.array(plane.codes.shape))
+    return graph.node("Reshape", [value, shape], f"{name}/scaled")
 
 
 def _digit_values(graph: Graph, name: str, book: CodeBook, dtype: FloatType) -> str:

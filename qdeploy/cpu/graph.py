@@ -52,6 +52,12 @@ class Graph:
         outputs = [self._number() for _ in range(parts)]
         return self._node("Split", [value], name, outputs, {"axis": 0})
 
+    def top_indices(self, value: str, count: int, name: str) -> str:
+        """Indices of the `count` largest along axis 1, int64, the first of equals first."""
+        k = self.constant(f"{name}/count", np.array([count], np.int64))
+        outputs = [self._number(), self._number()]
+        return self._node("TopK", [value, k], name, outputs, {"axis": 1})[1]
+
     def cast(self, value: str, source: DTypeLike, target: DTypeLike, name: str) -> str:
         """`value`, which has type `source`, as `target`."""
         if np.dtype(source) == np.dtype(target):

@@ -19,6 +19,8 @@ from qdeploy.integer import (
     Integers,
     Linear,
     Plane,
+    Quotient,
+    Requantize,
     Threshold,
     Weights,
 )
@@ -100,10 +102,10 @@ def float_bytes(network: IntegerNetwork) -> int:
 
 
 def information_bits(network: IntegerNetwork) -> int:
-    """Bits a file cannot do without: packed codes, multipliers, thresholds, boundaries, scales.
+    """Bits a file cannot do without: packed codes, multipliers, quantizers, boundaries, scales.
 
-    Multipliers count with the bits of the largest one, thresholds with the bits of the tensor
-    they are compared with, input boundaries and output scales and offsets as float32.
+    Multipliers and quotients count with the bits of the largest one, thresholds with the bits of
+    the tensor they are compared with, input boundaries and output scales and offsets as float32.
     """
     bits = 8 * weight_bytes(network) + 32 * network.quantizer.boundaries.size
     for weights in _weights(network):
@@ -113,8 +115,15 @@ def information_bits(network: IntegerNetwork) -> int:
     for node in network.nodes:
         if isinstance(node, Threshold):
             bits += node.thresholds.size * network.tensors[node.input].range.bits
+        if isinstance(node, Requantize):
+            bits += _quotient_bits(node.quotient)
     meaning = network.output_tensor.meaning
     return bits + 32 * (len(meaning.scale) + len(meaning.offset))
+
+
+def _quotient_bits(quotient: Quotient) -> int:
+    parameters = (quotient.multiplier, quotient.addend, quotient.divisor)
+    return sum(values.size * int(np.abs(values).max()).bit_length() for values in parameters)
 
 
 def _weights(network: IntegerNetwork) -> list[Weights]:

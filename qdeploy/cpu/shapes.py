@@ -7,7 +7,7 @@ import numpy as np
 
 from qdeploy.cpu.exactness import FloatType, exact_type
 from qdeploy.cpu.graph import Graph
-from qdeploy.integer import Flatten, Pad, Reshape, Tensor, Transpose, Upsample
+from qdeploy.integer import Flatten, Pad, Reshape, Slice, Tensor, Transpose, Upsample
 
 
 def reshaped(graph: Graph, value: str, shape: tuple[int, ...], name: str) -> str:
@@ -52,6 +52,17 @@ def upsample(graph: Graph, node: Upsample, value: str, x: Tensor, y: Tensor) -> 
     times_constant = graph.constant(f"{node.name}/factors", times)
     value = graph.node("Expand", [value, times_constant], f"{node.name}/repeat")
     return reshaped(graph, value, y.shape, node.name)
+
+
+def slice_(graph: Graph, node: Slice, value: str, x: Tensor, y: Tensor) -> str:
+    """Emit `node` for the input `value`, which stands for tensor `x`; the result stands for `y`."""
+    axes = np.arange(1, len(x.shape) + 1)
+    bounds = {"starts": node.starts, "stops": node.stops, "axes": axes, "steps": node.steps}
+    constants = [
+        graph.constant(f"{node.name}/{name}", np.array(values, np.int64))
+        for name, values in bounds.items()
+    ]
+    return graph.node("Slice", [value, *constants], node.name)
 
 
 def reshape(graph: Graph, node: Reshape, value: str, x: Tensor, y: Tensor) -> str:

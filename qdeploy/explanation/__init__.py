@@ -10,8 +10,12 @@ from qdeploy.explanation.contents import Explanation
 __all__ = ["Explanation", "explain"]
 
 
-def explain(path: Path) -> Explanation:
+def explain(
+    path: Path, rescale_bits: int | None = None, input_type: str | None = None
+) -> Explanation:
     """Explain how a QONNX file is lowered; problems of its layers are part of the answer.
+
+    Arguments as in `qdeploy.lowering.lower`.
 
     Raises:
         UserError: if the file itself is missing or damaged.
@@ -20,4 +24,4 @@ def explain(path: Path) -> Explanation:
     from qdeploy.explanation.trace import Trace
     from qdeploy.lowering import start
 
-    return collect(Trace(start(path)))
+    return collect(Trace(start(path, rescale_bits, input_type)))

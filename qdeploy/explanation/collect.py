@@ -29,7 +29,7 @@ from qdeploy.integer import (
     Threshold,
     ValueRange,
 )
-from qdeploy.lowering.values import Activation, QuantizedConstant, RealInput, Value
+from qdeploy.lowering.values import Activation, Mixed, QuantizedConstant, RealInput, Value
 
 # More distinct codes than this are counted in ranges.
 LARGEST_HISTOGRAM = 16
@@ -64,6 +64,7 @@ def collect(trace: Trace) -> Explanation:
         weights=sum(bar.count for plane in planes for bar in plane.histogram),
         layers=layers,
         problem=problem,
+        notes=() if network is None else network.notes,
     )
 
 
@@ -98,13 +99,14 @@ def _node(trace: Trace, visit: Visit) -> NodeExplanation:
 def _input_bits(trace: Trace, visit: Visit) -> int | None:
     """Of the first input that is computed, else of the first that has codes."""
     values = [trace.walk.values.get(name) for name in visit.node.input]
-    computed = [value for value in values if isinstance(value, (Activation, RealInput))]
+    computed = [value for value in values if isinstance(value, (Activation, Mixed, RealInput))]
     ranges = [_range(trace, value) for value in computed or values]
     return next((found.bits for found in ranges if found is not None), None)
 
 
 def _range(trace: Trace, value: Value | None) -> ValueRange | None:
     """Of an integer tensor or of codes; None of what is real."""
+    value = value.source if isinstance(value, Mixed) else value
     if isinstance(value, Activation):
         return trace.walk.builder.tensors[value.tensor].range
     if isinstance(value, QuantizedConstant) and value.codes.size:

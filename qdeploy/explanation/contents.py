@@ -147,6 +147,7 @@ class Explanation(_Part):
         weights: number of weight codes.
         layers: in the order of the file.
         problem: what is wrong with the network as a whole, if no single node is to blame.
+        notes: where the integers are not exactly the file, by the user's leave.
     """
 
     model: str
@@ -156,6 +157,7 @@ class Explanation(_Part):
     weights: int
     layers: tuple[LayerExplanation, ...]
     problem: Problem | None = None
+    notes: tuple[str, ...] = ()
 
     def only(self, name: str) -> Explanation:
         """The same with one layer, or with all layers inside the module `name`.

@@ -11,6 +11,7 @@ from qdeploy.explanation.wording import (
     dimensions,
     interval,
     operator_sentence,
+    quotient,
     real,
     thresholds,
 )
@@ -22,7 +23,9 @@ from qdeploy.integer import (
     Linear,
     MaxPool,
     Pad,
+    Requantize,
     Reshape,
+    Slice,
     SumPool,
     Threshold,
     Transpose,
@@ -30,20 +33,27 @@ from qdeploy.integer import (
 )
 from qdeploy.lowering.monotone import Clip
 from qdeploy.lowering.source import layer_name
-from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput
+from qdeploy.lowering.values import Activation, Constant, Mixed, QuantizedConstant, RealInput
 
 # Operators behind which a scale and an offset are still pending.
-_TRANSPARENT = (MaxPool, SumPool, Flatten, Reshape, Transpose, Upsample, Pad, Concat)
+_TRANSPARENT = (MaxPool, SumPool, Flatten, Slice, Reshape, Transpose, Upsample, Pad, Concat)
 
 # What affine nodes and functions do to their input x; {} is a constant operand.
 _FORMULAS = {
     "BatchNormalization": "a·x + b per channel",
     "Relu": "max(0, x)",
     "LeakyRelu": "slope·x below 0",
+    "DequantizeLinear": "scale·(x - zero point)",
     "Mul": "{}·x",
     "Div": "x / {}",
     "Add": "x + {}",
     "Sub": "x - {}",
+}
+
+# What quantizers with an algebra of their own compute.
+_QUANTIZERS = {
+    "MultiThreshold": "out_scale · (thresholds reached) + out_bias",
+    "Trunc": "round(x / 2^bits)",
 }
 
 
@@ -58,6 +68,7 @@ def sentence(trace: Trace, visit: Visit) -> str:
         return f"constant of shape {dimensions(value.array.shape)}, known at compile time"
     if isinstance(value, QuantizedConstant):
         return _quantized_constant(trace, visit, value)
+    value = value.source if isinstance(value, Mixed) else value
     before = _input(trace, visit)
     if isinstance(value, RealInput):
         return _real_input(trace, visit, value, before)
@@ -76,7 +87,8 @@ def _parts(
 ) -> list[str]:
     """What a node computes with integers, operator by operator."""
     operators = [trace.operator(name) for name in visit.created]
-    parts = [_input_quantizer(trace)] if isinstance(before, RealInput) else []
+    parts = [formula] if (formula := _QUANTIZERS.get(visit.node.op_type)) else []
+    parts += [_input_quantizer(trace)] if isinstance(before, RealInput) else []
     parts += [operator_sentence(operator, trace.walk.builder.tensors) for operator in operators]
     weighted = [op for op in operators if isinstance(op, (Convolution, Linear))]
     if weighted and _plain_weights(trace, visit):
@@ -95,7 +107,8 @@ def _plain_weights(trace: Trace, visit: Visit) -> bool:
 def _input(trace: Trace, visit: Visit) -> Activation | RealInput | None:
     """The first input that is no constant."""
     values = [trace.walk.values.get(name) for name in visit.node.input]
-    return next((v for v in values if isinstance(v, (Activation, RealInput))), None)
+    sources = (value.source if isinstance(value, Mixed) else value for value in values)
+    return next((v for v in sources if isinstance(v, (Activation, RealInput))), None)
 
 
 def _pending(value: Activation | RealInput) -> tuple[object, ...]:
@@ -115,9 +128,9 @@ def _input_quantizer(trace: Trace) -> str:
     quantizer, source = trace.walk.quantizer, trace.source
     assert quantizer is not None
     tensor = trace.walk.builder.tensors[source.input]
-    codes = interval(tensor.range.low, tensor.range.high)
+    codes = interval(tensor.range.low, tensor.range.high, quantizer.step)
     if source.input_type is not None:
-        return f"the file says that its input holds integers, {codes}"
+        return f"the input holds the numbers {source.input_type}, one integer each"
     return (
         f"input quantizer: {count(len(quantizer.boundaries), 'float32 comparison')} per value, "
         f"codes {codes}, 1 means {real(tensor.meaning.scale[0])}"
@@ -168,7 +181,7 @@ def _weights(trace: Trace, operator: Convolution | Linear, value: QuantizedConst
 def _formula(trace: Trace, visit: Visit) -> str:
     node, value = visit.node, visit.value
     if node.op_type == "Clip" and isinstance(value, Activation) and value.functions:
-        clip = value.functions[-1]
+        clip, *_ = value.functions[-1]
         if isinstance(clip, Clip):
             ends = ["" if end is None else real(end) for end in (clip.low, clip.high)]
             return f"x limited to {'..'.join(ends)}"
@@ -189,8 +202,12 @@ def _absorbed(trace: Trace, visit: Visit) -> str:
         quantizers = [operator for operator in operators if isinstance(operator, Threshold)]
         if reader.state != "lowered":
             takers.append(f"'{layer_name(reader.node)}', which is not lowered")
+        elif any(isinstance(operator, Requantize) for operator in operators):
+            wide = [operator for operator in operators if isinstance(operator, Requantize)]
+            takers += [f"the {quotient(q)} of '{q.name}'" for q in wide]
         elif quantizers:
-            takers += [f"the {thresholds(q)} of '{q.name}'" for q in quantizers]
+            named = [(thresholds(q).removeprefix("1 "), q.name) for q in quantizers]
+            takers += [f"the {number} of '{name}'" for number, name in named]
         elif isinstance(visit.value, RealInput) and trace.source.input_type is None:
             takers.append(f"the boundaries of the input quantizer '{layer_name(reader.node)}'")
         elif operators and isinstance(operators[-1], ArgMax):

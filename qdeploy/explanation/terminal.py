@@ -103,9 +103,11 @@ def _verdict(explanation: Explanation) -> Iterator[Text]:
         yield Text(
             f"{explanation.model}: all {count(len(nodes), 'node')} become "
             f"{count(len(operators), 'integer operator')} with "
-            f"{count(explanation.weights, 'weight')}, bit for bit.",
-            "green",
+            f"{count(explanation.weights, 'weight')}, "
+            f"{'but not exactly' if explanation.notes else 'bit for bit'}.",
+            "yellow" if explanation.notes else "green",
         )
+        yield from (Text(note, "yellow") for note in explanation.notes)
         yield _fpga_verdict(explanation)
         return
     failed = [layer.name for layer in explanation.layers if _has(layer, "failed")]

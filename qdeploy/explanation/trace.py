@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import onnx
@@ -13,7 +13,7 @@ import onnx
 from qdeploy.errors import UserError
 from qdeploy.integer import Node
 from qdeploy.lowering.source import layer_name
-from qdeploy.lowering.values import Constant, QuantizedConstant, Value
+from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, Value
 from qdeploy.lowering.walk import Walk
 
 
@@ -25,7 +25,7 @@ class Visit:
         position: in the file.
         node: as in the file.
         value: what its output is; None if it failed or was not reached.
-        created: names of the integer operators that it appended.
+        created: names of the integer operators that it appended and the output needs.
         error: why it failed.
         blocked_by: the failed node that it depends on.
     """
@@ -69,9 +69,13 @@ class Trace:
             if failed is not None:
                 blocked.update(dict.fromkeys(node.output, failed))
             self.visits.append(visit)
-            for name in dict.fromkeys(node.input):
-                self._readers[name].append(visit)
         self._operators = {operator.name: operator for operator in self.walk.builder.nodes}
+        if self.complete:
+            needed = self._needed()
+            self.visits = [self._used(visit, needed) for visit in self.visits]
+        for visit in self.visits:
+            for name in dict.fromkeys(visit.node.input):
+                self._readers[name].append(visit)
 
     @property
     def complete(self) -> bool:
@@ -84,7 +88,8 @@ class Trace:
 
     def readers(self, visit: Visit) -> list[Visit]:
         """Who reads the output of `visit`."""
-        return self._readers[visit.node.output[0]]
+        found = [reader for name in visit.node.output for reader in self._readers[name]]
+        return list({reader.position: reader for reader in found}.values())
 
     def readers_through(self, visit: Visit, through: Callable[[Visit], bool]) -> list[Visit]:
         """The first readers behind `visit` for which `through` does not hold.
@@ -127,6 +132,19 @@ class Trace:
             return Visit(position, node, error=error)
         created = tuple(operator.name for operator in self.walk.builder.nodes[present:])
         return Visit(position, node, value=self.walk.values[node.output[0]], created=created)
+
+    def _needed(self) -> set[str]:
+        """Integer tensors on the way to the output; transpositions that cancel are not."""
+        output = self.walk.values[self.source.output]
+        needed = {output.tensor} if isinstance(output, Activation) else set()
+        for operator in reversed(self.walk.builder.nodes):
+            if operator.output in needed:
+                needed.update(operator.inputs)
+        return needed
+
+    def _used(self, visit: Visit, needed: set[str]) -> Visit:
+        created = tuple(name for name in visit.created if self.operator(name).output in needed)
+        return replace(visit, created=created)
 
     def _owner(self, visit: Visit) -> Visit:
         """The first reader that is no constant, looking through constants only."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
+
 from qdeploy.integer import (
     Add,
     ArgMax,
@@ -15,7 +17,9 @@ from qdeploy.integer import (
     MaxPool,
     Node,
     Pad,
+    Requantize,
     Reshape,
+    Slice,
     SumPool,
     Tensor,
     Threshold,
@@ -35,9 +39,11 @@ def count(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
-def interval(low: int, high: int) -> str:
-    """Both ends, with thousands separators."""
-    return f"{low:,}..{high:,}"
+def interval(low: int, high: int, step: int = 1) -> str:
+    """Both ends, with thousands separators, and what lies between them."""
+    if step > 1 and high - low == step:
+        return f"{low:,} and {high:,}"
+    return f"{low:,}..{high:,}" + (f" in steps of {step}" if step > 1 else "")
 
 
 def real(value: Fraction | float) -> str:
@@ -52,6 +58,12 @@ def thresholds(operator: Threshold) -> str:
     return count(number, "threshold") + (f" × {channels} channels" if channels > 1 else "")
 
 
+def quotient(operator: Requantize) -> str:
+    """Factors × 64 channels."""
+    channels = max(operator.quotient.multiplier.size, operator.quotient.addend.size)
+    return f"factors × {channels} channels" if channels > 1 else "factors"
+
+
 def operator_sentence(operator: Node, tensors: dict[str, Tensor]) -> str:
     """What an integer operator computes."""
     before, after = tensors[operator.input], tensors[operator.output]
@@ -60,9 +72,10 @@ def operator_sentence(operator: Node, tensors: dict[str, Tensor]) -> str:
     if isinstance(operator, Linear):
         shape = dimensions(operator.weights.shape)
         return f"integer Linear {shape}, {_accumulator(after.range)}"
-    if isinstance(operator, Threshold):
-        codes = interval(after.range.low, after.range.high)
-        return f"comparisons only: {thresholds(operator)}, codes {codes}"
+    if isinstance(operator, (Threshold, Requantize)):
+        steps = operator.step if isinstance(operator, Threshold) else np.ones(1, np.int64)
+        codes = interval(after.range.low, after.range.high, int(np.abs(steps).min()))
+        return f"{_quantizer(operator)}, codes {codes}"
     if isinstance(operator, MaxPool):
         return f"{_window(operator)} on integers"
     if isinstance(operator, SumPool):
@@ -72,13 +85,16 @@ def operator_sentence(operator: Node, tensors: dict[str, Tensor]) -> str:
         total = " + ".join(name if m == 1 else f"{m}·{name}" for m, name in terms)
         return f"integer sum {total}, {_accumulator(after.range)}"
     if isinstance(operator, ArgMax):
-        return "index of the largest integer"
+        many = f"indices of the {operator.count} largest integers"
+        return "index of the largest integer" if operator.count == 1 else many
     if isinstance(operator, Pad):
         return f"padding with the code {operator.pad_code}, to {dimensions(after.shape)}"
     if isinstance(operator, Upsample):
         return f"every value repeated {dimensions(operator.factors)} times"
     if isinstance(operator, Concat):
         return f"wires only: {len(operator.inputs)} branches side by side"
+    if isinstance(operator, Slice):
+        return f"wires only: a part of {dimensions(before.shape)}, {dimensions(after.shape)}"
     if isinstance(operator, (Flatten, Reshape, Transpose)):
         return f"wires only ({dimensions(before.shape)} → {dimensions(after.shape)})"
     return f"integer {operator.kind} → {dimensions(after.shape)}"
@@ -86,6 +102,13 @@ def operator_sentence(operator: Node, tensors: dict[str, Tensor]) -> str:
 
 def _accumulator(values: ValueRange) -> str:
     return f"accumulator {count(values.bits, 'bit')} ({interval(values.low, values.high)})"
+
+
+def _quantizer(operator: Threshold | Requantize) -> str:
+    if isinstance(operator, Threshold):
+        return f"comparisons only: {thresholds(operator)}"
+    rule = operator.quotient.rounding.lower().replace("_", " ")
+    return f"(p·x + q) / d with integer {quotient(operator)}, rounded {rule}"
 
 
 def _convolution(operator: Convolution) -> str:

@@ -17,7 +17,9 @@ from qdeploy.integer import (
     MaxPool,
     Node,
     Pad,
+    Requantize,
     Reshape,
+    Slice,
     SumPool,
     Threshold,
     Transpose,
@@ -29,7 +31,7 @@ ONLY_ON_CPU = (
     "it runs on the CPU ('qdeploy lower', then 'qdeploy pack'); the FPGA back end does not have it "
     "yet"
 )
-_MISSING = (Reshape, Transpose)
+_MISSING = (Reshape, Slice, Transpose)
 
 
 def obstacles(network: IntegerNetwork) -> list[UserError]:
@@ -47,7 +49,15 @@ def obstacles(network: IntegerNetwork) -> list[UserError]:
 
 def _unknown_operators(network: IntegerNetwork) -> Iterator[UserError]:
     for node in network.nodes:
-        if isinstance(node, _MISSING):
+        if isinstance(node, Requantize):
+            bits = network.tensors[node.output].range.bits
+            yield UserError(
+                f"its quantizer has {bits} bits; the hardware compares thresholds, for up to "
+                "10 bits",
+                layer=node.name,
+                remedy="quantize to 10 bits or less, better to 1 to 4; as it is, " + ONLY_ON_CPU,
+            )
+        elif isinstance(node, _MISSING):
             yield UserError(
                 f"there is no hardware for {node.kind}", layer=node.name, remedy=ONLY_ON_CPU
             )
@@ -102,9 +112,11 @@ def _node(network: IntegerNetwork, node: Node) -> Iterator[UserError]:
             layer=node.name,
             remedy="let a linear layer follow the flattening",
         )
-    elif isinstance(node, ArgMax) and len(x.shape) != 1:
+    elif isinstance(node, ArgMax) and (len(x.shape) != 1 or node.count != 1):
         yield UserError(
-            f"arg-max over an input of shape {x.shape}",
+            f"arg-max of the {node.count} largest over an input of shape {x.shape}"
+            if node.count > 1
+            else f"arg-max over an input of shape {x.shape}",
             layer=node.name,
             remedy="flatten and classify with a linear layer first",
         )

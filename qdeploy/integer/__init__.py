@@ -15,11 +15,19 @@ from qdeploy.integer.network import (
     Node,
     OutputFunction,
     Pad,
+    Requantize,
     Reshape,
+    Slice,
     SumPool,
     Threshold,
     Transpose,
     Upsample,
+)
+from qdeploy.integer.quotients import (
+    FLOAT64_NUMERATORS,
+    INT64_NUMERATORS,
+    ROUNDED_QUOTIENT,
+    Quotient,
 )
 from qdeploy.integer.ranges import accumulator_bounds, accumulator_range, threshold_range
 from qdeploy.integer.reference import run, run_codes
@@ -28,6 +36,9 @@ from qdeploy.integer.tensors import Meaning, Tensor, ValueRange
 from qdeploy.integer.weights import Codes, Integers, Plane, Weights
 
 __all__ = [
+    "FLOAT64_NUMERATORS",
+    "INT64_NUMERATORS",
+    "ROUNDED_QUOTIENT",
     "Add",
     "ArgMax",
     "Builder",
@@ -45,7 +56,10 @@ __all__ = [
     "OutputFunction",
     "Pad",
     "Plane",
+    "Quotient",
+    "Requantize",
     "Reshape",
+    "Slice",
     "SumPool",
     "Tensor",
     "Threshold",

@@ -19,7 +19,9 @@ from qdeploy.integer.network import (
     MaxPool,
     Node,
     Pad,
+    Requantize,
     Reshape,
+    Slice,
     SumPool,
     Threshold,
     Transpose,
@@ -28,6 +30,7 @@ from qdeploy.integer.network import (
 from qdeploy.integer.ranges import (
     accumulator_range,
     add_range,
+    requantize_range,
     sum_pool_range,
     threshold_range,
 )
@@ -43,6 +46,7 @@ class Builder:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.tensors: dict[str, Tensor] = {}
+        self._positions: dict[str, int] = {}
 
     def input(
         self, name: str, shape: tuple[int, ...], value_range: ValueRange, scale: Fraction
@@ -65,13 +69,17 @@ class Builder:
                 remedy="use fewer bits for weights, scales or activations, or train the scales "
                 "in fixed point as the SYQ quantizers do (scale_bits)",
             )
+        self._positions[node.output] = len(self.nodes)
         self.nodes.append(node)
         return self._remember(Tensor(node.output, shape, value_range, meaning or x.meaning))
 
+    def producer(self, name: str) -> Node | None:
+        """The node that writes tensor `name`; None for the input."""
+        return self.nodes[self._positions[name]] if name in self._positions else None
+
     def replace(self, name: str, node: Node, meaning: Meaning) -> None:
         """Exchange the node that writes tensor `name` by one of the same shape and output."""
-        position = next(i for i, old in enumerate(self.nodes) if old.output == name)
-        self.nodes[position] = node
+        self.nodes[self._positions[name]] = node
         shape = self.tensors[name].shape
         self.tensors[name] = Tensor(name, shape, self._range(node), meaning)
 
@@ -124,6 +132,8 @@ class Builder:
             return accumulator_range(node, x)
         if isinstance(node, Threshold):
             return threshold_range(node)
+        if isinstance(node, Requantize):
+            return requantize_range(node, x)
         if isinstance(node, SumPool):
             return sum_pool_range(node, x)
         if isinstance(node, Add):
@@ -198,6 +208,14 @@ def _rearranged(node: Node, x: Tensor) -> tuple[int, ...]:
         fits = len(x.shape) == 3 and min(node.factors) > 0
         _require(node, x, fits, f"factors {node.factors}")
         return (x.channels, x.shape[1] * node.factors[0], x.shape[2] * node.factors[1])
+    if isinstance(node, Slice):
+        bounds = list(zip(node.starts, node.stops, node.steps, strict=True))
+        fits = len(bounds) == len(x.shape) and all(
+            0 <= start < stop <= size and step > 0
+            for (start, stop, step), size in zip(bounds, x.shape, strict=False)
+        )
+        _require(node, x, fits, f"parts {bounds}")
+        return tuple(len(range(*bound)) for bound in bounds)
     if isinstance(node, Reshape):
         _require(node, x, math.prod(node.shape) == math.prod(x.shape), f"shape {node.shape}")
         return node.shape
@@ -207,7 +225,10 @@ def _rearranged(node: Node, x: Tensor) -> tuple[int, ...]:
         return tuple(x.shape[axis] for axis in node.order)
     if isinstance(node, Flatten):
         return (math.prod(x.shape),)
-    return (1,) if isinstance(node, ArgMax) else x.shape
+    if isinstance(node, ArgMax):
+        _require(node, x, 0 < node.count <= x.channels, f"{node.count} indices")
+        return (node.count, *x.shape[1:])
+    return x.shape
 
 
 def _extent(kernel: tuple[int, ...], dilations: tuple[int, int]) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qdeploy.errors import InternalError, UserError
+from qdeploy.integer.quotients import Quotient
 from qdeploy.integer.tensors import Tensor
 from qdeploy.integer.weights import Integers, Weights
 
@@ -85,6 +86,16 @@ class Threshold(Node):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Requantize(Node):
+    """A quantizer of many codes, channels along axis 0: y = the quotient of x, rounded and clipped.
+
+    Its numerators stay below 2^61 in magnitude over the whole input range.
+    """
+
+    quotient: Quotient
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class MaxPool(Node):
     """Maximum over windows of [C, H, W]; padding (top, left, bottom, right) never wins."""
 
@@ -131,6 +142,15 @@ class Upsample(Node):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Slice(Node):
+    """x[starts[k] : stops[k] : steps[k]] along each axis k (no batch axis); steps are positive."""
+
+    starts: tuple[int, ...]
+    stops: tuple[int, ...]
+    steps: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Reshape(Node):
     """The same integers in the same order, in `shape` (without the batch axis)."""
 
@@ -151,7 +171,9 @@ class Flatten(Node):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ArgMax(Node):
-    """[C] -> [1]: index of the first largest element."""
+    """[C, ...] -> [count, ...]: indices of the largest along axis 0, the first of equals first."""
+
+    count: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,10 +276,7 @@ class IntegerNetwork:
 
     def real_output(self, integers: Integers) -> NDArray[np.float32]:
         """Integer outputs [N, ...] to the model's real outputs, float32."""
-        meaning = self.output_tensor.meaning
-        trailing = (1,) * (len(self.output_tensor.shape) - 1 - meaning.axis)
-        scale = np.array([float(s) for s in meaning.scale]).reshape(-1, *trailing)
-        offset = np.array([float(o) for o in meaning.offset]).reshape(-1, *trailing)
+        scale, offset = (part.astype(np.float64) for part in self.output_tensor.affine())
         real = scale * integers + offset
         if self.output_function == "softmax":
             powers = np.exp(real - real.max(axis=1, keepdims=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qdeploy.integer.network import Add, Convolution, Linear, SumPool, Threshold
+from qdeploy.integer.network import Add, Convolution, Linear, Requantize, SumPool, Threshold
 from qdeploy.integer.tensors import ValueRange
 from qdeploy.integer.weights import Integers
 
@@ -52,3 +52,9 @@ def threshold_range(node: Threshold) -> ValueRange:
     return ValueRange(
         int(np.minimum(node.base, last).min()), int(np.maximum(node.base, last).max())
     )
+
+
+def requantize_range(node: Requantize, x: ValueRange) -> ValueRange:
+    """Range over all channels; it is attained, since rounding and clipping keep the order."""
+    codes = node.quotient.of(np.array([[x.low, x.high]]))
+    return ValueRange(int(codes.min()), int(codes.max()))

@@ -21,7 +21,9 @@ from qdeploy.integer.network import (
     MaxPool,
     Node,
     Pad,
+    Requantize,
     Reshape,
+    Slice,
     SumPool,
     Threshold,
     Transpose,
@@ -101,10 +103,17 @@ def _linear(node: Linear, x: Integers) -> Integers:
 
 def _threshold(node: Threshold, x: Integers) -> Integers:
     per_channel = (1, -1) + (1,) * (x.ndim - 2)
-    count = np.zeros(x.shape, np.int64)
-    for t in range(node.thresholds.shape[1]):
-        count += x >= node.thresholds[:, t].reshape(per_channel)
+    count = np.empty(x.shape, np.int64)
+    if len(node.thresholds) == 1:
+        count[:] = np.searchsorted(node.thresholds[0], x, side="right")
+    else:
+        for channel, row in enumerate(node.thresholds):
+            count[:, channel] = np.searchsorted(row, x[:, channel], side="right")
     return node.base.reshape(per_channel) + node.step.reshape(per_channel) * count
+
+
+def _requantize(node: Requantize, x: Integers) -> Integers:
+    return node.quotient.of(x, axis=1)
 
 
 def _max_pool(node: MaxPool, x: Integers) -> Integers:
@@ -138,6 +147,10 @@ def _upsample(node: Upsample, x: Integers) -> Integers:
     return x.repeat(node.factors[0], axis=2).repeat(node.factors[1], axis=3)
 
 
+def _slice(node: Slice, x: Integers) -> Integers:
+    return x[(slice(None), *map(slice, node.starts, node.stops, node.steps))]
+
+
 def _reshape(node: Reshape, x: Integers) -> Integers:
     return x.reshape(len(x), *node.shape)
 
@@ -151,20 +164,22 @@ def _flatten(node: Flatten, x: Integers) -> Integers:
 
 
 def _arg_max(node: ArgMax, x: Integers) -> Integers:
-    index: Integers = x.argmax(axis=1, keepdims=True).astype(np.int64)
-    return index
+    order: Integers = np.argsort(-x, axis=1, kind="stable").astype(np.int64)
+    return order[:, : node.count]
 
 
 _EVALUATE: dict[type[Node], Callable[..., Integers]] = {
     Convolution: _convolution,
     Linear: _linear,
     Threshold: _threshold,
+    Requantize: _requantize,
     MaxPool: _max_pool,
     SumPool: _sum_pool,
     Add: _add,
     Concat: _concat,
     Pad: _pad,
     Upsample: _upsample,
+    Slice: _slice,
     Reshape: _reshape,
     Transpose: _transpose,
     Flatten: _flatten,

@@ -19,10 +19,11 @@ import numpy as np
 from qdeploy.errors import InternalError, UserError
 from qdeploy.integer import network as nodes
 from qdeploy.integer.network import InputQuantizer, IntegerNetwork
+from qdeploy.integer.quotients import Quotient
 from qdeploy.integer.tensors import Meaning, Tensor, ValueRange
 from qdeploy.integer.weights import Plane, Weights
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MAXIMUM_BYTES = 4 << 30
 _CLASSES = {
     cls.__name__: cls
@@ -37,12 +38,15 @@ _CLASSES = {
         nodes.Convolution,
         nodes.Linear,
         nodes.Threshold,
+        nodes.Requantize,
+        Quotient,
         nodes.MaxPool,
         nodes.SumPool,
         nodes.Add,
         nodes.Concat,
         nodes.Pad,
         nodes.Upsample,
+        nodes.Slice,
         nodes.Reshape,
         nodes.Transpose,
         nodes.Flatten,

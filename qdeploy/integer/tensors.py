@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
+import numpy as np
+from numpy.typing import NDArray
+
 from qdeploy.errors import InternalError
-from qdeploy.integer.weights import signed_bits
+from qdeploy.integer.weights import Integers, signed_bits
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,14 @@ class Meaning:
     """What an integer stands for: real value = scale · integer + offset, exactly.
 
     Both tuples have length 1 (one for the tensor) or one entry per index of `axis` (usually 0,
-    the channels) of the shape.
+    the channels) of the shape. Behind moves that mix channels, `block` holds the entry of each
+    element: int64, as many axes as the shape, repeated along them up to the shape.
     """
 
     scale: tuple[Fraction, ...] = (Fraction(1),)
     offset: tuple[Fraction, ...] = (Fraction(0),)
     axis: int = 0
+    block: Integers | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -65,3 +70,17 @@ class Tensor:
     def channels(self) -> int:
         """Length of axis 0."""
         return self.shape[0]
+
+    def affine(self) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+        """Scale and offset, Fractions that broadcast to the shape."""
+        scale, offset = (
+            np.array(values, object) for values in (self.meaning.scale, self.meaning.offset)
+        )
+        if self.meaning.block is None:
+            trailing = (1,) * (len(self.shape) - 1 - self.meaning.axis)
+            return scale.reshape(-1, *trailing), offset.reshape(-1, *trailing)
+        counts = [n // k for n, k in zip(self.shape, self.meaning.block.shape, strict=True)]
+        return (
+            np.tile(scale[self.meaning.block], counts),
+            np.tile(offset[self.meaning.block], counts),
+        )

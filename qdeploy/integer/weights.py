@@ -29,14 +29,18 @@ class Plane:
     Attributes:
         codes: small integers, shape [O, I] (linear) or [O, I/groups, KH, KW] (convolution).
         multipliers: int64, non-negative, broadcastable to the shape of `codes`;
-            for example [1, 1, KH, KW] for pixel-wise scales, [1, 1, 1, 1] for none.
+            for example [1, 1, KH, KW] for pixel-wise scales, [1, 1, 1, 1] for none. Along axis 1,
+            each may also stand for a group of neighbouring input channels: [O, I/group].
     """
 
     codes: Codes
     multipliers: Integers
 
     def __post_init__(self) -> None:
-        if np.broadcast_shapes(self.codes.shape, self.multipliers.shape) != self.codes.shape:
+        shape, own = self.codes.shape, self.multipliers.shape
+        if len(own) == len(shape) and own[1] and shape[1] % own[1] == 0:
+            own = (own[0], 1, *own[2:])
+        if np.broadcast_shapes(shape, own) != shape:
             raise InternalError(
                 f"multipliers {self.multipliers.shape} do not broadcast to codes {self.codes.shape}"
             )
@@ -57,6 +61,16 @@ class Plane:
         if self.kind == "binary":
             return 1
         return 2 if self.kind == "ternary" else int(self.kind.removeprefix("int"))
+
+    @property
+    def group(self) -> int:
+        """How many neighbouring input channels share a multiplier that others do not have."""
+        grouped = self.multipliers.ndim == self.codes.ndim and self.multipliers.shape[1] > 1
+        return self.codes.shape[1] // self.multipliers.shape[1] if grouped else 1
+
+    def expanded_multipliers(self) -> Integers:
+        """The multipliers, broadcastable to the codes."""
+        return self.multipliers.repeat(self.group, axis=1) if self.group > 1 else self.multipliers
 
     @property
     def is_scaled(self) -> bool:
@@ -88,7 +102,7 @@ class Weights:
         """The expanded integer weights, int64, shape of the codes."""
         total = np.zeros(self.shape, np.int64)
         for plane in self.planes:
-            total += plane.codes.astype(np.int64) * plane.multipliers
+            total += plane.codes.astype(np.int64) * plane.expanded_multipliers()
         return total
 
     def describe(self) -> str:

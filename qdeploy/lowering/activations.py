@@ -8,54 +8,64 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from qdeploy.errors import UserError
-from qdeploy.integer import InputQuantizer, Meaning, Threshold, ValueRange
+from qdeploy.integer import Meaning, Requantize, Threshold
 from qdeploy.lowering import movement
-from qdeploy.lowering.affine import per_axis
-from qdeploy.lowering.levels import Quantizer
+from qdeploy.lowering.affine import along, per_axis
+from qdeploy.lowering.inputs import integer_input
+from qdeploy.lowering.levels import LISTED_BITS, Quantizer, WideQuantizer
 from qdeploy.lowering.monotone import behind
+from qdeploy.lowering.requantization import quotient
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.thresholds import Steps, input_levels, input_quantizer, integer_thresholds
 from qdeploy.lowering.values import Activation, RealInput, Value
 from qdeploy.lowering.walk import Walk
 
-MAXIMUM_BITS = 16
+MAXIMUM_BITS = 32
+# Wider quantizers become quotients.
+THRESHOLD_BITS = 10
+# Different boundaries of one layer, as rationals; thresholds, as integers (128 MiB).
+MAXIMUM_LISTED = 1 << 22
+MAXIMUM_THRESHOLDS = 1 << 24
 
 
 def quantize_channels(
     walk: Walk,
     node: onnx.NodeProto,
     value: Value,
-    quantizer: Callable[[Fraction, Fraction], Quantizer],
-    scale: NDArray[Any],
-    zero_point: NDArray[Any],
+    quantizer: Callable[..., Quantizer | WideQuantizer],
+    *parameters: NDArray[Any],
 ) -> Activation:
-    """Quantize an activation by `quantizer(scale, zero point)`, one for all or one per channel.
+    """Quantize an activation by `quantizer(*parameters)`, one for all or one per channel.
 
     Raises:
-        UserError: if scale and zero point vary along more than one axis.
+        UserError: if the parameters (scale, zero point) vary along more than one axis.
     """
     shape = _quantizable(node, value).shape
-    scales, axis = per_axis(scale, shape, node)
-    zeros, other = per_axis(zero_point, shape, node)
-    if len(scales) > 1 and len(zeros) > 1 and axis != other:
+    rows = [per_axis(parameter, shape, node) for parameter in parameters]
+    axes = {axis for channels, axis in rows if len(channels) > 1}
+    if len(axes) > 1:
         raise UserError(
             f"{node.op_type} (node '{node.name}'): scale and zero point vary along two axes",
             layer=layer_name(node),
             remedy="let both vary along the channels",
         )
-    count = max(len(scales), len(zeros))
-    pairs = [(scales[c % len(scales)], zeros[c % len(zeros)]) for c in range(count)]
-    quantizers = [quantizer(s, z) for s, z in pairs]
-    return quantize(walk, node, value, quantizers, axis if len(scales) > 1 else other)
+    count = max(len(channels) for channels, _ in rows)
+    quantizers = [
+        quantizer(*(channels[c % len(channels)] for channels, _ in rows)) for c in range(count)
+    ]
+    return quantize(walk, node, value, quantizers, *axes)
 
 
 def quantize(
-    walk: Walk, node: onnx.NodeProto, value: Value, quantizers: Sequence[Quantizer], axis: int = 0
+    walk: Walk,
+    node: onnx.NodeProto,
+    value: Value,
+    quantizers: Sequence[Quantizer | WideQuantizer],
+    axis: int = 0,
 ) -> Activation:
     """Append the quantizer of a whole tensor, or one per index of `axis` of its shape.
 
@@ -64,25 +74,14 @@ def quantize(
     """
     value = _quantizable(node, value)
     if isinstance(value, RealInput):
-        return _quantize_input(walk, node, value, quantizers, axis)
-    x = walk.with_positive_scale(value)
-    if x.uniform:
-        x = replace(x, axis=axis)
-    elif len(quantizers) > 1 and axis != x.axis:
-        raise UserError(
-            f"{node.op_type} (node '{node.name}') varies along axis {axis + 1}, the scales before "
-            f"it along axis {x.axis + 1}",
-            layer=layer_name(node),
-            remedy="use one scale per tensor, or scales along the same axis",
-        )
+        return _quantize_input(walk, node, value, _listed(node, quantizers), axis)
+    x = along(value, axis, len(quantizers), node)
     order = (x.axis, *(axis for axis in range(len(x.shape)) if axis != x.axis))
     if x.uniform and len(quantizers) == 1:
-        order = tuple(range(len(x.shape)))
+        order = movement.untransposed(walk, x)
     x = movement.transpose(walk, x, order, f"{layer_name(node)}.channels")
-    before = [behind(quantizer, x.functions) for quantizer in quantizers]
-    source = walk.builder.tensors[x.tensor]
-    steps = integer_thresholds(before, x.scale, x.offset, source.range)
-    y = _threshold(walk, node, x, steps, quantizers)
+    x = walk.with_positive_scale(x)
+    y = _requantized(walk, node, x, quantizers) or _compared(walk, node, x, quantizers)
     back = tuple(order.index(axis) for axis in range(len(order)))
     return movement.transpose(walk, y, back, f"{layer_name(node)}.back")
 
@@ -97,11 +96,70 @@ def _quantizable(node: onnx.NodeProto, value: Value) -> Activation | RealInput:
     )
 
 
+def _requantized(
+    walk: Walk,
+    node: onnx.NodeProto,
+    x: Activation,
+    quantizers: Sequence[Quantizer | WideQuantizer],
+) -> Activation | None:
+    """Append a quotient along axis 0 for quantizers of many codes; None if there is none."""
+    wide = [quantizer for quantizer in quantizers if isinstance(quantizer, WideQuantizer)]
+    found = quotient(x, wide, walk.builder.tensors[x.tensor].range) if wide else None
+    if found is None:
+        return None
+    name = walk.unique(layer_name(node))
+    operator = Requantize(
+        name=name, input=x.tensor, output=name, origin=(node.name,), quotient=found
+    )
+    return _meant(walk, walk.add(operator, x.scale), quantizers)
+
+
+def _compared(
+    walk: Walk,
+    node: onnx.NodeProto,
+    x: Activation,
+    quantizers: Sequence[Quantizer | WideQuantizer],
+) -> Activation:
+    """Append thresholds along axis 0."""
+    channels, codes = max(len(quantizers), x.channels), quantizers[0].range
+    if channels * (codes.high - codes.low) > MAXIMUM_THRESHOLDS:
+        raise UserError(
+            f"{node.op_type} (node '{node.name}') of {codes.bits} bits fits no 64-bit arithmetic "
+            f"and would compare with {codes.high - codes.low} thresholds in {channels} channels",
+            layer=layer_name(node),
+            remedy="use fewer bits, power-of-two scales, or Relu in place of LeakyRelu",
+        )
+    listed = _listed(node, quantizers)
+    rows = max(len(listed), *map(len, x.functions), 1)
+    before = [behind(listed[c % len(listed)], x.functions_of(c)) for c in range(rows)]
+    source = walk.builder.tensors[x.tensor]
+    steps = integer_thresholds(before, x.scale, x.offset, source.range)
+    return _threshold(walk, node, x, steps, listed)
+
+
+def _listed(
+    node: onnx.NodeProto, quantizers: Sequence[Quantizer | WideQuantizer]
+) -> list[Quantizer]:
+    """The quantizers with all their boundaries.
+
+    Raises:
+        UserError: if they are too many.
+    """
+    bits = quantizers[0].range.bits
+    if bits > LISTED_BITS or len(quantizers) << bits > MAXIMUM_LISTED:
+        raise UserError(
+            f"{node.op_type} (node '{node.name}') with {bits} bits has too many boundaries "
+            f"({len(quantizers)} times)",
+            layer=layer_name(node),
+            remedy=f"use at most {LISTED_BITS} bits and one scale for the network's input",
+        )
+    return [q.levels() if isinstance(q, WideQuantizer) else q for q in quantizers]
+
+
 def _threshold(
     walk: Walk, node: onnx.NodeProto, x: Activation, steps: Steps, quantizers: Sequence[Quantizer]
 ) -> Activation:
     """Append the thresholds along axis 0; their output means what the quantizers say."""
-    scale, offset = _meaning(quantizers)
     name = walk.unique(layer_name(node))
     thresholds, base, step = steps
     operator = Threshold(
@@ -113,12 +171,21 @@ def _threshold(
         base=base,
         step=step,
     )
-    y = walk.add(operator, scale)
+    return _meant(walk, walk.add(operator, x.scale), quantizers)
+
+
+def _meant(
+    walk: Walk, y: Activation, quantizers: Sequence[Quantizer | WideQuantizer]
+) -> Activation:
+    """`y`, which holds codes of the quantizers, with their meaning."""
+    scale, offset = _meaning(quantizers)
     walk.builder.set_meaning(y.tensor, Meaning(scale, offset))
-    return replace(y, offset=offset)
+    return replace(y, scale=scale, offset=offset)
 
 
-def _meaning(quantizers: Sequence[Quantizer]) -> tuple[tuple[Fraction, ...], tuple[Fraction, ...]]:
+def _meaning(
+    quantizers: Sequence[Quantizer | WideQuantizer],
+) -> tuple[tuple[Fraction, ...], tuple[Fraction, ...]]:
     scale = tuple(q.scale for q in quantizers)
     offset = tuple(q.offset for q in quantizers)
     return scale[: len(set(scale)) if len(set(scale)) == 1 else None], (
@@ -139,48 +206,22 @@ def _quantize_input(
             layer=layer_name(node),
             remedy="check the constants of the source model",
         )
+    functions = [function for (function,) in value.functions]
+    before = [behind(quantizer, functions) for quantizer in quantizers]
     if len(quantizers) == 1 and value.scale > 0:
-        (plain,) = quantizers
-        boundary = input_quantizer(plain, value.scale, value.offset)
-        scale, offset = _meaning(quantizers)
-        return _input(walk, node, value, boundary, plain.range, Meaning(scale, offset))
-    boundary, steps = input_levels(quantizers, (value.scale,), (value.offset,))
-    levels = ValueRange(0, len(boundary.boundaries))
-    x = _input(walk, node, value, boundary, levels, Meaning())
+        boundary = input_quantizer(before[0], value.scale, value.offset)
+        return integer_input(walk, node, value, boundary, Meaning(*_meaning(quantizers)))
+    boundary, steps = input_levels(before, (value.scale,), (value.offset,))
+    x = integer_input(walk, node, value, boundary, Meaning())
+    if len(boundary.boundaries) >= 1 << LISTED_BITS:
+        raise UserError(
+            f"the channels of the input have {len(boundary.boundaries)} levels together "
+            f"(node '{node.name}')",
+            layer=layer_name(node),
+            remedy="quantize the network's input with one scale for all channels",
+        )
     order = (axis, *(k for k in range(len(x.shape)) if k != axis))
     x = movement.transpose(walk, x, order, f"{layer_name(node)}.channels")
     y = _threshold(walk, node, x, steps, quantizers)
     back = tuple(order.index(k) for k in range(len(order)))
     return movement.transpose(walk, y, back, f"{layer_name(node)}.back")
-
-
-def _input(
-    walk: Walk,
-    node: onnx.NodeProto,
-    value: RealInput,
-    quantizer: InputQuantizer,
-    codes: ValueRange,
-    meaning: Meaning,
-) -> Activation:
-    """The network's integer input, in the shape it has at `node`; equal quantizers share it."""
-    name, shape, first = walk.source.input, walk.source.input_shape, walk.quantizer
-    if first is None:
-        walk.quantizer = quantizer
-        walk.unique(name)
-        walk.builder.input(name, shape, codes, meaning.scale[0])
-        walk.builder.set_meaning(name, meaning)
-    elif (first.low, first.step) != (quantizer.low, quantizer.step) or not np.array_equal(
-        first.boundaries, quantizer.boundaries
-    ):
-        raise UserError(
-            f"the input is quantized twice, and differently (node '{node.name}')",
-            layer=layer_name(node),
-            remedy="quantize the network's input once, before everything else",
-        )
-    if codes.bits > MAXIMUM_BITS:
-        raise UserError(
-            f"the channels of the input have {codes.high} levels together (node '{node.name}')",
-            layer=layer_name(node),
-            remedy="quantize the network's input with one scale for all channels",
-        )
-    return movement.replay(walk, Activation(name, shape, meaning.scale, meaning.offset), value)

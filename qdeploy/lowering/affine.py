@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BatchNormalization, Add, Sub, Mul, Div and Relu, Clip, LeakyRelu: only the meaning changes.
+"""BatchNormalization, Add, Sub, Mul, Div, Neg: only the meaning changes.
 
 a · (scale · x + offset) + c = (a · scale) · x + (a · offset + c)
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -19,10 +18,11 @@ from qdeploy.errors import UserError
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.branches import add
 from qdeploy.lowering.exact import fractions, square_root
-from qdeploy.lowering.monotone import Affine, Clip, LeakyRelu, Rising
+from qdeploy.lowering.inputs import typed_input
+from qdeploy.lowering.monotone import Affine, Clip
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput, Value
-from qdeploy.lowering.walk import QUANTIZER_REMEDY, Walk, handles
+from qdeploy.lowering.walk import QUANTIZER_REMEDY, Pending, Walk, handles
 
 Channels = tuple[Fraction, ...]
 
@@ -30,7 +30,9 @@ Channels = tuple[Fraction, ...]
 @handles("BatchNormalization")
 def batch_normalization(walk: Walk, node: onnx.NodeProto) -> Activation:
     """ONNX BatchNormalization 7..15 in inference: gamma · (x - mean) / sqrt(var + eps) + beta."""
-    x = walk.activation(node)
+    x = walk.value(node)
+    if not isinstance(x, Activation):
+        x = walk.activation(node)
     if attributes(node).get("training_mode", 0):
         raise UserError(
             f"BatchNormalization (node '{node.name}') in training mode",
@@ -38,7 +40,7 @@ def batch_normalization(walk: Walk, node: onnx.NodeProto) -> Activation:
             remedy="call module.eval() before exporting",
         )
     gamma, beta, mean, variance = (
-        per_axis(walk.array(node, index).reshape(-1), (x.shape[0],), node)[0]
+        per_axis(_parameter(walk, node, index).reshape(-1), (x.shape[0],), node)[0]
         for index in range(1, 5)
     )
     epsilon = Fraction(float(np.float32(attributes(node).get("epsilon", 1e-5))))
@@ -53,7 +55,7 @@ def batch_normalization(walk: Walk, node: onnx.NodeProto) -> Activation:
             remedy="train the network before exporting it",
         ) from error
     shift = tuple(b - f * m for b, f, m in zip(*_spread(beta, factor, mean), strict=True))
-    return _affine(x, factor, shift, 0, node)
+    return scaled(x, factor, shift, 0, node)
 
 
 @handles("Mul", "Div", "Add", "Sub")
@@ -62,12 +64,13 @@ def arithmetic(walk: Walk, node: onnx.NodeProto) -> Value:
     left, right = walk.value(node), walk.value(node, 1)
     if isinstance(left, Constant) and isinstance(right, Constant):
         return Constant(_folded(node, left.array, right.array))
-    if isinstance(right, Constant):
-        return _apply(left, node, right.array, swapped=False)
-    if isinstance(left, Constant) and node.op_type != "Div":
-        return _apply(right, node, left.array, swapped=True)
+    if isinstance(right, Constant) or (_is_constant(right) and not _is_constant(left)):
+        return _apply(walk, left, node, _parameter(walk, node, 1), swapped=False)
+    if _is_constant(left) and node.op_type != "Div":
+        return _apply(walk, right, node, _parameter(walk, node, 0), swapped=True)
     if node.op_type in ("Add", "Sub"):
-        return add(walk, node)
+        sign = 1 if node.op_type == "Add" else -1
+        return add(walk, node, walk.activation(node), walk.activation(node, 1), sign)
     raise UserError(
         f"{node.op_type} (node '{node.name}') of two computed tensors",
         layer=layer_name(node),
@@ -75,54 +78,23 @@ def arithmetic(walk: Walk, node: onnx.NodeProto) -> Value:
     )
 
 
-@handles("Relu")
-def relu(walk: Walk, node: onnx.NodeProto) -> Activation:
-    """ONNX Relu 6..14; the next quantizer absorbs it."""
-    return _pending(walk, node, Clip(Fraction(0), None))
-
-
-@handles("Clip")
-def clip(walk: Walk, node: onnx.NodeProto) -> Activation:
-    """ONNX Clip 6..13; the next quantizer absorbs it."""
-    given = attributes(node)
-    low, high = given.get("min"), given.get("max")
-    if len(node.input) > 1 and node.input[1]:
-        low = _number(walk.array(node, 1), node)
-    if len(node.input) > 2 and node.input[2]:
-        high = _number(walk.array(node, 2), node)
-    low, high = (None if v is None or math.isinf(v) else Fraction(v) for v in (low, high))
-    return _pending(walk, node, Clip(low, high))
-
-
-@handles("LeakyRelu")
-def leaky_relu(walk: Walk, node: onnx.NodeProto) -> Activation:
-    """ONNX LeakyRelu 6..16; the next quantizer absorbs it."""
-    slope = Fraction(float(np.float32(attributes(node).get("alpha", 0.01))))
-    if slope <= 0:
-        raise UserError(
-            f"LeakyRelu with slope {float(slope):g}",
-            layer=layer_name(node),
-            remedy="use a positive slope, or Relu",
-        )
-    return _pending(walk, node, LeakyRelu(slope))
-
-
-def _pending(walk: Walk, node: onnx.NodeProto, function: Rising) -> Activation:
-    """The input with one more function that waits for the next quantizer."""
+@handles("Neg")
+def negative(walk: Walk, node: onnx.NodeProto) -> Value:
+    """ONNX Neg 6..13."""
     value = walk.value(node)
-    x = value if isinstance(value, Activation) and value.functions else walk.activation(node)
-    return replace(x, functions=(*x.functions, function))
+    if isinstance(value, Constant):
+        return Constant(np.negative(value.array))
+    return _apply(walk, value, node, np.array(0), swapped=True)
 
 
-def _number(array: NDArray[Any], node: onnx.NodeProto) -> float:
-    value = float(array.ravel()[0]) if array.size == 1 else math.nan
-    if math.isnan(value):
-        raise UserError(
-            f"a limit of {node.op_type} (node '{node.name}') is no number",
-            layer=layer_name(node),
-            remedy="export the model again with one number as limit",
-        )
-    return value
+def _is_constant(value: Value) -> bool:
+    return isinstance(value, (Constant, QuantizedConstant))
+
+
+def _parameter(walk: Walk, node: onnx.NodeProto, index: int) -> NDArray[Any]:
+    """A constant input as in the file; Fractions where a quantizer made it."""
+    value = walk.value(node, index)
+    return value.real if isinstance(value, QuantizedConstant) else walk.array(node, index)
 
 
 def _folded(node: onnx.NodeProto, left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
@@ -169,7 +141,8 @@ def per_axis(
             remedy="only one value, or one per index of one axis (channels), can be absorbed",
         )
     try:
-        return tuple(fractions(array.reshape(-1))), varying[0] if varying else 0
+        exact = array if array.dtype == object else fractions(array)
+        return tuple(exact.reshape(-1)), varying[0] if varying else 0
     except ValueError as error:
         raise UserError(
             f"{node.op_type} (node '{node.name}') has the parameter {error}",
@@ -178,8 +151,14 @@ def per_axis(
         ) from error
 
 
-def _apply(value: Value, node: onnx.NodeProto, array: NDArray[Any], swapped: bool) -> Value:
+def _apply(
+    walk: Walk, value: Value, node: onnx.NodeProto, array: NDArray[Any], swapped: bool
+) -> Value:
     """`value` op constant, or constant op `value` where swapped."""
+    if isinstance(value, RealInput) and array.size != 1 and walk.source.input_type is not None:
+        value = typed_input(walk, node, value, walk.source.input_type)
+    if isinstance(value, QuantizedConstant) and node.op_type in ("Mul", "Div"):
+        return _scaled(value, node, array)
     shape = value.shape if isinstance(value, Activation) else (1,)
     constant, axis = per_axis(array, shape, node)
     if node.op_type == "Div" and not all(constant):
@@ -196,40 +175,94 @@ def _apply(value: Value, node: onnx.NodeProto, array: NDArray[Any], swapped: boo
         factor, shift = (Fraction(-1),), constant
     else:
         shift = tuple(-c for c in constant)
-    if isinstance(value, RealInput):
+    if isinstance(value, RealInput) and not value.functions:
         scale, offset = value.scale * factor[0], value.offset * factor[0] + shift[0]
         return replace(value, scale=scale, offset=offset)
-    if isinstance(value, QuantizedConstant) and not any(shift):
-        return QuantizedConstant(value.codes, value.scale * factor[0])
-    if isinstance(value, Activation) and not value.functions:
-        return _affine(value, factor, shift, axis, node)
-    if isinstance(value, Activation) and len(constant) == 1 and factor[0] > 0:
-        return replace(value, functions=(*value.functions, Affine(factor[0], shift[0])))
-    raise UserError(
+    if isinstance(value, RealInput):
+        return scaled(value, factor, shift, axis, node)
+    if isinstance(value, Activation):
+        return scaled(value, factor, shift, axis, node)
+    raise _float_layer(node)
+
+
+def scaled(
+    x: Pending, factor: Channels, shift: Channels, axis: int, node: onnx.NodeProto
+) -> Pending:
+    """The value factor · x + shift, each one value or one per index of `axis`.
+
+    Raises:
+        UserError: if scales along another axis are pending.
+    """
+    if isinstance(x, Activation):
+        x = along(x, axis, max(len(factor), len(shift)), node)
+        if not x.functions:
+            scale = tuple(s * f for s, f in zip(*_spread(x.scale, factor), strict=True))
+            offset = _spread(x.offset, factor, shift)
+            moved = tuple(o * f + c for o, f, c in zip(*offset, strict=True))
+            return replace(x, scale=scale, offset=moved)
+    elif len(factor) > 1 or len(shift) > 1:
+        raise _float_layer(node)
+    x = _mirrored(x, [f < 0 for f in factor])
+    pairs = zip(*_spread(factor, shift), strict=True)
+    function = tuple(Affine(abs(f), c) if f else Clip(c, c) for f, c in pairs)
+    return replace(x, functions=(*x.functions, function))
+
+
+def _mirrored(x: Pending, turned: list[bool]) -> Pending:
+    """The value -x where turned (once, or per index of the axis of the scales)."""
+    if not any(turned):
+        return x
+    if isinstance(x, RealInput):
+        functions = tuple((function.mirrored(),) for (function,) in x.functions)
+        return replace(x, scale=-x.scale, offset=-x.offset, functions=functions)
+    signs = tuple(Fraction(-1 if turn else 1) for turn in turned)
+    scale = tuple(s * sign for s, sign in zip(*_spread(x.scale, signs), strict=True))
+    offset = tuple(o * sign for o, sign in zip(*_spread(x.offset, signs), strict=True))
+    functions = tuple(
+        tuple(f.mirrored() if sign < 0 else f for f, sign in zip(*_spread(row, signs), strict=True))
+        for row in x.functions
+    )
+    return replace(x, scale=scale, offset=offset, functions=functions)
+
+
+def along(x: Activation, axis: int, count: int, node: onnx.NodeProto) -> Activation:
+    """`x`, ready for `count` parameters along `axis`.
+
+    Raises:
+        UserError: if it has scales along another axis already.
+    """
+    if x.uniform:
+        return replace(x, axis=axis)
+    if count > 1 and axis != x.axis:
+        raise UserError(
+            f"{node.op_type} (node '{node.name}') varies along axis {axis + 1}, the scales before "
+            f"it along axis {x.axis + 1}",
+            layer=layer_name(node),
+            remedy="use one scale per tensor, or scales along the same axis",
+        )
+    return x
+
+
+def _float_layer(node: onnx.NodeProto) -> UserError:
+    return UserError(
         f"{node.op_type} (node '{node.name}') would stay a float layer",
         layer=layer_name(node),
         remedy=QUANTIZER_REMEDY,
     )
 
 
-def _affine(
-    x: Activation, factor: Channels, shift: Channels, axis: int, node: onnx.NodeProto
-) -> Activation:
-    if x.uniform:
-        x = replace(x, axis=axis)
-    elif axis != x.axis and max(len(factor), len(shift)) > 1:
-        raise UserError(
-            f"{node.op_type} (node '{node.name}') varies along axis {axis + 1}, the scales before "
-            f"it along axis {x.axis + 1}",
-            layer=layer_name(node),
-            remedy=QUANTIZER_REMEDY,
-        )
-    scale = tuple(s * f for s, f in zip(*_spread(x.scale, factor), strict=True))
-    offset = tuple(o * f + c for o, f, c in zip(*_spread(x.offset, factor, shift), strict=True))
-    return replace(x, scale=scale, offset=offset)
+def _scaled(
+    value: QuantizedConstant, node: onnx.NodeProto, array: NDArray[Any]
+) -> QuantizedConstant:
+    """Weights times (or over) a constant, as QONNX writes scales that it took out of Quant."""
+    factor = array if array.dtype == object else fractions(array)
+    if np.broadcast_shapes(value.codes.shape, factor.shape) != value.codes.shape:
+        raise ValueError(f"a factor of shape {array.shape} for weights {value.codes.shape}")
+    scale = value.scale * factor if node.op_type == "Mul" else value.scale / factor
+    return QuantizedConstant(value.codes, np.atleast_1d(scale))
 
 
-def _spread(*channels: Channels) -> tuple[Channels, ...]:
+def _spread(*channels: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     """Bring tuples of length 1 and C to one length."""
     length = max(map(len, channels))
-    return tuple(c * length if len(c) == 1 else c for c in channels)
+    return [c * length if len(c) == 1 else c for c in channels]

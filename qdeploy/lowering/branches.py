@@ -9,15 +9,19 @@ weights.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
+from math import prod
 
 import numpy as np
 import onnx
 
 from qdeploy.errors import UserError
 from qdeploy.integer import Add, Concat
+from qdeploy.lowering import movement
 from qdeploy.lowering.attributes import attributes
+from qdeploy.lowering.multiples import multiplied
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant
 from qdeploy.lowering.walk import Walk, handles
@@ -28,22 +32,44 @@ MAXIMUM_RATIO_BITS = 10
 MAXIMUM_SHAPE = 1 << 16
 
 
-def add(walk: Walk, node: onnx.NodeProto) -> Activation:
-    """ONNX Add or Sub 7..14 of two activations of one shape.
+@handles("Sum", "Mean")
+def total(walk: Walk, node: onnx.NodeProto) -> Activation:
+    """ONNX Sum and Mean 8..13 of activations of one shape."""
+    y, count = walk.activation(node), len(node.input)
+    for index in range(1, count):
+        y = add(walk, node, y, walk.activation(node, index))
+    if node.op_type == "Sum":
+        return y
+    scale, offset = (tuple(v / count for v in values) for values in (y.scale, y.offset))
+    return replace(y, scale=scale, offset=offset)
+
+
+def add(
+    walk: Walk, node: onnx.NodeProto, left: Activation, right: Activation, sign: int = 1
+) -> Activation:
+    """The sum left + sign · right, of one shape.
 
     Raises:
         UserError: if the ratio of their scales is no small rational and no rounding was allowed.
     """
-    left, right = walk.activation(node), walk.activation(node, 1)
     if left.shape != right.shape:
         raise UserError(
             f"{node.op_type} (node '{node.name}') of shapes {left.shape} and {right.shape}",
             layer=layer_name(node),
             remedy="only branches of equal shape can be added",
         )
+    order = movement.untransposed(walk, left)
+    if order != movement.untransposed(walk, right):
+        order = tuple(range(len(left.shape)))
+    left, right = (movement.transpose(walk, x, order, f"{x.tensor}.back") for x in (left, right))
     axis = right.axis if left.uniform else left.axis
-    scale, multipliers = _common_scale(walk, node, left, right)
-    sign = -1 if node.op_type == "Sub" else 1
+    scale, (m, n) = _common_scale(walk, node, left, right)
+    inputs = [left.tensor, right.tensor]
+    if len(m) > 1:
+        inputs = [
+            _times(walk, node, x, factors, axis).tensor for x, factors in ((left, m), (right, n))
+        ]
+        m, n = (1,), (1,)
     channels = max(len(left.offset), len(right.offset))
     offset = tuple(
         left.offset[c % len(left.offset)] + sign * right.offset[c % len(right.offset)]
@@ -52,46 +78,70 @@ def add(walk: Walk, node: onnx.NodeProto) -> Activation:
     name = walk.unique(layer_name(node))
     operator = Add(
         name=name,
-        input=left.tensor,
-        others=(right.tensor,),
+        input=inputs[0],
+        others=(inputs[1],),
         output=name,
         origin=(node.name,),
-        multipliers=(multipliers[0], sign * multipliers[1]),
+        multipliers=(m[0], sign * n[0]),
     )
     y = walk.add(operator, scale)
-    return Activation(y.tensor, y.shape, scale, offset, axis)
+    y = Activation(y.tensor, y.shape, scale, offset, axis)
+    back = tuple(map(order.index, range(len(order))))
+    return movement.transpose(walk, y, back, f"{name}.moved")
 
 
 def _common_scale(
     walk: Walk, node: onnx.NodeProto, left: Activation, right: Activation
-) -> tuple[tuple[Fraction, ...], tuple[int, int]]:
-    """One scale (or one per channel) for both branches, and their integer multipliers."""
+) -> tuple[tuple[Fraction, ...], tuple[tuple[int, ...], tuple[int, ...]]]:
+    """One scale (or one per channel) for both branches, and the integer factors of each."""
     channels = max(len(left.scale), len(right.scale))
     pairs = [
         (left.scale[c % len(left.scale)], right.scale[c % len(right.scale)])
         for c in range(channels)
     ]
     aligned = left.uniform or right.uniform or left.axis == right.axis
-    a, b = pairs[0]
-    if not aligned or not a or not b or any(a * q != b * p for p, q in pairs):
-        raise _unequal(node, left, right, "whose ratio differs between channels")
-    if walk.rescale_bits is None:
-        ratio = a / b
-        largest = max(abs(ratio.numerator), ratio.denominator)
-        if largest.bit_length() > MAXIMUM_RATIO_BITS:
-            raise _unequal(node, left, right, "whose ratio is no small rational")
-    else:
-        ratio = _rounded(a / b, walk.rescale_bits)
-        error = float(abs(ratio * b / a - 1))
+    if not aligned or any(not a or not b for a, b in pairs):
+        raise _unequal(node, left, right, "which vary along different axes or are 0")
+    exact = [a / b for a, b in pairs]
+    ratios = exact
+    if walk.rescale_bits is not None:
+        rounded = {ratio: _rounded(ratio, walk.rescale_bits) for ratio in exact}
+        ratios = [rounded[ratio] for ratio in exact]
+        error = max(float(abs(r / ratio - 1)) for ratio, r in rounded.items())
         if error:
             walk.notes.append(
                 f"{layer_name(node)}: the scale of one branch was rounded to "
                 f"{walk.rescale_bits} bits of the other's, which changes it by {error:.2e}"
             )
+    largest = max(max(abs(r.numerator), r.denominator) for r in ratios)
+    if walk.rescale_bits is None and largest.bit_length() > MAXIMUM_RATIO_BITS:
+        raise _unequal(node, left, right, "whose ratio is no small rational")
+    if len(set(ratios)) == 1:
+        ratios = ratios[:1]
+    m, n = tuple(r.numerator for r in ratios), tuple(r.denominator for r in ratios)
     # The larger scale stays exact, so that only the smaller branch is rounded.
-    m, n = ratio.numerator, ratio.denominator
-    scale = tuple(p / m if abs(p) >= abs(q) else q / n for p, q in pairs)
+    scale = tuple(
+        a / m[c % len(m)] if abs(a) >= abs(b) else b / n[c % len(n)]
+        for c, (a, b) in enumerate(pairs)
+    )
     return scale, (m, n)
+
+
+def _times(
+    walk: Walk, node: onnx.NodeProto, x: Activation, factors: tuple[int, ...], axis: int
+) -> Activation:
+    """Each index of `axis` times its integer; what the result means is up to the caller."""
+    order = (axis, *(k for k in range(len(x.shape)) if k != axis))
+    layer = layer_name(node)
+    first = movement.transpose(walk, x, order, f"{layer}.channels")
+    plain = replace(first, scale=(Fraction(1),), offset=(Fraction(0),))
+    image = movement.reshape(
+        walk, plain, (first.shape[0], prod(first.shape[1:]), 1), f"{layer}.image"
+    )
+    y = replace(multiplied(walk, node, image, factors), scale=(Fraction(1),))
+    y = movement.reshape(walk, y, first.shape, f"{layer}.shape")
+    back = tuple(map(order.index, range(len(order))))
+    return movement.transpose(walk, y, back, f"{layer}.back")
 
 
 def _rounded(ratio: Fraction, bits: int) -> Fraction:

@@ -9,7 +9,7 @@ import onnx
 from qdeploy.errors import UserError
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.source import MAXIMUM_ELEMENTS, layer_name
-from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput
+from qdeploy.lowering.values import Activation, Constant, Mixed, QuantizedConstant, RealInput
 from qdeploy.lowering.walk import Walk, handles
 
 
@@ -31,39 +31,12 @@ def shape(walk: Walk, node: onnx.NodeProto) -> Constant:
     """ONNX Shape 1..21, for one sample: the batch axis counts as 1."""
     value = walk.value(node)
     sizes: tuple[int, ...]
-    if isinstance(value, (Activation, RealInput)):
+    if isinstance(value, (Activation, RealInput, Mixed)):
         sizes = (1, *value.shape)
     else:
         sizes = (value.codes if isinstance(value, QuantizedConstant) else value.array).shape
     given = attributes(node)
     return Constant(np.array(sizes[given.get("start", 0) : given.get("end")], np.int64))
-
-
-@handles("Gather")
-def gather(walk: Walk, node: onnx.NodeProto) -> Constant:
-    """ONNX Gather 1..13 of a constant."""
-    data, indices = walk.array(node, 0), walk.array(node, 1).astype(np.int64)
-    axis = attributes(node).get("axis", 0)
-    try:
-        return Constant(np.take(data, indices, axis=axis))
-    except (IndexError, ValueError) as error:
-        raise _damaged(node, error) from error
-
-
-@handles("Slice")
-def slice_(walk: Walk, node: onnx.NodeProto) -> Constant:
-    """ONNX Slice 10..13 of a constant."""
-    data = walk.array(node, 0)
-    starts, ends = walk.array(node, 1).ravel(), walk.array(node, 2).ravel()
-    axes = walk.array(node, 3).ravel() if len(node.input) > 3 else np.arange(len(starts))
-    steps = walk.array(node, 4).ravel() if len(node.input) > 4 else np.ones(len(starts), np.int64)
-    where = [slice(None)] * data.ndim
-    try:
-        for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-            where[int(axis)] = slice(int(start), int(end), int(step))
-    except (IndexError, ValueError) as error:
-        raise _damaged(node, error) from error
-    return Constant(data[tuple(where)])
 
 
 @handles("Cast")

@@ -71,3 +71,12 @@ def square_root(value: Fraction) -> Fraction:
         return Fraction(root, value.denominator)
     shift = max(0, ROOT_BITS - product.bit_length() // 2)
     return Fraction(math.isqrt(product << (2 * shift)), value.denominator << shift)
+
+
+def collapsed(array: NDArray[Any]) -> NDArray[Any]:
+    """The array with every axis along which it is constant shortened to 1."""
+    for axis in range(array.ndim):
+        first = array.take([0], axis) if array.size else array
+        if array.shape[axis] > 1 and (array == first).all():
+            array = first
+    return array

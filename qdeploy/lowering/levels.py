@@ -12,11 +12,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from qdeploy.integer import Integers, ValueRange
+from qdeploy.integer import ROUNDED_QUOTIENT, Integers, ValueRange
 
 # A first level that is no multiple of the distance between levels becomes one of a fraction of it,
 # down to this; beyond, it stays an offset.
 MAXIMUM_STEP = 16
+# The boundaries of a quantizer are listed one by one.
+LISTED_BITS = 18
 
 Ends = tuple[Integers, NDArray[np.bool_]]
 Rounding = Callable[[Integers], Ends]
@@ -83,6 +85,48 @@ class Quantizer:
             positions=_integers([int(b.value / unit) for b in boundaries]),
             included=np.array([b.included for b in boundaries], bool),
         )
+
+
+@dataclass(frozen=True)
+class WideQuantizer:
+    """A quantizer with more codes than thresholds should be listed for.
+
+    Attributes:
+        codes: all of them.
+        unit, zero_point: the value v gets the code round(v / unit + zero_point), clipped.
+        rounding: a name in `ROUNDED_QUOTIENT`.
+        scale, offset: code k means scale · k + offset.
+    """
+
+    codes: ValueRange
+    unit: Fraction
+    zero_point: Fraction
+    rounding: str
+    scale: Fraction
+    offset: Fraction
+
+    @property
+    def range(self) -> ValueRange:
+        """All codes."""
+        return self.codes
+
+    def rounded(self, argument: Fraction) -> int:
+        """`argument`, which is v / unit + zero_point, to an integer."""
+        return int(ROUNDED_QUOTIENT[self.rounding](argument.numerator, argument.denominator))
+
+    def code(self, value: Fraction) -> int:
+        """The code of `value`."""
+        code = self.rounded(value / self.unit + self.zero_point)
+        return min(max(code, self.codes.low), self.codes.high)
+
+    def levels(self) -> Quantizer:
+        """The same, as codes that are counted from the zero point, with their boundaries."""
+        codes = np.arange(self.codes.low + 1, self.codes.high + 1)
+        halves, included = ROUNDING[self.rounding](codes)
+        plain = rounded(self.codes, halves, included, self.unit, self.zero_point)
+        ratio = self.scale / self.unit
+        offset = ratio * plain.offset + self.scale * self.zero_point + self.offset
+        return replace(plain, scale=ratio * plain.scale, offset=offset)
 
 
 def levels(first: Fraction, distance: Fraction, count: int) -> Quantizer:
@@ -197,6 +241,7 @@ def _away_from_zero(k: Integers) -> Ends:
 
 
 # The names that QONNX knows, and ROUND_TO_ZERO of older files.
+SYNONYMS = {"ROUND": "HALF_EVEN", "ROUND_TO_ZERO": "DOWN"}
 ROUNDING: dict[str, Rounding] = {
     "ROUND": half_even,
     "HALF_EVEN": half_even,

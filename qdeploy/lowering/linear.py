@@ -11,23 +11,23 @@ import numpy as np
 import onnx
 
 from qdeploy.errors import UserError
-from qdeploy.integer import Convolution, Linear, Weights
+from qdeploy.integer import Convolution, Flatten, Linear, Transpose, Weights
 from qdeploy.lowering import movement
-from qdeploy.lowering.affine import per_axis
 from qdeploy.lowering.attributes import attributes
-from qdeploy.lowering.shapes import pad_code
+from qdeploy.lowering.biases import with_bias
+from qdeploy.lowering.shapes import padding
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, Constant, QuantizedConstant
 from qdeploy.lowering.walk import Walk, handles
 from qdeploy.lowering.weights import plain_integers, structured_weights
-from qdeploy.lowering.windows import window
+from qdeploy.lowering.windows import Window, window
 
 
 @handles("Conv")
 def convolution(walk: Walk, node: onnx.NodeProto) -> Activation:
     """ONNX Conv 1..22, one or two spatial axes."""
     layer = layer_name(node)
-    x, weights = _operands(walk, node)
+    x, weights = operands(walk, node)
     rank = weights.codes.ndim - 2
     if rank not in (1, 2) or len(x.shape) != rank + 1:
         raise UserError(
@@ -43,11 +43,22 @@ def convolution(walk: Walk, node: onnx.NodeProto) -> Activation:
             layer=layer,
             remedy="export the model again",
         )
-    groups = given.get("group", 1)
+    frame = window(node, x.shape[1:], weights.codes.shape[2:])
+    y = convolved(walk, node, x, weights, frame)
+    return with_bias(walk, node, y) if len(node.input) > 2 and node.input[2] else y
+
+
+def convolved(
+    walk: Walk, node: onnx.NodeProto, x: Activation, weights: QuantizedConstant, frame: Window
+) -> Activation:
+    """Append the convolution of `x` with weights [O, I / groups, kernel], without a bias."""
+    layer, rank = layer_name(node), len(x.shape) - 1
+    groups = attributes(node).get("group", 1)
     if not x.uniform and x.axis != 0:
         raise _needs_quantizer(node, "a scale per channel, which this convolution cannot take in")
-    frame = window(node, x.shape[1:], weights.codes.shape[2:])
-    code = pad_code(x, Fraction(0), node) if any(frame.pads) else 0
+    code = 0
+    if any(frame.pads):
+        x, code = padding(walk, node, x, Fraction(0))
     image = x
     if rank == 1:
         image = movement.reshape(walk, x, (x.shape[0], 1, x.shape[1]), f"{layer}.image")
@@ -74,7 +85,7 @@ def convolution(walk: Walk, node: onnx.NodeProto) -> Activation:
     y = replace(y, offset=_carried_offset(node, x, integer_weights, scale, groups))
     if rank == 1:
         y = movement.reshape(walk, y, (y.shape[0], y.shape[2]), f"{layer}.signal")
-    return _with_bias(walk, node, y) if len(node.input) > 2 and node.input[2] else y
+    return y
 
 
 @handles("MatMul")
@@ -82,7 +93,7 @@ def matmul(walk: Walk, node: onnx.NodeProto) -> Activation:
     """ONNX MatMul 1..13: [..., I] times weights [I, O], or weights [O, I] times [I, T]."""
     left, right = walk.value(node), walk.value(node, 1)
     if isinstance(left, (Constant, QuantizedConstant)) and isinstance(right, Activation):
-        x, weights = _operands(walk, node, 1, 0)
+        x, weights = operands(walk, node, 1, 0)
         if len(x.shape) != 2:
             raise UserError(
                 f"weights times an input of shape {x.shape}",
@@ -92,7 +103,7 @@ def matmul(walk: Walk, node: onnx.NodeProto) -> Activation:
         turned = movement.transpose(walk, x, (1, 0), f"{layer_name(node)}.turned")
         y = _linear(walk, node, turned, weights)
         return movement.transpose(walk, y, (1, 0), f"{layer_name(node)}.back")
-    x, weights = _operands(walk, node)
+    x, weights = operands(walk, node)
     return _linear(walk, node, x, _transposed(weights))
 
 
@@ -106,14 +117,19 @@ def gemm(walk: Walk, node: onnx.NodeProto) -> Activation:
             layer=layer_name(node),
             remedy="write the layer as torch.nn.Linear",
         )
-    x, weights = _operands(walk, node)
+    x, weights = operands(walk, node)
     y = _linear(walk, node, x, weights if given.get("transB", 0) else _transposed(weights))
-    return _with_bias(walk, node, y) if len(node.input) > 2 and node.input[2] else y
+    return with_bias(walk, node, y) if len(node.input) > 2 and node.input[2] else y
 
 
-def _operands(
+def operands(
     walk: Walk, node: onnx.NodeProto, data: int = 0, parameters: int = 1
 ) -> tuple[Activation, QuantizedConstant]:
+    """The activation and the weights of a layer.
+
+    Raises:
+        UserError: if the weights are not quantized or empty.
+    """
     x = walk.activation(node, data)
     weights = walk.value(node, parameters)
     if isinstance(weights, Constant):
@@ -207,6 +223,7 @@ def _linear(
         raise _needs_quantizer(node, "a scale per channel, which this layer cannot take in")
     if last:
         return _batched_linear(walk, node, x, weights)
+    x, weights = _unturned(walk, x, weights)
     integer_weights, scale = structured_weights(weights, x.scale, layer)
     name = walk.unique(layer)
     operator = Linear(
@@ -214,6 +231,31 @@ def _linear(
     )
     y = walk.add(operator, scale)
     return replace(y, offset=_carried_offset(node, x, integer_weights, scale))
+
+
+def _unturned(
+    walk: Walk, x: Activation, weights: QuantizedConstant
+) -> tuple[Activation, QuantizedConstant]:
+    """Features of a transposed image in the order before; the weights' columns move instead."""
+    flat = walk.builder.producer(x.tensor)
+    if not isinstance(flat, Flatten) or weights.codes.shape[1:] != x.shape:
+        return x, weights
+    turned = walk.builder.producer(flat.input)
+    if not isinstance(turned, Transpose):
+        return x, weights
+    shape = walk.builder.tensors[turned.input].shape
+    places = np.arange(prod(shape)).reshape(shape).transpose(turned.order).argsort(axis=None)
+    scale = weights.spread_scale
+    moved = QuantizedConstant(
+        weights.codes[:, places], scale[:, places] if scale.shape[1] > 1 else scale
+    )
+    image = replace(x, tensor=turned.input, shape=shape, scale=x.scale[:1], offset=x.offset[:1])
+    before = movement.reshape(walk, image, x.shape, f"{flat.name}.unturned")
+    scales, offsets = (
+        tuple(channels[place] for place in places) if len(channels) > 1 else channels
+        for channels in (x.scale, x.offset)
+    )
+    return replace(x, tensor=before.tensor, scale=scales, offset=offsets), moved
 
 
 def _batched_linear(
@@ -237,21 +279,3 @@ def _batched_linear(
     y = replace(walk.add(operator, scale), offset=_carried_offset(node, x, integer_weights, scale))
     y = movement.reshape(walk, y, (y.shape[0], *x.shape[:last]), f"{layer}.rows")
     return movement.transpose(walk, y, (*range(1, last + 1), 0), f"{layer}.back")
-
-
-def _with_bias(walk: Walk, node: onnx.NodeProto, y: Activation) -> Activation:
-    bias = walk.value(node, 2)
-    if isinstance(bias, QuantizedConstant):
-        real = bias.scale * bias.codes.astype(object)
-        added = tuple(Fraction(v) for v in np.broadcast_to(real, bias.codes.shape).ravel())
-    elif isinstance(bias, Constant):
-        added = per_axis(bias.array.reshape(-1), (y.shape[y.axis],), node)[0]
-    else:
-        raise UserError(
-            f"the bias of {node.op_type} (node '{node.name}') is not constant",
-            layer=layer_name(node),
-            remedy="export the model in eval mode",
-        )
-    channels = max(len(y.offset), len(added))
-    offset = tuple(y.offset[c % len(y.offset)] + added[c % len(added)] for c in range(channels))
-    return replace(y, offset=offset)

@@ -2,7 +2,8 @@
 """Rising functions between an affine value and its quantizer: they only move its boundaries.
 
 Theorem: for a non-decreasing f, f(v) reaches a boundary b exactly where v reaches the lower end of
-{v : f(v) reaches b}. So Relu, Clip, LeakyRelu and positive factors behind them need no hardware.
+{v : f(v) reaches b}. So Relu, Clip, LeakyRelu and factors behind them need no hardware. A negative
+factor moves before f, as -f(v) = g(-v) with the rising function g(u) = -f(-u).
 """
 
 from __future__ import annotations
@@ -25,34 +26,62 @@ class Rising(Protocol):
     def before(self, boundary: Boundary) -> Boundary:
         """The boundary that the argument must reach for the function to reach `boundary`."""
 
+    def mirrored(self) -> Rising:
+        """The function g(u) = -f(-u)."""
+
+
+# One function for the tensor, or one per index of the axis along which its scales vary.
+Channelwise = tuple[Rising, ...]
+
 
 @dataclass(frozen=True)
 class Clip:
-    """max(low, min(high, v)); None is no limit. Relu is Clip(0, None)."""
+    """min(high, max(low, v)); None is no limit. Relu is Clip(0, None)."""
 
     low: Fraction | None
     high: Fraction | None
 
+    def of(self, value: Fraction) -> Fraction:
+        """The function's value."""
+        if self.high is not None and value > self.high:
+            value = self.high
+        return self.low if self.low is not None and value < self.low else value
+
     def before(self, boundary: Boundary) -> Boundary:
         """See `Rising`."""
-        if self.low is not None and boundary.reached_by(self.low):
-            return ALWAYS
         if self.high is not None and not boundary.reached_by(self.high):
             return NEVER
+        if self.low is not None and boundary.reached_by(self.low):
+            return ALWAYS
         return boundary
+
+    def mirrored(self) -> Clip:
+        """See `Rising`."""
+        return Clip(
+            None if self.high is None else -self.high, None if self.low is None else -self.low
+        )
+
+    def keeps(self, value: Fraction) -> bool:
+        """Whether `value` lies within the limits."""
+        low, high = self.low, self.high
+        return (low is None or low <= value) and (high is None or value <= high)
 
 
 @dataclass(frozen=True)
 class LeakyRelu:
-    """v where positive, slope · v elsewhere; slope > 0."""
+    """slope · v where negative, above · v elsewhere; both > 0."""
 
     slope: Fraction
+    above: Fraction = Fraction(1)
 
     def before(self, boundary: Boundary) -> Boundary:
         """See `Rising`."""
-        if boundary.value >= 0:
-            return boundary
-        return Boundary(boundary.value / self.slope, boundary.included)
+        slope = self.above if boundary.value >= 0 else self.slope
+        return Boundary(boundary.value / slope, boundary.included)
+
+    def mirrored(self) -> LeakyRelu:
+        """See `Rising`."""
+        return LeakyRelu(self.above, self.slope)
 
 
 @dataclass(frozen=True)
@@ -62,9 +91,17 @@ class Affine:
     factor: Fraction
     shift: Fraction
 
+    def of(self, value: Fraction) -> Fraction:
+        """The function's value."""
+        return self.factor * value + self.shift
+
     def before(self, boundary: Boundary) -> Boundary:
         """See `Rising`."""
         return Boundary((boundary.value - self.shift) / self.factor, boundary.included)
+
+    def mirrored(self) -> Affine:
+        """See `Rising`."""
+        return Affine(self.factor, -self.shift)
 
 
 def behind(quantizer: Quantizer, functions: Sequence[Rising]) -> Quantizer:

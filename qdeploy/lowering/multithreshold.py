@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 
 from qdeploy.errors import UserError
-from qdeploy.lowering.activations import MAXIMUM_BITS, quantize
+from qdeploy.lowering.activations import quantize
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.exact import fractions
-from qdeploy.lowering.levels import Boundary, levels
+from qdeploy.lowering.levels import LISTED_BITS, Boundary, levels
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation, RealInput
 from qdeploy.lowering.walk import Walk, handles
@@ -41,7 +41,7 @@ def multithreshold(walk: Walk, node: onnx.NodeProto) -> Activation:
         thresholds.dtype.kind not in "fiu"
         or thresholds.ndim != 2
         or thresholds.shape[0] not in (1, channels)
-        or thresholds.shape[1] >= 1 << MAXIMUM_BITS
+        or thresholds.shape[1] >= 1 << LISTED_BITS
         or scale == 0
         or not channels
     ):
@@ -50,7 +50,7 @@ def multithreshold(walk: Walk, node: onnx.NodeProto) -> Activation:
             f"{thresholds.shape}, layout '{layout}' and out_scale {float(scale):g} on {channels} "
             "channels",
             layer=layer_name(node),
-            remedy=f"use one row of less than {1 << MAXIMUM_BITS} thresholds per channel, the "
+            remedy=f"use one row of less than {1 << LISTED_BITS} thresholds per channel, the "
             "batch as first axis, and an out_scale other than 0",
         )
     rows = np.sort(fractions(np.clip(thresholds.astype(np.float64), -_BEYOND, _BEYOND)), axis=1)

@@ -16,7 +16,7 @@ from qdeploy.errors import UserError
 from qdeploy.integer import MaxPool, SumPool
 from qdeploy.lowering import movement, multiples
 from qdeploy.lowering.attributes import attributes
-from qdeploy.lowering.shapes import pad_code
+from qdeploy.lowering.shapes import padding
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Activation
 from qdeploy.lowering.walk import Walk, handles
@@ -145,7 +145,8 @@ def _padded_average(
     if frame.extended:
         raise _unsupported(node, "with ceil_mode and count_include_pad, which runtimes disagree on")
     if any(frame.pads) and any(image.offset):
-        image = movement.pad(walk, node, image, frame.pads, pad_code(image, Fraction(0), node))
+        image, code = padding(walk, node, image, Fraction(0))
+        image = movement.pad(walk, node, image, frame.pads, code)
         frame = replace(frame, pads=(0, 0, 0, 0))
     y = _sum(walk, node, image, frame)
     return replace(y, scale=tuple(s / prod(frame.kernel) for s in y.scale))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,15 @@ from numpy.typing import NDArray
 
 from qdeploy.errors import UserError
 from qdeploy.integer import ValueRange
-from qdeploy.lowering.activations import MAXIMUM_BITS, quantize_channels
+from qdeploy.lowering.activations import MAXIMUM_BITS, THRESHOLD_BITS, quantize_channels
 from qdeploy.lowering.attributes import attributes
-from qdeploy.lowering.exact import fractions
+from qdeploy.lowering.exact import collapsed, fractions
 from qdeploy.lowering.levels import (
     ROUNDING,
+    SYNONYMS,
+    Quantizer,
     Rounding,
+    WideQuantizer,
     bipolar,
     code_range,
     sign,
@@ -25,7 +29,7 @@ from qdeploy.lowering.levels import (
 from qdeploy.lowering.source import layer_name
 from qdeploy.lowering.values import Constant, QuantizedConstant, Value
 from qdeploy.lowering.walk import Walk, handles
-from qdeploy.lowering.weights import collapsed, quantized_weights
+from qdeploy.lowering.weights import quantized_weights
 
 NO_ZERO_POINT = np.zeros((), np.float32)
 
@@ -38,6 +42,7 @@ def quant(walk: Walk, node: onnx.NodeProto) -> Value:
     bits = integer_of(walk, node, 3, "bit width")
     given = attributes(node)
     rounding = str(given.get("rounding_mode", "ROUND")).upper()
+    rounding = SYNONYMS.get(rounding, rounding)
     largest = float(np.abs(zero_point).max(initial=0))
     if (
         not 1 <= bits <= MAXIMUM_BITS
@@ -57,14 +62,13 @@ def quant(walk: Walk, node: onnx.NodeProto) -> Value:
     signed, narrow = map(bool, flags)
     value = walk.value(node)
     if not isinstance(value, Constant):
-        return quantize_channels(
-            walk,
-            node,
-            value,
-            lambda s, z: uniform(bits, signed, narrow, s, z, rounding),
-            scale,
-            zero_point,
-        )
+
+        def quantizer(s: Fraction, z: Fraction) -> Quantizer | WideQuantizer:
+            if bits <= THRESHOLD_BITS:
+                return uniform(bits, signed, narrow, s, z, rounding)
+            return WideQuantizer(code_range(bits, signed, narrow), s, z, rounding, s, -z * s)
+
+        return quantize_channels(walk, node, value, quantizer, scale, zero_point)
     _require_broadcast(walk, node, value, 1, 2)
     if bits == 1 and signed:
         return _bipolar_weights(value.array, scale, zero_point, node)

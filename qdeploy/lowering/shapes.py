@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flatten, Reshape, Transpose, Pad, Resize and friends: integers move, their meaning stays."""
+"""Flatten, Reshape, Transpose, Pad, DepthToSpace...: integers move, their meaning stays."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from math import prod
 
@@ -10,11 +11,19 @@ import numpy as np
 import onnx
 
 from qdeploy.errors import UserError
-from qdeploy.integer import Upsample
-from qdeploy.lowering import movement
+from qdeploy.integer import Add
+from qdeploy.lowering import mixing, movement
 from qdeploy.lowering.attributes import attributes
+from qdeploy.lowering.levels import MAXIMUM_STEP
 from qdeploy.lowering.source import layer_name
-from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput, Value
+from qdeploy.lowering.values import (
+    Activation,
+    Constant,
+    Mixed,
+    QuantizedConstant,
+    RealInput,
+    Value,
+)
 from qdeploy.lowering.walk import Walk, handles
 
 REMEDY = "export the model with fixed shapes and the batch as first axis"
@@ -33,17 +42,12 @@ def transpose(walk: Walk, node: onnx.NodeProto) -> Value:
     """ONNX Transpose 1..21 of weights, or of activations with the batch staying first."""
     value = walk.value(node)
     order = attributes(node).get("perm")
-    if isinstance(value, Constant):
-        return Constant(value.array.transpose(order))
-    if isinstance(value, QuantizedConstant):
-        order = order or list(range(value.codes.ndim))[::-1]
-        missing = (1,) * (value.codes.ndim - value.scale.ndim)
-        scale = value.scale.reshape(missing + value.scale.shape)
-        return QuantizedConstant(value.codes.transpose(order), scale.transpose(order))
+    if isinstance(value, (Constant, QuantizedConstant)):
+        return movement.transpose_constant(value, order)
     rank = len(value.shape) + 1
     if not order or order[0] != 0 or sorted(order) != list(range(rank)):
         raise _unsupported(node, f"with order {order} moves the batch axis")
-    return movement.transpose(walk, value, tuple(axis - 1 for axis in order[1:]), layer_name(node))
+    return mixing.transpose(walk, value, tuple(axis - 1 for axis in order[1:]), layer_name(node))
 
 
 @handles("Flatten")
@@ -53,7 +57,7 @@ def flatten(walk: Walk, node: onnx.NodeProto) -> Value:
     axis = attributes(node).get("axis", 1)
     if axis not in (1, -len(value.shape)):
         raise _unsupported(node, f"at axis {axis}")
-    return movement.reshape(walk, value, (prod(value.shape),), layer_name(node))
+    return mixing.reshape(walk, value, (prod(value.shape),), layer_name(node))
 
 
 @handles("Reshape")
@@ -64,8 +68,8 @@ def reshape(walk: Walk, node: onnx.NodeProto) -> Value:
     if sizes.dtype != np.int64:
         raise _unsupported(node, f"with sizes of type {sizes.dtype}")
     target = [int(size) for size in sizes]
-    if isinstance(given, Constant):
-        return Constant(given.array.reshape(target))
+    if isinstance(given, (Constant, QuantizedConstant)):
+        return movement.reshape_constant(given, target)
     value = _data(walk, node)
     old = (1, *value.shape)
     if not attributes(node).get("allowzero", 0):
@@ -76,7 +80,7 @@ def reshape(walk: Walk, node: onnx.NodeProto) -> Value:
     batch = target[:1] in ([1], [-1]) and prod(shape) == elements and min(shape, default=0) > 0
     if not batch:
         raise _unsupported(node, f"from {('N', *value.shape)} to {target}")
-    return movement.reshape(walk, value, shape, layer_name(node))
+    return mixing.reshape(walk, value, shape, layer_name(node))
 
 
 @handles("Squeeze", "Unsqueeze")
@@ -86,10 +90,13 @@ def squeeze(walk: Walk, node: onnx.NodeProto) -> Value:
     axes = attributes(node).get("axes")
     if axes is None and len(node.input) > 1:
         axes = walk.array(node, 1).ravel().tolist()
-    if isinstance(given, Constant):
+    if isinstance(given, (Constant, QuantizedConstant)):
+        old = given.array if isinstance(given, Constant) else given.codes
         if node.op_type == "Squeeze":
-            return Constant(np.squeeze(given.array, tuple(axes) if axes else None))
-        return Constant(np.expand_dims(given.array, tuple(axes or ())))
+            new = np.squeeze(old, tuple(axes) if axes else None)
+        else:
+            new = np.expand_dims(old, tuple(axes or ()))
+        return movement.reshape_constant(given, new.shape)
     value = _data(walk, node)
     sizes = [1, *value.shape]
     rank = len(sizes) + (len(axes or ()) if node.op_type == "Unsqueeze" else 0)
@@ -104,7 +111,7 @@ def squeeze(walk: Walk, node: onnx.NodeProto) -> Value:
         shape = sizes
         for place in places:
             shape.insert(place, 1)
-    return movement.reshape(walk, value, tuple(shape[1:]), layer_name(node))
+    return mixing.reshape(walk, value, tuple(shape[1:]), layer_name(node))
 
 
 @handles("Pad")
@@ -120,66 +127,77 @@ def pad(walk: Walk, node: onnx.NodeProto) -> Activation:
     rank = len(x.shape) + 1
     if len(node.input) > 3 and node.input[3]:
         pads = _all_axes(pads, walk.array(node, 3).ravel().tolist(), rank)
-    outer = [*pads[:2], *pads[rank : rank + 2]]
-    plain = rank in (3, 4) and len(pads) == 2 * rank and not any(outer) and min(pads) >= 0
+    plain = len(pads) == 2 * rank and pads[0] == pads[rank] == 0
     if given.get("mode", "constant") != "constant" or not plain:
         raise _unsupported(node, f"with mode {given.get('mode')} and pads {pads}")
-    code = pad_code(x, Fraction(fill), node)
-    image = x if rank == 4 else movement.reshape(walk, x, (x.shape[0], 1, x.shape[1]), "image")
-    sides = pads if rank == 4 else [0, 0, 0, pads[2], 0, 0, 0, pads[5]]
-    around = (int(sides[2]), int(sides[3]), int(sides[6]), int(sides[7]))
-    y = movement.pad(walk, node, image, around, code)
-    return y if rank == 4 else movement.reshape(walk, y, (y.shape[0], y.shape[2]), "signal")
+    sides = [(int(pads[axis]), int(pads[rank + axis])) for axis in range(1, rank)]
+    bounds = [
+        range(max(0, -before), size - max(0, -after))
+        for (before, after), size in zip(sides, x.shape, strict=True)
+    ]
+    if not all(map(len, bounds)):
+        raise _unsupported(node, f"leaves nothing of {x.shape} with pads {pads}")
+    x = movement.part(walk, node, x, bounds)
+    return _padded(walk, node, x, [(max(0, a), max(0, b)) for a, b in sides], Fraction(fill))
 
 
-@handles("Resize", "Upsample")
-def resize(walk: Walk, node: onnx.NodeProto) -> Activation:
-    """ONNX Resize 10..19 and Upsample 7..9: nearest, by whole factors."""
-    x = walk.activation(node)
-    given = attributes(node)
-    mode = given.get("coordinate_transformation_mode", "half_pixel")
-    rounding = given.get("nearest_mode", "round_prefer_floor")
-    if node.op_type == "Upsample" or len(node.input) == 2:
-        mode, rounding = "asymmetric", "floor"
-    repeats = (mode, rounding) == ("asymmetric", "floor") or (
-        mode in ("half_pixel", "pytorch_half_pixel") and rounding.startswith("round_prefer")
-    )
-    factors = _factors(walk, node, x)
-    if given.get("mode", "nearest") != "nearest" or not repeats or len(x.shape) != 3:
-        raise _unsupported(node, f"with mode {given.get('mode')}, {mode}, {rounding}")
-    if len(factors) != 4 or factors[:2] != [1, 1] or any(f < 1 or f % 1 for f in factors):
-        raise _unsupported(node, f"by the factors {[float(f) for f in factors]}")
-    name = walk.unique(layer_name(node))
-    operator = Upsample(
-        name=name,
-        input=x.tensor,
-        output=name,
-        origin=(node.name,),
-        factors=(int(factors[2]), int(factors[3])),
-    )
-    return movement.like(x, walk.add(operator, x.scale))
+def _padded(
+    walk: Walk,
+    node: onnx.NodeProto,
+    x: Activation,
+    sides: list[tuple[int, int]],
+    fill: Fraction,
+) -> Activation:
+    """Padding (before, after) of each axis: of the last two at once, of others as image rows."""
+    layer = layer_name(node)
+    x, code = padding(walk, node, x, fill)
+    if len(x.shape) == 3 and any(map(any, sides[1:])):
+        (top, bottom), (left, right) = sides[1:]
+        x, sides = movement.pad(walk, node, x, (top, left, bottom, right), code), sides[:1]
+    for axis, (before, after) in enumerate(sides):
+        if not before and not after:
+            continue
+        if not x.uniform and x.axis == axis:
+            raise _unsupported(node, "of an axis with scales of its own")
+        shape = list(x.shape)
+        rows = (prod(shape[:axis]), shape[axis], prod(shape[axis + 1 :]))
+        image = movement.reshape(walk, x, rows, f"{layer}.image")
+        image = movement.pad(walk, node, image, (before, 0, after, 0), code)
+        shape[axis] += before + after
+        x = movement.reshape(walk, image, tuple(shape), f"{layer}.values")
+    return x
 
 
-@handles("DepthToSpace")
-def depth_to_space(walk: Walk, node: onnx.NodeProto) -> Activation:
-    """ONNX DepthToSpace 1..13: two reshapes around a transposition."""
-    x = walk.activation(node)
-    given = attributes(node)
-    block, mode, layer = given.get("blocksize", 0), given.get("mode", "DCR"), layer_name(node)
-    plain = mode in ("DCR", "CRD") and len(x.shape) == 3 and block > 0
-    if not plain or x.shape[0] % block**2:
+@handles("DepthToSpace", "SpaceToDepth")
+def depth_to_space(walk: Walk, node: onnx.NodeProto) -> Value:
+    """ONNX DepthToSpace and SpaceToDepth 1..13: two reshapes around a transposition."""
+    x = _data(walk, node)
+    given, layer = attributes(node), layer_name(node)
+    block, mode = given.get("blocksize", 0), given.get("mode", "DCR")
+    if mode not in ("DCR", "CRD") or len(x.shape) != 3 or block < 1:
         raise _unsupported(node, f"with blocks of {block} on a tensor of shape {x.shape}")
-    channels, height, width = x.shape[0] // block**2, x.shape[1], x.shape[2]
-    if mode == "DCR":
-        split, order = (block, block, channels, height, width), (2, 3, 0, 4, 1)
+    channels, height, width = x.shape
+    if node.op_type == "SpaceToDepth":
+        split, order = (channels, height // block, block, width // block, block), (2, 4, 0, 1, 3)
+        shape = (channels * block**2, height // block, width // block)
     else:
-        split, order = (channels, block, block, height, width), (0, 3, 1, 4, 2)
-    y = movement.transpose(walk, movement.reshape(walk, x, split, f"{layer}.split"), order, layer)
-    return movement.reshape(walk, y, (channels, height * block, width * block), f"{layer}.join")
+        depth = channels // block**2
+        split, order = (block, block, depth, height, width), (2, 3, 0, 4, 1)
+        if mode == "CRD":
+            split, order = (depth, block, block, height, width), (0, 3, 1, 4, 2)
+        shape = (depth, height * block, width * block)
+    if prod(shape) != prod(x.shape):
+        raise _unsupported(node, f"with blocks of {block} on a tensor of shape {x.shape}")
+    y = mixing.transpose(walk, mixing.reshape(walk, x, split, f"{layer}.split"), order, layer)
+    return mixing.reshape(walk, y, shape, f"{layer}.join")
 
 
-def pad_code(x: Activation, fill: Fraction, node: onnx.NodeProto) -> int:
-    """The integer that stands for the real value `fill`.
+def padding(
+    walk: Walk, node: onnx.NodeProto, x: Activation, fill: Fraction
+) -> tuple[Activation, int]:
+    """The tensor and the integer that stands for the real value `fill` in it.
+
+    Where that lies between two codes, at a small fraction, all codes are multiplied first.
 
     Raises:
         UserError: if there is none, or another one per channel.
@@ -187,11 +205,11 @@ def pad_code(x: Activation, fill: Fraction, node: onnx.NodeProto) -> int:
     codes = {
         (fill - x.offset[c % len(x.offset)]) / x.scale[c % len(x.scale)]
         if x.scale[c % len(x.scale)]
-        else (Fraction(0) if x.offset[c % len(x.offset)] == fill else Fraction(1, 2))
+        else (Fraction(0) if x.offset[c % len(x.offset)] == fill else None)
         for c in range(max(len(x.scale), len(x.offset)))
     }
     code = codes.pop()
-    if codes or code.denominator != 1 or abs(code) > 1 << 20:
+    if codes or code is None or code.denominator > MAXIMUM_STEP or abs(code) > 1 << 20:
         raise UserError(
             f"{node.op_type} (node '{node.name}') pads with {float(fill):g}, which is no code of "
             "the tensor's quantizer",
@@ -199,12 +217,20 @@ def pad_code(x: Activation, fill: Fraction, node: onnx.NodeProto) -> int:
             remedy="pad with a value the quantizer can represent (0 for most), before an affine "
             "layer",
         )
-    return int(code)
+    factor = code.denominator
+    if factor > 1:
+        name = walk.unique(f"{layer_name(node)}.multiplied")
+        operator = Add(
+            name=name, input=x.tensor, output=name, origin=(node.name,), multipliers=(factor,)
+        )
+        scale = tuple(s / factor for s in x.scale)
+        x = replace(movement.like(x, walk.add(operator, scale)), scale=scale)
+    return x, int(code * factor)
 
 
-def _data(walk: Walk, node: onnx.NodeProto) -> Activation | RealInput:
+def _data(walk: Walk, node: onnx.NodeProto) -> mixing.Moving:
     value = walk.value(node)
-    if isinstance(value, (Activation, RealInput)):
+    if isinstance(value, (Activation, RealInput, Mixed)):
         return value
     raise _unsupported(node, "of weights")
 
@@ -216,22 +242,6 @@ def _all_axes(pads: list[int], axes: list[int], rank: int) -> list[int]:
         result[axis % rank] = pads[position]
         result[rank + axis % rank] = pads[len(axes) + position]
     return result
-
-
-def _factors(walk: Walk, node: onnx.NodeProto, x: Activation) -> list[Fraction]:
-    """Scale factors of all axes, the batch first, from `scales` or `sizes`."""
-    scales = attributes(node).get("scales")
-    index = 1 if node.op_type == "Upsample" or len(node.input) == 2 else 2
-    if scales is None and len(node.input) > index and node.input[index]:
-        scales = walk.array(node, index).ravel().tolist()
-    if scales:
-        return [Fraction(float(scale)) for scale in scales]
-    sizes = walk.array(node, 3).ravel().tolist()
-    if len(sizes) != len(x.shape) + 1:
-        return []
-    return [Fraction(1)] + [
-        Fraction(int(new), old) for new, old in zip(sizes[1:], x.shape, strict=True)
-    ]
 
 
 def _unsupported(node: onnx.NodeProto, what: str) -> UserError:

@@ -15,24 +15,20 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from qdeploy.errors import UserError
+from qdeploy.lowering.datatypes import IntegerType, integer_type
 
 MAXIMUM_FILE_BYTES = 2 << 30
 MAXIMUM_ELEMENTS = 1 << 29
 QONNX_DOMAIN = "qonnx.custom_op.general"
-_OTHER_DOMAINS = ("onnx.brevitas", "finn.custom_op.general")
+CHANNELS_LAST_DOMAIN = "qonnx.custom_op.channels_last"
+_OTHER_DOMAINS = ("onnx.brevitas", "finn.custom_op.general", CHANNELS_LAST_DOMAIN)
+# ONNX Runtime keeps 4 and 16 bits there in files of older operator sets.
+RUNTIME_DOMAIN = "com.microsoft"
+LINEAR_QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 QUANTIZERS = ("Quant", "BipolarQuant", "Trunc", "MultiThreshold")
-MAXIMUM_INPUT_BITS = 16
 # Folders inside a Brevitas layer that the exporter puts into node names.
-_INNER_SCOPES = {"weight_quant", "act_quant", "input_quant", "bias_quant", "output_quant"}
-
-
-@dataclass(frozen=True)
-class IntegerType:
-    """What a datatype annotation promises: the values are low, low + step, ..., high."""
-
-    low: int
-    high: int
-    step: int = 1
+_INNER_SCOPES = {f"{what}_quant" for what in ("weight", "act", "input", "bias", "output", "trunc")}
+_NAME_SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +44,7 @@ class Source:
         output: name of the one output.
         uses: how many nodes (and the output) read each tensor.
         readers: the nodes that read each tensor.
-        input_type: set if the file says that the input already holds integers.
+        input_type: set if the file, or the user, says which numbers the input holds.
     """
 
     name: str
@@ -69,7 +65,7 @@ def read(path: Path) -> Source:
         UserError: if the file is missing, no ONNX model, damaged, inconsistent, or not one real
             input and one output.
     """
-    model = _parse(path)
+    model = parse(path)
     graph = model.graph
     constants = {tensor.name: _array(tensor) for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
@@ -99,10 +95,13 @@ def read(path: Path) -> Source:
 
 
 def layer_name(node: onnx.NodeProto) -> str:
-    """Name of a node's layer as in the PyTorch model, read from the exporter's node name.
+    """Name of a node's layer as in the PyTorch model, read from what the exporter wrote.
 
-    "/layer1/layer1.0/conv1/Conv" becomes "layer1.0.conv1"; "MatMul_20" stays.
+    torch.export lists the modules around a node; else the node's name
+    "/layer1/layer1.0/conv1/Conv" becomes "layer1.0.conv1", and "MatMul_20" stays.
     """
+    if module := _module(node):
+        return module
     name = node.name or f"{node.op_type}_{node.output[0]}"
     scopes = name.strip("/").split("/")
     if len(scopes) == 1:
@@ -121,7 +120,23 @@ def layer_name(node: onnx.NodeProto) -> str:
     return path or re.sub(r"\W+", "_", name.strip("/"))
 
 
-def _parse(path: Path) -> onnx.ModelProto:
+def _module(node: onnx.NodeProto) -> str:
+    """The innermost layer of torch.export's "['', 'features', 'features.0', 'conv2d']"; or ""."""
+    listed = next((p.value for p in node.metadata_props if p.key == _NAME_SCOPES), "")
+    module = ""
+    for scope in re.findall(r"'([\w.]*)'", listed)[:-1]:
+        if _INNER_SCOPES.intersection(scope.split(".")):
+            break
+        module = scope
+    return module
+
+
+def parse(path: Path) -> onnx.ModelProto:
+    """The valid ONNX model in `path`, its quantizers in the domain of QONNX.
+
+    Raises:
+        UserError: if the file is missing, damaged, or no valid ONNX.
+    """
     remedy = "export the model again with 'qdeploy export' or Brevitas' export_qonnx"
     try:
         size = path.stat().st_size
@@ -161,13 +176,15 @@ def _has_text_names(part: onnx.NodeProto | onnx.TensorProto | onnx.ValueInfoProt
 
 
 def _unify_domains(model: onnx.ModelProto) -> None:
-    """Put quantizers into the domain of QONNX and import it.
+    """Put quantizers into the domain of QONNX and import it, or into ONNX's own.
 
     Old exporters left them in ONNX's own domain or in one of theirs, often without importing it.
     """
     for node in model.graph.node:
         if node.op_type in QUANTIZERS:
             node.domain = QONNX_DOMAIN
+        elif node.domain == RUNTIME_DOMAIN and node.op_type in LINEAR_QUANTIZERS:
+            node.domain = ""
     imported = {entry.domain for entry in model.opset_import}
     used = {node.domain for node in model.graph.node} & {QONNX_DOMAIN, *_OTHER_DOMAINS}
     for domain in sorted(used - imported):
@@ -201,26 +218,8 @@ def _annotated_type(graph: onnx.GraphProto, tensor: str) -> IntegerType | None:
             continue
         for entry in annotation.quant_parameter_tensor_names:
             if entry.key == "finn_datatype":
-                return _integer_type(entry.value)
+                return integer_type(str(entry.value))
     return None
-
-
-def _integer_type(name: str | bytes) -> IntegerType | None:
-    """A QONNX datatype; None for real numbers and for more integers than an input can have."""
-    fixed = {
-        "BIPOLAR": IntegerType(-1, 1, step=2),
-        "BINARY": IntegerType(0, 1),
-        "TERNARY": IntegerType(-1, 1),
-    }
-    if name in fixed:
-        return fixed[str(name)]
-    match = re.fullmatch(r"(U?)INT([0-9]{1,2})", name) if isinstance(name, str) else None
-    bits = int(match[2]) if match else 0
-    if match is None or not 1 <= bits <= MAXIMUM_INPUT_BITS:
-        return None
-    if match[1]:
-        return IntegerType(0, (1 << bits) - 1)
-    return IntegerType(-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
 
 
 def _array(tensor: onnx.TensorProto) -> NDArray[np.generic]:

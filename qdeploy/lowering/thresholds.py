@@ -77,11 +77,14 @@ def _first_integers(
             continue
         denominator = math.lcm(line[0].denominator, line[1].denominator)
         factor, shift = int(line[0] * denominator), int(line[1] * denominator)
-        for column in np.flatnonzero(~certain[row]):
-            position = int(quantizers[row].positions[column])
-            whole, rest = divmod(factor * position + shift, denominator)
-            on_it = rest == 0 and bool(included[row, column]) == rising[row]
-            first[row, column] = min(max(whole + 1 - on_it, x.low), x.high + 1)
+        columns = np.flatnonzero(~certain[row])
+        place = quantizers[row].positions[columns]
+        largest = max(abs(factor) * max(1, *map(abs, place)) + abs(shift), denominator)
+        dtype = np.int64 if largest < 1 << 62 else object
+        numerators = factor * place.astype(dtype) + shift
+        on_it = (numerators % denominator == 0) & (included[row, columns] == rising[row])
+        behind = numerators // denominator + 1 - on_it
+        first[row, columns] = np.clip(behind, x.low, x.high + 1).astype(np.int64)
     return np.clip(first, x.low, x.high + 1)
 
 
@@ -106,9 +109,14 @@ def _steps(
 
 
 def input_quantizer(quantizer: Quantizer, scale: Fraction, offset: Fraction) -> InputQuantizer:
-    """The quantizer on real inputs x seen as scale · x + offset, scale > 0."""
+    """The quantizer on real inputs x seen as scale · x + offset, scale > 0.
+
+    Codes that no finite input gets are left out.
+    """
     boundaries = _input_boundaries(quantizer, scale, offset)
-    return InputQuantizer(np.array(boundaries, np.float32), quantizer.low, quantizer.step)
+    always = int((boundaries == -np.inf).sum())
+    low = quantizer.low + always * quantizer.step
+    return InputQuantizer(boundaries[np.isfinite(boundaries)], low, quantizer.step)
 
 
 def input_levels(
@@ -135,12 +143,35 @@ def input_levels(
     return InputQuantizer(boundaries, 0), _steps(every, thresholds, falling, len(boundaries) + 1)
 
 
-def _input_boundaries(quantizer: Quantizer, scale: Fraction, offset: Fraction) -> list[np.float32]:
-    """The smallest float32 behind each boundary; where the scale is negative, not to reach it."""
-    return [
-        _smallest_float(Boundary((b.value - offset) / scale, b.included == (scale > 0)))
-        for b in quantizer.boundaries
-    ]
+def _input_boundaries(
+    quantizer: Quantizer, scale: Fraction, offset: Fraction
+) -> NDArray[np.float32]:
+    """The smallest float32 behind each boundary; where the scale is negative, not to reach it.
+
+    As in `_first_integers`, floats decide where no float32 lies within the error of the boundary,
+    and where there is no error because factor, shift and results have few digits.
+    """
+    factor, shift = quantizer.unit / scale, -offset / scale
+    slope, intercept = nearest_float(factor), nearest_float(shift)
+    reached = quantizer.included == (scale > 0)
+    with np.errstate(all="ignore"):
+        product = slope * quantizer.float_positions
+        edge = product + intercept
+        error = 2.0**-50 * (np.abs(product) + abs(intercept))
+        if slope == factor and intercept == shift:
+            exact = (edge - product == intercept) & (edge - intercept == product)
+            exact &= np.abs(quantizer.float_positions) * abs(factor.numerator) < 2.0**53
+            error[exact] = 0
+        nearest = edge.astype(np.float32)
+        beyond = (nearest < edge) | ((nearest == edge) & ~reached)
+        first = np.where(beyond, np.nextafter(nearest, np.float32(np.inf)), nearest)
+        before = np.nextafter(first, np.float32(-np.inf))
+        certain = ((first > edge + error) & (before < edge - error)) | (error == 0)
+        certain &= np.isfinite(nearest)
+    for index in np.flatnonzero(~certain):
+        value = factor * quantizer.positions[index] + shift
+        first[index] = _smallest_float(Boundary(value, bool(reached[index])))
+    return first
 
 
 def _smallest_float(boundary: Boundary) -> np.float32:

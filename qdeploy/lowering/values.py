@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qdeploy.integer import Integers
 from qdeploy.lowering.exact import Fractions
-from qdeploy.lowering.monotone import Rising
+from qdeploy.lowering.monotone import Channelwise, Rising
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +32,22 @@ class QuantizedConstant:
     codes: NDArray[np.int32]
     scale: Fractions
 
+    @property
+    def real(self) -> Fractions:
+        """The real values, exactly."""
+        products: Fractions = self.codes.astype(object) * self.scale
+        return products
+
+    @property
+    def spread_scale(self) -> Fractions:
+        """The scale with as many axes as the codes."""
+        missing = self.codes.ndim - self.scale.ndim
+        return self.scale.reshape((1,) * missing + self.scale.shape)
+
+
+# A transposition (order, shape behind it) or a change of shape (None, shape).
+Move = tuple[tuple[int, ...] | None, tuple[int, ...]]
+
 
 @dataclass(frozen=True, eq=False)
 class RealInput:
@@ -39,13 +56,15 @@ class RealInput:
     Attributes:
         shape: the present one, without the batch axis.
         scale, offset: see above.
-        moves: changes of shape (None, shape) and transpositions (order, shape) on the way here.
+        moves: what happened to its shape on the way here.
+        functions: rising functions that wait for the first quantizer, first to last; one each.
     """
 
     shape: tuple[int, ...]
     scale: Fraction = Fraction(1)
     offset: Fraction = Fraction(0)
-    moves: tuple[tuple[tuple[int, ...] | None, tuple[int, ...]], ...] = ()
+    moves: tuple[Move, ...] = ()
+    functions: tuple[Channelwise, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +76,9 @@ class Activation:
         shape: without the batch axis.
         scale: one Fraction for the tensor, or one per index of `axis`.
         offset: likewise.
-        axis: the axis of `shape` along which scale and offset vary.
+        axis: the axis of `shape` along which scale, offset and functions vary.
         functions: rising functions that wait for the next quantizer, first to last.
+        block: as in `Meaning`, at the network's output only.
     """
 
     tensor: str
@@ -66,17 +86,47 @@ class Activation:
     scale: tuple[Fraction, ...]
     offset: tuple[Fraction, ...] = (Fraction(0),)
     axis: int = 0
-    functions: tuple[Rising, ...] = ()
+    functions: tuple[Channelwise, ...] = ()
+    block: Integers | None = None
+
+    @property
+    def channels(self) -> int:
+        """How many different scales, offsets or functions there may be."""
+        return max(len(self.scale), len(self.offset), *map(len, self.functions), 1)
 
     @property
     def uniform(self) -> bool:
-        """Whether one scale and one offset serve the whole tensor."""
-        return len(self.scale) == len(self.offset) == 1
+        """Whether one scale, one offset and one function each serve the whole tensor."""
+        return self.channels == 1
+
+    def functions_of(self, channel: int) -> list[Rising]:
+        """The functions of one index of `axis`, first to last."""
+        return [function[channel % len(function)] for function in self.functions]
+
+    def real(self, integer: int) -> list[Fraction]:
+        """What `integer` means in each channel, before `functions`."""
+        return [
+            self.scale[c % len(self.scale)] * integer + self.offset[c % len(self.offset)]
+            for c in range(self.channels)
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Mixed:
+    """An activation whose scales no longer vary along one axis behind the moves.
+
+    Attributes:
+        source: the activation before them.
+        moves: they wait for the next quantizer; at least one.
+    """
+
+    source: Activation
+    moves: tuple[Move, ...]
 
     @property
-    def relu(self) -> bool:
-        """Whether a function waits for the next quantizer."""
-        return bool(self.functions)
+    def shape(self) -> tuple[int, ...]:
+        """The present one, without the batch axis."""
+        return self.moves[-1][1]
 
 
-Value = Constant | QuantizedConstant | RealInput | Activation
+Value = Constant | QuantizedConstant | RealInput | Activation | Mixed

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
@@ -20,20 +20,27 @@ from qdeploy.errors import UserError
 from qdeploy.integer import (
     Builder,
     Convolution,
+    Flatten,
     InputQuantizer,
     IntegerNetwork,
     Linear,
     Meaning,
     Node,
     OutputFunction,
-    ValueRange,
+    Reshape,
+    Transpose,
 )
-from qdeploy.lowering import movement
-from qdeploy.lowering.source import MAXIMUM_ELEMENTS, IntegerType, Source, layer_name
-from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput, Value
+from qdeploy.lowering.channels_last import channels_last
+from qdeploy.lowering.inputs import typed_input
+from qdeploy.lowering.limits import limited
+from qdeploy.lowering.mixing import MOVING, at_output, elementwise
+from qdeploy.lowering.monotone import Channelwise, Clip
+from qdeploy.lowering.source import CHANNELS_LAST_DOMAIN, MAXIMUM_ELEMENTS, Source, layer_name
+from qdeploy.lowering.values import Activation, Constant, Mixed, QuantizedConstant, RealInput, Value
 from qdeploy.lowering.weights import negated
 
 Handler = Callable[["Walk", onnx.NodeProto], Value]
+Pending = TypeVar("Pending", Activation, RealInput)
 HANDLERS: dict[str, Handler] = {}
 
 # What numpy and Python say to parameters that an operator cannot have. The file is untrusted, and
@@ -119,7 +126,13 @@ class Walk:
                 remedy=f"supported are {', '.join(sorted(HANDLERS))}",
             )
         try:
-            value = handler(self, node)
+            scattered = any(isinstance(self.values.get(name), Mixed) for name in node.input)
+            if scattered and node.op_type not in MOVING:
+                value = elementwise(self, node, handler)
+            elif node.domain == CHANNELS_LAST_DOMAIN:
+                value = channels_last(self, node, handler)
+            else:
+                value = handler(self, node)
         except _MALFORMED as error:
             raise UserError(
                 f"{node.op_type} (node '{node.name}') is malformed: {error}",
@@ -132,12 +145,14 @@ class Walk:
                 layer=layer_name(node),
                 remedy="export the model again",
             )
+        if isinstance(value, Mixed) and node.output[0] == self.source.output:
+            value = at_output(self, value, f"{layer_name(node)}.moved")
         self.values[node.output[0]] = value
 
     def network(self, output: Activation) -> IntegerNetwork:
         """The finished integer network whose last tensor is `output`."""
         assert self.quantizer is not None
-        meaning = Meaning(output.scale, output.offset, output.axis)
+        meaning = Meaning(output.scale, output.offset, output.axis, output.block)
         self.builder.set_meaning(output.tensor, meaning)
         network = self.builder.network(
             name=self.source.name,
@@ -172,11 +187,20 @@ class Walk:
         """
         value = self.value(node, index)
         if isinstance(value, RealInput) and self.source.input_type is not None:
-            value = self._typed_input(value, self.source.input_type)
-        if isinstance(value, Activation) and not value.functions:
-            return value
+            value = typed_input(self, node, value, self.source.input_type)
+        if isinstance(value, Activation):
+            plain = limited(self, node, value) if value.functions else value
+            if plain is not None:
+                return plain
+        if isinstance(value, RealInput):
+            raise UserError(
+                f"{node.op_type} (node '{node.name}') would stay a float layer: its input is the "
+                "network's real input",
+                layer=layer_name(node),
+                remedy="if the input holds pixels or fixed-point numbers, say so with --input-type "
+                f"(uint8/255, fixed<16,6>...); else {QUANTIZER_REMEDY}",
+            )
         what = {
-            RealInput: "its input is the network's real input",
             Constant: "its input is a constant",
             QuantizedConstant: "its input is a quantized constant",
             Activation: "its input comes from a Relu, Clip or LeakyRelu without a quantizer",
@@ -187,17 +211,14 @@ class Walk:
             remedy=QUANTIZER_REMEDY,
         )
 
-    def _typed_input(self, real: RealInput, kind: IntegerType) -> Activation:
-        """The input of a file that says it holds integers already."""
-        name, shape = self.source.input, self.source.input_shape
-        if self.quantizer is None:
-            codes = np.arange(kind.low, kind.high, kind.step, dtype=np.float64)
-            boundaries = (codes + kind.step / 2).astype(np.float32)
-            self.quantizer = InputQuantizer(boundaries, kind.low, kind.step)
-            self.unique(name)
-            self.builder.input(name, shape, ValueRange(kind.low, kind.high), Fraction(1))
-        value = Activation(name, shape, (real.scale,), (real.offset,))
-        return movement.replay(self, value, real)
+    def pending(self, x: Pending, function: Channelwise) -> Pending:
+        """`x` with one more function for the next quantizer; a limit beyond its values is none."""
+        limit, *others = function
+        if isinstance(x, Activation) and not x.functions and not others and isinstance(limit, Clip):
+            ends = self.builder.tensors[x.tensor].range
+            if all(map(limit.keeps, x.real(ends.low) + x.real(ends.high))):
+                return x
+        return dataclasses.replace(x, functions=(*x.functions, function))
 
     def array(self, node: onnx.NodeProto, index: int) -> NDArray[Any]:
         """Input `index` as a plain constant array.
@@ -238,7 +259,7 @@ class Walk:
         negative = [scale < 0 for scale in value.scale]
         if not any(negative) or value.axis:
             return value
-        producer = next((n for n in self.builder.nodes if n.output == value.tensor), None)
+        producer = self.builder.producer(value.tensor)
         if not isinstance(producer, (Convolution, Linear)) or self._readers(value.tensor) > 1:
             return value
         marked = np.broadcast_to(np.array(negative), (producer.weights.shape[0],))
@@ -255,12 +276,16 @@ class Walk:
         return dataclasses.replace(value, scale=tuple(abs(s) for s in value.scale))
 
     def _readers(self, tensor: str) -> int:
-        """How many source tensors with further readers stand for integer tensor `tensor`."""
-        return max(
-            (
-                self.source.uses[name]
-                for name, value in self.values.items()
-                if isinstance(value, Activation) and value.tensor == tensor
-            ),
-            default=0,
-        )
+        """How many readers the source tensors have that hold `tensor`, moved or not."""
+        readers = [0]
+        for name, value in self.values.items():
+            x = value.source if isinstance(value, Mixed) else value
+            if isinstance(x, Activation) and self._unmoved(x.tensor) == tensor:
+                readers.append(self.source.uses[name])
+        return max(readers)
+
+    def _unmoved(self, tensor: str) -> str:
+        """Where the integers of `tensor` come from, before they were moved."""
+        while isinstance(node := self.builder.producer(tensor), (Flatten, Reshape, Transpose)):
+            tensor = node.input
+        return tensor

@@ -22,8 +22,9 @@ from qdeploy.lowering.exact import Fractions, fractions, greatest_common_divisor
 from qdeploy.lowering.levels import MAXIMUM_STEP, Boundary, Rounding
 from qdeploy.lowering.values import Constant, QuantizedConstant
 
-# More than a trained fixed-point scale ever needs; arbitrary float32 scales need 24 and up.
-MAXIMUM_MULTIPLIER_BITS = 24
+# More than a trained fixed-point scale ever needs. Arbitrary float32 scales, which differ by less
+# than a factor of 256, have 24 to 32 bits; with many inputs, sums get too wide for accumulators.
+MAXIMUM_MULTIPLIER_BITS = 32
 # Constants of more than 16 bits are no weights of a low-bit network.
 MAXIMUM_PLAIN_INTEGER = (1 << 15) - 1
 
@@ -65,6 +66,8 @@ def quantized_weights(
     upper = _reached(weights, guess + 1, s, z, rounding) & (guess < codes.high)
     lower = ~_reached(weights, guess, s, z, rounding) & (guess > codes.low)
     result: Integers = parts * (guess + upper - lower) - np.rint(parts * z).astype(np.int64)
+    if np.abs(result).max(initial=0) >= 1 << 31:
+        raise ValueError("their codes need more than 32 bits")
     return QuantizedConstant(result.astype(np.int32), np.atleast_1d(fractions(scale)) / parts)
 
 
@@ -80,7 +83,8 @@ def _reached(
     place = halves / 2 - zero_point
     edge = place * scale
     reached: NDArray[np.bool_] = (w > edge) | (included & (w == edge))
-    if (scale.astype(np.float32) != scale).any():  # else 24 + 25 bits: the product is exact
+    wide = np.abs(halves).max(initial=0) >= 1 << 28  # else 24 + 29 bits: the product is exact
+    if wide or (scale.astype(np.float32) != scale).any():
         close = np.abs(w - edge) <= 2.0**-50 * np.abs(edge)
         for index in zip(*np.nonzero(close), strict=True):
             factor = Fraction(float(np.broadcast_to(scale, w.shape)[index]))
@@ -96,15 +100,6 @@ def plain_integers(constant: Constant) -> QuantizedConstant | None:
         return None
     codes = array.astype(np.int32)
     return QuantizedConstant(codes, fractions(np.ones(1))) if (codes == array).all() else None
-
-
-def collapsed(array: NDArray[Any]) -> NDArray[Any]:
-    """The array with every axis along which it is constant shortened to 1."""
-    for axis in range(array.ndim):
-        first = array.take([0], axis) if array.size else array
-        if array.shape[axis] > 1 and (array == first).all():
-            array = first
-    return array
 
 
 def structured_weights(
@@ -144,7 +139,7 @@ def structured_weights(
     output_scale = tuple(divisor * common for divisor in divisors)
     if (multipliers == multipliers[:1]).all():
         multipliers = multipliers[:1]
-    return Weights((Plane(_smallest(codes), multipliers),)), output_scale
+    return Weights((Plane(_smallest(codes), _grouped(multipliers)),)), output_scale
 
 
 def negated(weights: Weights, channels: NDArray[np.bool_], wider: bool) -> Weights | None:
@@ -178,6 +173,17 @@ def _multipliers(row: Fractions, divisor: Fraction, layer: str) -> Integers:
         )
     exact: Integers = multipliers.astype(np.int64)
     return exact
+
+
+def _grouped(multipliers: Integers) -> Integers:
+    """One of each group of equal neighbours along axis 1; groups as large as can be."""
+    outputs, channels = multipliers.shape[:2]
+    for group in range(channels, 1, -1):
+        if channels % group == 0:
+            blocks = multipliers.reshape(outputs, channels // group, group, *multipliers.shape[2:])
+            if (blocks == blocks[:, :, :1]).all():
+                return multipliers[:, ::group]
+    return multipliers
 
 
 def _smallest(codes: NDArray[Any]) -> Codes:

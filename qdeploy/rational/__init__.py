@@ -9,12 +9,14 @@ operator is a function under `@operator("OnnxName")`, or `@quantizer`, in the fi
 from qdeploy.rational import (  # noqa: F401 (they register the operators)
     arithmetic,
     movement,
+    parts,
     pooling,
     products,
+    qcdq,
     quantizers,
     reductions,
 )
 from qdeploy.rational.arrays import Array, Rationals
-from qdeploy.rational.executor import Executor, execute_exactly
+from qdeploy.rational.executor import Executor, execute_exactly, without_function
 
-__all__ = ["Array", "Executor", "Rationals", "execute_exactly"]
+__all__ = ["Array", "Executor", "Rationals", "execute_exactly", "without_function"]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from fractions import Fraction
@@ -29,6 +30,30 @@ operator("Add")(_of_two(add))
 operator("Sub")(_of_two(sub))
 operator("Mul")(_of_two(mul))
 operator("Div")(_of_two(truediv))
+
+
+@operator("Max")
+def maximum(given: Attributes, *operands: Rationals) -> Rationals:
+    """ONNX Max 8..13."""
+    return functools.reduce(elementwise(max, 2), operands)
+
+
+@operator("Min")
+def minimum(given: Attributes, *operands: Rationals) -> Rationals:
+    """ONNX Min 8..13."""
+    return functools.reduce(elementwise(min, 2), operands)
+
+
+@operator("Sum")
+def total(given: Attributes, *operands: Rationals) -> Rationals:
+    """ONNX Sum 8..13."""
+    return functools.reduce(elementwise(add, 2), operands)
+
+
+@operator("Mean")
+def mean(given: Attributes, *operands: Rationals) -> Rationals:
+    """ONNX Mean 8..13."""
+    return elementwise(lambda v: v / len(operands))(total(given, *operands))
 
 
 @operator("Neg")
@@ -70,6 +95,22 @@ def leaky_relu(given: Attributes, x: Rationals) -> Rationals:
     return elementwise(lambda v: v if v >= 0 else alpha * v)(x)
 
 
+@operator("PRelu")
+def parametric_relu(given: Attributes, x: Rationals, slope: Rationals) -> Rationals:
+    """ONNX PRelu 7..16."""
+    return elementwise(lambda v, s: v if v >= 0 else s * v, 2)(x, slope)
+
+
+@operator("HardSigmoid")
+def hard_sigmoid(given: Attributes, x: Rationals) -> Rationals:
+    """ONNX HardSigmoid 6..22."""
+    alpha, beta = (
+        Fraction(float(np.float32(given.get(name, default))))
+        for name, default in (("alpha", 0.2), ("beta", 0.5))
+    )
+    return elementwise(lambda v: max(Fraction(0), min(Fraction(1), alpha * v + beta)))(x)
+
+
 @operator("Clip")
 def clip(given: Attributes, x: Rationals, low: Any = None, high: Any = None) -> Rationals:
     """ONNX Clip 6..13; the limits are attributes up to 10."""
@@ -95,7 +136,13 @@ def arg_max(given: Attributes, x: Rationals) -> NDArray[np.int64]:
 
 @operator("TopK")
 def top_k(given: Attributes, x: Rationals, k: Any = None) -> tuple[Rationals, NDArray[np.int64]]:
-    """ONNX TopK 1..11 with k = 1: largest value and its index."""
+    """ONNX TopK 1..11: the k largest values and their indices; the first of equals first."""
     axis = given.get("axis", -1)
-    index = arg_max({"axis": axis}, x)
+    count = given["k"] if k is None else int(k.item())
+    moved = np.moveaxis(x, axis, -1)
+    index = np.empty((*moved.shape[:-1], count), np.int64)
+    for position in np.ndindex(index.shape[:-1]):
+        ordered = sorted((-value, i) for i, value in enumerate(moved[position]))
+        index[position] = [i for _, i in ordered[:count]]
+    index = np.moveaxis(index, -1, axis)
     return np.take_along_axis(x, index, axis), index

@@ -81,10 +81,29 @@ def resize(
         ratio = Fraction(int(new), old)
         source = []
         for i in range(int(new)):
-            at = Fraction(i) / ratio if mode == "asymmetric" else (i + HALF) / ratio - HALF
+            if mode == "asymmetric":
+                at = Fraction(i) / ratio
+            elif mode == "align_corners":
+                at = Fraction(i * (old - 1), max(1, int(new) - 1))
+            elif mode == "tf_half_pixel_for_nn":
+                at = (i + HALF) / ratio
+            elif mode == "pytorch_half_pixel" and new == 1:
+                at = Fraction(0)
+            else:
+                assert mode in ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric")
+                at = (i + HALF) / ratio - HALF
             source.append(min(max(NEAREST[pick](at), 0), old - 1))
         x = x.take(source, axis=axis)
     return x
+
+
+@operator("Upsample")
+def upsample(given: Attributes, x: Rationals, scales: Any = None) -> Rationals:
+    """ONNX Upsample 7..9, nearest neighbour: position i shows floor(i / scale)."""
+    modes = {"coordinate_transformation_mode": b"asymmetric", "nearest_mode": b"floor"}
+    scales = given["scales"] if scales is None else scales.tolist()
+    result: Rationals = resize({**given, **modes}, x, scales=[Fraction(s) for s in scales])
+    return result
 
 
 @operator("DepthToSpace")

@@ -16,7 +16,7 @@ import numpy as np
 
 from qdeploy.rational.arrays import Array, Rationals, elementwise, integers, rationals
 from qdeploy.rational.registry import Attributes, operator
-from qdeploy.rational.windows import windows
+from qdeploy.rational.windows import padded, pads_of, windows
 
 
 def _largest(numbers: Array) -> int:
@@ -48,7 +48,7 @@ def product(a: Rationals, b: Rationals) -> Rationals:
 
 @operator("Conv")
 def conv(given: Attributes, x: Rationals, w: Rationals, bias: Any = None) -> Rationals:
-    """ONNX Conv 1..11; auto_pad is not executed."""
+    """ONNX Conv 1..11."""
     groups, outputs = given.get("group", 1), w.shape[0]
     (unit,), codes = integers(x.reshape(1, -1))
     seen = windows(given, codes.reshape(x.shape), w.shape[2:], 0)
@@ -61,6 +61,32 @@ def conv(given: Attributes, x: Rationals, w: Rationals, bias: Any = None) -> Rat
     y = rationals(sums.reshape(outputs, -1), (units * unit)[:, np.newaxis])
     y = y.reshape(1, outputs, *sizes)
     return y if bias is None else elementwise(add, 2)(y, bias.reshape(1, -1, *[1] * len(sizes)))
+
+
+@operator("ConvTranspose")
+def conv_transpose(given: Attributes, x: Rationals, w: Rationals, bias: Any = None) -> Rationals:
+    """ONNX ConvTranspose 1..11: every input value adds its weights to a window of the output."""
+    groups, axes = given.get("group", 1), x.ndim - 2
+    strides, dilations = (given.get(name, [1] * axes) for name in ("strides", "dilations"))
+    extra = given.get("output_padding", [0] * axes)
+    extents = [(k - 1) * d + 1 for k, d in zip(w.shape[2:], dilations, strict=True)]
+    sizes = [
+        (n - 1) * s + e + more
+        for n, s, e, more in zip(x.shape[2:], strides, extents, extra, strict=True)
+    ]
+    per_group = w.shape[0] // groups
+    y = np.full((1, groups * w.shape[1], *sizes), Fraction(0), object)
+    for channel, value in np.ndenumerate(np.arange(w.shape[0])):
+        first = value // per_group * w.shape[1]
+        for place in np.ndindex(*x.shape[2:]):
+            seen = tuple(
+                slice(p * s, p * s + e, d)
+                for p, s, e, d in zip(place, strides, extents, dilations, strict=True)
+            )
+            target: Any = (0, slice(first, first + w.shape[1]), *seen)
+            y[target] += x[(0, *channel, *place)] * w[channel]
+    y = padded(y, [(-before, -after) for before, after in pads_of(given, axes)], None)
+    return y if bias is None else np.asarray(y + bias.reshape(1, -1, *[1] * axes))
 
 
 @operator("Gemm")

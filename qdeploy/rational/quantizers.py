@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -77,6 +78,12 @@ def quant(given: Attributes, x: Rationals, scale: Any, zero: Any, bits: Any) -> 
     return elementwise(one, 4)(x, scale, zero, bits)
 
 
+@quantizer("Sign")
+def sign(given: Attributes, x: Rationals) -> Rationals:
+    """ONNX Sign 9..13."""
+    return elementwise(lambda v: Fraction((v > 0) - (v < 0)))(x)
+
+
 @quantizer("BipolarQuant")
 def bipolar_quant(given: Attributes, x: Rationals, scale: Rationals) -> Rationals:
     """QONNX BipolarQuant; 0 becomes +scale."""
@@ -91,4 +98,32 @@ def multithreshold(given: Attributes, x: Rationals, thresholds: Rationals) -> Ra
     axis = max(layout.find("C"), 0) or 1
     channels_last = np.moveaxis(x, axis, -1)[..., np.newaxis]
     count = (channels_last >= thresholds).sum(axis=-1)
-    return np.moveaxis(count * scale + bias, -1, axis)
+    return np.moveaxis(elementwise(lambda n: n * scale + bias)(count), -1, axis)
+
+
+@quantizer("Trunc")
+def trunc(
+    given: Attributes, x: Rationals, scale: Any, zero: Any, bits: Any, *rest: Any
+) -> Rationals:
+    """QONNX Trunc 1 (rest: output bits), and 2 (rest: output scale, output bits)."""
+    mode = ROUNDING[given.get("rounding_mode", b"FLOOR").decode().upper()]
+    first = len(rest) == 1
+    width = int(rest[-1].item())
+    half = 1 << (width - 1)
+    low, high = 0, 2 * half - 1 - given.get("narrow", 0)
+    if given.get("signed", 1):
+        low, high = given.get("narrow", 0) - half, half - 1
+
+    def one(v: Fraction, s: Fraction, z: Fraction, output_scale: Fraction) -> Any:
+        quotient = round(v / s + z)
+        if first:
+            divisor = Fraction(2) ** (int(bits.item()) - width)
+            return (integer(quotient / divisor) - z) * s
+        divisor = Fraction(2) ** round(math.log2(output_scale / s))
+        code = min(max(integer(quotient / divisor), low), high)
+        return (code - z / divisor) * output_scale
+
+    def integer(value: Fraction) -> int:
+        return mode(value.numerator, value.denominator)
+
+    return elementwise(one, 4)(x, scale, zero, rest[0])

@@ -26,8 +26,14 @@ def padded(x: Array, pads: list[tuple[int, int]], fill: Any) -> Array:
         slice(max(0, -before), size - max(0, -after))
         for (before, after), size in zip(widths, x.shape, strict=True)
     )
+    part = x[kept]
     grown = [(max(0, before), max(0, after)) for before, after in widths]
-    return np.pad(x[kept], grown, constant_values=fill)
+    shape = [size + sum(width) for size, width in zip(part.shape, grown, strict=True)]
+    # Not numpy.pad, which fills arrays of Python's integers with numpy's.
+    result = np.full(shape, fill, x.dtype)
+    inner = zip(grown, part.shape, strict=True)
+    result[tuple(slice(before, before + size) for (before, _), size in inner)] = part
+    return result
 
 
 def _automatic(

@@ -29,6 +29,7 @@ from qdeploy.report.contents import (
 )
 from qdeploy.stages import RECORD, Outcome
 from qdeploy.verification import Verification
+from qdeploy.verification.wording import sentences
 
 _WHAT = {
     "float": "trained in float32, float weights and activations",
@@ -65,6 +66,7 @@ def collect(
     if "map" in outcomes:
         text = build.file("map", FOLDING_FILE).read_bytes()
         folding = FoldingRecord.model_validate_json(text)
+    seen = {t.layer: (t.observed_low, t.observed_high) for t in verification.extremes}
     sizes = json.loads(build.file("pack", "pack.json").read_text())
     summaries = {
         "lower": f"{len(network.nodes)} integer operators, {network.codes():,} weight codes",
@@ -84,8 +86,9 @@ def collect(
         images=verification.frames,
         input=Tensor(shape=x.shape, bits=x.range.bits, low=x.range.low, high=x.range.high),
         stages=[_stage(name, outcome, summaries) for name, outcome in outcomes.items()],
-        layers=[_layer(network, node, design, estimate) for node in network.nodes],
+        layers=[_layer(network, node, seen, design, estimate) for node in network.nodes],
         versions=_versions(verification),
+        comparisons=sentences(verification),
         sizes=Sizes(
             float_bytes=sizes["float_bytes"],
             packed_bytes=sizes["weight_bytes"],
@@ -111,7 +114,11 @@ def _stage(name: str, outcome: Outcome, summaries: Mapping[str, str]) -> StageSu
 
 
 def _layer(
-    network: IntegerNetwork, node: Node, design: Design | None, estimate: Estimate | None
+    network: IntegerNetwork,
+    node: Node,
+    seen: Mapping[str, tuple[int, int]],
+    design: Design | None,
+    estimate: Estimate | None,
 ) -> Layer:
     tensor = network.tensors[node.output]
     weights: dict[str, Any] = {}
@@ -144,6 +151,7 @@ def _layer(
         bits=tensor.range.bits,
         low=tensor.range.low,
         high=tensor.range.high,
+        seen=seen.get(node.name),
         **weights,
         **hardware,
     )

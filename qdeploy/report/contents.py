@@ -36,6 +36,7 @@ class Layer(_Part):
         kind: Convolution, Linear, Threshold...
         shape: output shape without the batch axis.
         bits: width of one output integer; `low`..`high` is its exact range.
+        seen: smallest and largest output on the test data; None if none were run.
         weights: code book and multipliers in words; None without weights.
         codes: number of weight codes.
         code_counts: how often each code occurs, by code.
@@ -53,6 +54,7 @@ class Layer(_Part):
     bits: int
     low: int
     high: int
+    seen: tuple[int, int] | None = None
     weights: str | None = None
     codes: NonNegativeInt = 0
     code_counts: dict[int, int] = {}
@@ -120,6 +122,7 @@ class Report(_Part):
         input: the integer input of the first layer.
         stages: in the order in which they ran.
         layers: in the order of the network.
+        comparisons: what `verify` found, one sentence or two for each comparison.
         skipped: stages that were not run for lack of a tool, and how to get it.
         notes: what the numbers are and are not, one sentence or two each.
     """
@@ -132,6 +135,7 @@ class Report(_Part):
     stages: list[StageSummary]
     layers: list[Layer]
     versions: list[Version]
+    comparisons: list[str] = []
     sizes: Sizes | None = None
     performance: Performance | None = None
     resources: list[Resources] = []

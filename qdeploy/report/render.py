@@ -54,6 +54,7 @@ def render(report: Report) -> str:
         weighted=[layer for layer in report.layers if layer.weights is not None],
         luts=luts,
         mapped=bool(luts or cycles),
+        seen=any(layer.seen is not None for layer in report.layers),
         multiplier_span=_multiplier_span,
         code_histogram=plots.code_histogram,
         multiplier_map=_multiplier_map,

@@ -14,6 +14,7 @@ from sample_networks import branching_network
 from qdeploy.errors import UserError
 from qdeploy.integer import (
     Add,
+    ArgMax,
     Builder,
     Concat,
     Convolution,
@@ -26,6 +27,7 @@ from qdeploy.integer import (
     Pad,
     Plane,
     Reshape,
+    Slice,
     SumPool,
     Tensor,
     Transpose,
@@ -70,6 +72,9 @@ def network_of(builder: Builder) -> IntegerNetwork:
         Pad(pads=(1, 0, 2, 3), **X),
         Pad(pads=(1, 0, 2, 3), pad_code=-(2**25) - 1, **X),
         Upsample(factors=(3, 2), **X),
+        MaxPool(kernel=(2, 2), strides=(1, 1), dilations=(3, 2), **X),
+        Slice(starts=(0, 1, 0), stops=(2, 5, 4), steps=(1, 2, 3), **X),
+        ArgMax(**X),
         Reshape(shape=(8, 5), **X),
         Transpose(order=(2, 0, 1), **X),
         Concat(others=("x", "x"), **X),

@@ -6,7 +6,6 @@ seed can repeat them; tensor contents come from a numpy generator seeded by it.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import onnx
 from hypothesis import strategies as st
@@ -33,8 +32,8 @@ class RandomGraph(RandomMoves):
             x = self.elementwise(x)
         if x.rectified:
             x = self.quantizer(x)
-        elif x.single and len(x.shape) == 1 and self.maybe(0.2):
-            x = replace(x, name=self.file.node("ArgMax", x.name, axis=1), shape=(1,))
+        elif x.single and self.maybe(0.2):
+            x = self.largest(x)
         model = self.file.model(x.name, rank=len(x.shape) + 1)
         if self.maybe(0.3):
             model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
@@ -64,8 +63,13 @@ class RandomGraph(RandomMoves):
             x = self.elementwise(x)
         if self.maybe(0.3):
             x = self.max_pool(x)
+        for _ in range(self.choice.choice([0, 0, 0, 1, 2])):
+            x = self._scattered(x)
         if self.maybe(0.4):
             x = self.rising(x)
+            if self.maybe(0.3):
+                x = self.elementwise(x)
+                x = self.rising(x) if self.maybe(0.3) else x
             if self.maybe(0.2):
                 x = self.max_pool(x)
             if self.maybe(0.2):
@@ -74,11 +78,21 @@ class RandomGraph(RandomMoves):
             x = self.quantizer(x)
         return x
 
+    def _scattered(self, x: Value) -> Value:
+        """A move that may mix channels, and what the next quantizer absorbs."""
+        if len(x.shape) == 3 and x.shape[0] % 4 == 0:
+            x = self.depth_to_space(x)
+        else:
+            x = self.choice.choice([self.reshaped, self.transposed])(x)
+        return self.choice.choice([self.elementwise, self.rising, self.identity])(x)
+
     def _linear(self, x: Value) -> Value:
         if len(x.shape) == 1:
             return self.fully_connected(x)
         if len(x.shape) > 3 or self.maybe(0.15):
             return self.product(x)
+        if self.maybe(0.1):
+            return self.transposed_convolution(x)
         return self.convolution(x) if self.maybe(0.75) else self.fully_connected(self.flattened(x))
 
     def _residual(self, x: Value) -> Value:
@@ -90,7 +104,7 @@ class RandomGraph(RandomMoves):
             return left
         left = self.quantizer(left, scale=scale)
         right = self.quantizer(right, scale=scale * self.choice.choice([1, 1, 2, 0.25, 3]))
-        operator = self.choice.choice(["Add", "Add", "Sub"])
+        operator = self.choice.choice(["Add", "Add", "Sub", "Sum", "Mean"])
         return Value(self.file.node(operator, left.name, right.name), left.shape)
 
     def _concatenation(self, x: Value) -> Value:
@@ -115,9 +129,9 @@ class RandomGraph(RandomMoves):
     def _rearranged(self, x: Value) -> Value:
         """One of the operators that only move, repeat or pad values."""
         moves = [self.flattened, self.identity, self.transposed, self.reshaped]
-        moves += [self.squeezed, self.unsqueezed]
+        moves += [self.squeezed, self.unsqueezed, self.sliced, self.gathered, self.split]
         if len(x.shape) == 3:
-            moves += [self.pad, self.upsampled, self.depth_to_space] * 3
+            moves += [self.pad, self.upsampled, self.depth_to_space, self.space_to_depth] * 3
         return self.choice.choice(moves)(x)
 
     def _pooled(self, x: Value) -> Value:

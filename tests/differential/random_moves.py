@@ -120,31 +120,94 @@ class RandomMoves(RandomOperators):
             name = self.file.node(operator, x.name, axes=places, keepdims=kept)
         return replace(x, name=name, shape=tuple(shape))
 
+    def largest(self, x: Value) -> Value:
+        """The index of the largest value along an axis."""
+        axis = self.choice.randrange(len(x.shape))
+        kept = 1 if len(x.shape) == 1 else self.choice.randint(0, 1)
+        name = self.file.node("ArgMax", x.name, axis=axis + 1, keepdims=kept)
+        shape = (*x.shape[:axis], *(1,) * kept, *x.shape[axis + 1 :])
+        return replace(x, name=name, shape=shape)
+
     def pad(self, x: Value) -> Value:
+        """Of spatial axes; cut where negative, and also of channels of one scale."""
+        first = 0 if x.single and self.maybe(0.3) else 1
+        lowest = -1 if min(x.shape) > 2 and self.maybe(0.3) else 0
         before, after = (
-            [0, 0, *(self.choice.randint(0, 2) for _ in x.shape[1:])] for _ in range(2)
+            [self.choice.randint(lowest, 2) if axis >= first else 0 for axis in range(len(x.shape))]
+            for _ in range(2)
         )
+        before, after = [0, *before], [0, *after]
         name = self.file.node("Pad", x.name, self._index(before + after))
-        sizes = [n + a + b for n, a, b in zip(x.shape[1:], before[2:], after[2:], strict=True)]
-        return replace(x, name=name, shape=(x.shape[0], *sizes))
+        sizes = [n + a + b for n, a, b in zip(x.shape, before[1:], after[1:], strict=True)]
+        return replace(x, name=name, shape=tuple(sizes))
 
     def upsampled(self, x: Value) -> Value:
         if math.prod(x.shape) * 4 > MAXIMUM_ELEMENTS:
             return x
         factors = [self.choice.randint(1, 2) for _ in x.shape[1:]]
         rules = [("asymmetric", "floor"), ("half_pixel", "round_prefer_floor")]
+        rules += [("pytorch_half_pixel", "round_prefer_ceil"), ("tf_half_pixel_for_nn", "floor")]
         transformation, nearest = self.choice.choice(rules)
+        sizes = [n * f for n, f in zip(x.shape[1:], factors, strict=True)]
+        how = ["", self.file.constant([1, 1, *factors])]
+        if self.maybe(0.3):
+            how = ["", "", self._index([1, x.shape[0], *sizes])]
         name = self.file.node(
             "Resize",
             x.name,
-            "",
-            self.file.constant([1, 1, *factors]),
+            *how,
             mode="nearest",
             coordinate_transformation_mode=transformation,
             nearest_mode=nearest,
         )
-        sizes = [n * f for n, f in zip(x.shape[1:], factors, strict=True)]
         return replace(x, name=name, shape=(x.shape[0], *sizes))
+
+    def space_to_depth(self, x: Value) -> Value:
+        if any(size % 2 for size in x.shape[1:]):
+            return x
+        name = self.file.node("SpaceToDepth", x.name, blocksize=2)
+        return replace(x, name=name, shape=(x.shape[0] * 4, x.shape[1] // 2, x.shape[2] // 2))
+
+    def sliced(self, x: Value) -> Value:
+        """A part of some axes."""
+        axes = [k for k in range(len(x.shape)) if self.maybe(0.6)]
+        bounds = []
+        for axis in axes:
+            start = self.choice.randrange(x.shape[axis])
+            stop = self.choice.randint(start + 1, x.shape[axis])
+            bounds.append((start, stop, self.choice.choice([1, 1, 2])))
+        if not axes:
+            return x
+        starts, stops, steps = zip(*bounds, strict=True)
+        places = [axis + 1 for axis in axes]
+        inputs = [starts, stops, places, steps]
+        name = self.file.node("Slice", x.name, *map(self._index, inputs))
+        shape = list(x.shape)
+        for axis, bound in zip(axes, bounds, strict=True):
+            shape[axis] = len(range(*bound))
+        return replace(x, name=name, shape=tuple(shape))
+
+    def gathered(self, x: Value) -> Value:
+        """One index of an axis, which disappears."""
+        axis = self.choice.randrange(len(x.shape))
+        if len(x.shape) == 1:
+            return x
+        index = self.choice.randrange(-x.shape[axis], x.shape[axis])
+        name = self.file.node("Gather", x.name, self._index(index), axis=axis + 1)
+        return replace(x, name=name, shape=x.shape[:axis] + x.shape[axis + 1 :])
+
+    def split(self, x: Value) -> Value:
+        """Two parts of the channels, which may change places."""
+        if x.shape[0] < 2:
+            return x
+        first = self.choice.randint(1, x.shape[0] - 1)
+        lengths = [first, x.shape[0] - first]
+        left = self.file.node("Split", x.name, self._index(lengths), axis=1)
+        right = f"{left}_right"
+        self.file.nodes[-1].output.append(right)
+        parts = self.choice.choice([[left, right], [right, left], [right]])
+        shape = (x.shape[0] if len(parts) == 2 else lengths[1], *x.shape[1:])
+        return replace(x, name=self.file.node("Concat", *parts, axis=1), shape=shape)
 
     def depth_to_space(self, x: Value) -> Value:
         if x.shape[0] % 4:

@@ -1,104 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random quantizers, layers and arithmetic, appended one by one to a QONNX graph."""
+"""Random layers and arithmetic, appended one by one to a QONNX graph."""
 
 import math
-import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from qonnx_files import QonnxFile
-
-ROUNDING = ["ROUND", "HALF_EVEN", "CEIL", "FLOOR", "UP", "DOWN", "HALF_UP", "HALF_DOWN"]
-ROUNDING += ["ROUND_TO_ZERO"]
+from random_quantizers import RandomQuantizers, Value
 
 
-@dataclass(frozen=True)
-class Value:
-    """A tensor of the graph: its name, its shape without the batch axis, and what it holds.
-
-    `single`: multiples of one scale, as a quantizer leaves them (what a layer may read);
-    `rectified`: behind a Relu that the next quantizer has to absorb.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    single: bool = True
-    rectified: bool = False
-
-
-class RandomOperators:
-    """A graph under construction; every method takes the tensor to read and returns a new one."""
-
-    def __init__(self, choice: random.Random) -> None:
-        self.choice = choice
-        self.rng = np.random.default_rng(choice.randrange(1 << 32))
-        rank = choice.choice([1, 2, 3, 3, 3, 3])
-        shape = (choice.randint(1, 4), *(choice.randint(1, 7) for _ in range(rank - 1)))
-        self.file = QonnxFile(shape)
-
-    def maybe(self, probability: float) -> bool:
-        return self.choice.randrange(100) < 100 * probability
+class RandomOperators(RandomQuantizers):
+    """Every method takes the tensor to read and returns a new one."""
 
     def rising(self, x: Value) -> Value:
         """A non-decreasing function, which only moves the boundaries of the next quantizer."""
-        operator = self.choice.choice(["Relu", "Relu", "Clip", "LeakyRelu"])
+        operator = self.choice.choice(
+            ["Relu", "Relu", "Clip", "LeakyRelu", "Limit", "PRelu", "Hard"]
+        )
         if operator == "Relu":
             name = self.file.node("Relu", x.name)
         elif operator == "Clip":
             limits = [self.file.constant(np.float32(v)) for v in np.sort(self._reals(2))]
             name = self.file.node("Clip", x.name, *self.choice.choice([limits, limits[:1]]))
+        elif operator == "Limit":
+            limit = self.file.constant(np.float32(self._reals(())))
+            inputs = self.choice.choice([[x.name, limit], [limit, x.name]])
+            name = self.file.node(self.choice.choice(["Max", "Min"]), *inputs)
+        elif operator == "PRelu":
+            one = (1,) * len(x.shape)
+            shape = self.choice.choice([(1,), (x.shape[0], *one[1:])])
+            slopes = self.rng.choice([0.0, 0.1, 0.25, 2.0], shape)
+            name = self.file.node("PRelu", x.name, self.file.constant(slopes))
+        elif operator == "Hard":
+            name = self.file.node("HardSigmoid", x.name, alpha=0.25, beta=0.5)
         else:
             name = self.file.node("LeakyRelu", x.name, alpha=self.choice.choice([0.1, 0.25, 2.0]))
         if self.maybe(0.2):
             name = self.file.node("Mul", name, self.file.constant(self.dyadic()))
         return replace(x, name=name, single=False, rectified=True)
-
-    def quantizer(self, x: Value, scale: float | None = None, activation: bool = False) -> Value:
-        scale_given = scale is not None
-        if scale is None:
-            scale = (
-                self.dyadic() if self.maybe(0.7) else float(np.float32(self.rng.uniform(0.1, 2)))
-            )
-        if not activation and self.maybe(0.15):
-            return replace(x, name=self.file.bipolar(x.name, scale), single=True, rectified=False)
-        if not scale_given and self.maybe(0.15):
-            return self._multithreshold(x)
-        bits = self.choice.choice([1, 2, 2, 3, 4, 5, 8])
-        single = activation or scale_given or not self.maybe(0.1)
-        scales: Any = scale
-        if not single:
-            scales = scale * self.rng.integers(1, 6, (x.shape[0], *(1,) * (len(x.shape) - 1)))
-        name = self.file.quant(
-            x.name,
-            scales,
-            bits,
-            signed=self.choice.randint(0, 1),
-            narrow=self.choice.randint(0, 1) if bits > 1 else 0,
-            zero_point=self.choice.choice([0, 0, 0, 0, 0, 1, -1, 0.5]),
-            rounding=self.choice.choice(ROUNDING) if self.maybe(0.5) else "ROUND",
-        )
-        return replace(x, name=name, single=single, rectified=False)
-
-    def _multithreshold(self, x: Value) -> Value:
-        """Thresholds in any order, some of them equal, for all channels or for each."""
-        layout = self.choice.choice(["", {1: "NC", 2: "NWC", 3: "NHWC"}.get(len(x.shape), "")])
-        axis = len(x.shape) if layout or len(x.shape) == 2 else 1
-        rows = self.choice.choice([1, x.shape[axis - 1]])
-        name = self.file.node(
-            "MultiThreshold",
-            x.name,
-            self.file.constant(self._reals((rows, self.choice.randint(1, 9)))),
-            out_dtype="INT8",
-            out_scale=self.choice.choice([1.0, 1.0, 2.0, 0.375, -1.0]),
-            out_bias=self.choice.choice([0.0, 0.0, -1.0, 0.5, 0.2]),
-            **({"data_layout": layout} if layout else {}),
-        )
-        return replace(x, name=name, single=True, rectified=False)
-
-    def dyadic(self) -> float:
-        return self.choice.choice([0.125, 0.25, 0.5, 0.75, 1.0, 2.0])
 
     def convolution(self, x: Value, same: bool = False, outputs: int = 0) -> Value:
         axes, channels = len(x.shape) - 1, x.shape[0]
@@ -135,6 +74,44 @@ class RandomOperators:
             inputs.append(self._bias(outputs))
         y = self.file.node("Conv", *inputs, **given)
         return Value(y, x.shape if same else self._conv_shape(x, outputs, kernel, given), False)
+
+    def transposed_convolution(self, x: Value) -> Value:
+        axes, channels = len(x.shape) - 1, x.shape[0]
+        groups = self.choice.choice([g for g in (1, 1, 2, channels) if channels % g == 0])
+        kernel = [self.choice.randint(1, 3) for _ in range(axes)]
+        strides = [self.choice.randint(1, 2) for _ in kernel]
+        dilations = [self.choice.choice([1, 1, 2]) for _ in kernel]
+        extra = [self.choice.randrange(stride) for stride in strides]
+        pads = [self.choice.randint(0, 1) for _ in range(2 * axes)]
+        sizes = [
+            (n - 1) * s + (k - 1) * d + 1 + e - a - b
+            for n, s, k, d, e, a, b in zip(
+                x.shape[1:],
+                strides,
+                kernel,
+                dilations,
+                extra,
+                pads[:axes],
+                pads[axes:],
+                strict=True,
+            )
+        ]
+        if min(sizes) < 1 or math.prod(sizes) > 100:
+            return x
+        outputs = self.choice.randint(1, 2)
+        inputs = [x.name, self._weights((channels, outputs, *kernel))]
+        if self.maybe(0.3):
+            inputs.append(self._bias(groups * outputs))
+        y = self.file.node(
+            "ConvTranspose",
+            *inputs,
+            group=groups,
+            strides=strides,
+            dilations=dilations,
+            output_padding=extra,
+            pads=pads,
+        )
+        return Value(y, (groups * outputs, *sizes), False)
 
     def _conv_shape(
         self, x: Value, outputs: int, kernel: tuple[int, ...], given: dict[str, Any]
@@ -180,48 +157,11 @@ class RandomOperators:
         weights = self._weights((x.shape[-1], outputs))
         return Value(self.file.node("MatMul", x.name, weights), (*x.shape[:-1], outputs), False)
 
-    def _weights(self, shape: tuple[int, ...]) -> str:
-        """Quantized weights whose scale varies along nothing, the outputs, or the kernel."""
-        granularities = [(1,) * len(shape), (shape[0],) + (1,) * (len(shape) - 1), ()]
-        granularities.append((1, *shape[1:2], *(1,) * (len(shape) - 2)))
-        if len(shape) == 4:
-            granularities += [(1, 1, *shape[2:]), (1, 1, shape[2], 1), (*shape[:2], 1, 1)]
-        grid = self.choice.choice(granularities)
-        scale = self.rng.integers(1, 12, grid) / self.choice.choice([1, 4, 16])
-        if len(grid) < 2 or (grid[0] == math.prod(grid) and self.maybe(0.3)):
-            scale = self.rng.uniform(0.01, 3, grid)
-        scale = np.asarray(scale, np.float32)
-        kind = self.choice.choice(["bipolar", "ternary", "ternary", "quant"])
-        values = self.rng.integers(-9, 10, shape) / 2 * scale
-        if self.maybe(0.3):
-            values = self.rng.normal(size=shape) * scale
-        constant = self.file.constant(values)
-        if self.maybe(0.1):
-            constant = self.file.node("Identity", constant)
-        elif self.maybe(0.1):
-            constant = self.file.node("Constant", value=self.file.initializers.pop())
-        if kind == "bipolar":
-            return self.file.bipolar(constant, scale)
-        if kind == "ternary":
-            return self.file.quant(constant, scale, 2, narrow=1)
-        bits, signed = self.choice.choice([1, 2, 3, 4, 8]), self.choice.choice([0, 1, 1])
-        return self.file.quant(
-            constant,
-            scale,
-            bits,
-            signed=signed,
-            narrow=self.choice.randint(0, 1),
-            zero_point=self.choice.choice([0, 0, 0, 1, -1, 0.5]),
-            rounding=self.choice.choice(ROUNDING),
-        )
-
-    def _bias(self, outputs: int) -> str:
-        bias = self.file.constant(self._reals(outputs))
-        return self.file.quant(bias, self.dyadic(), 8) if self.maybe(0.3) else bias
-
     def elementwise(self, x: Value) -> Value:
         """Batch normalization, or arithmetic with a constant."""
-        operator = self.choice.choice(["BatchNormalization", "Mul", "Div", "Add", "Sub"])
+        operator = self.choice.choice(["BatchNormalization", "Mul", "Div", "Add", "Sub", "Neg"])
+        if operator == "Neg":
+            return replace(x, name=self.file.node("Neg", x.name))
         if operator == "BatchNormalization" and len(x.shape) < 4:
             return self._batch_normalization(x)
         if operator == "BatchNormalization":
@@ -244,15 +184,6 @@ class RandomOperators:
             "BatchNormalization", x.name, *map(self.file.constant, parameters), epsilon=epsilon
         )
         return replace(x, name=name, single=False)
-
-    def _reals(self, shape: Any, zero: bool = True) -> NDArray[np.float64]:
-        """Positive, negative and (unless excluded) zero constants; ties are likely."""
-        if self.maybe(0.5):
-            values = self.rng.integers(-8, 9, shape) / 4
-        else:
-            values = self.rng.normal(size=shape)
-        values = np.asarray(values, np.float64)
-        return values if zero else np.where(values == 0, 0.5, values)
 
     def input_scaling(self, x: Value) -> Value:
         name = self.file.node(

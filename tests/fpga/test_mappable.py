@@ -23,6 +23,7 @@ from qdeploy.integer import (
     Pad,
     Plane,
     Reshape,
+    Slice,
     Tensor,
     Transpose,
     ValueRange,
@@ -118,6 +119,10 @@ def test_a_negative_scale_needs_accumulators_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
+        (
+            lambda names: Slice(starts=(0, 0, 0), stops=(4, 8, 4), steps=(1, 1, 1), **names),
+            "Slice",
+        ),
         (lambda names: Reshape(shape=(8, 8, 4), **names), "Reshape"),
         (lambda names: Transpose(order=(1, 2, 0), **names), "Transpose"),
     ],

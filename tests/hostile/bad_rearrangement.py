@@ -69,8 +69,8 @@ def pad_with_infinity() -> onnx.ModelProto:
 
 
 @hostile
-def pad_with_half_a_code() -> onnx.ModelProto:
-    return _pad([0, 0, 1, 1, 0, 0, 1, 1], fill=0.0625)
+def pad_with_a_small_part_of_a_code() -> onnx.ModelProto:
+    return _pad([0, 0, 1, 1, 0, 0, 1, 1], fill=0.001)
 
 
 @hostile

@@ -2,8 +2,10 @@
 """Every hostile file gives one UserError with a remedy, soon and in little memory."""
 
 import bad_attributes  # noqa: F401 (these register their entries)
+import bad_data  # noqa: F401
 import bad_files  # noqa: F401
 import bad_graphs  # noqa: F401
+import bad_nodes  # noqa: F401
 import bad_operators  # noqa: F401
 import bad_quantizers  # noqa: F401
 import bad_rearrangement  # noqa: F401

@@ -16,7 +16,7 @@ from qdeploy.integer import run
 from qdeploy.lowering import lower
 from qdeploy.rational import execute_exactly
 
-# Of each of two files.
+# Of each of three files.
 MUTATIONS = 2000
 
 
@@ -50,6 +50,21 @@ def table() -> onnx.ModelProto:
     return f.model(f.node("MatMul", y, f.node("Transpose", w, perm=[1, 0])))
 
 
+def dialects() -> onnx.ModelProto:
+    """QuantizeLinear to DequantizeLinear, integer weights, Trunc and MultiThreshold."""
+    rng = np.random.default_rng(2)
+    f = QonnxFile((2, 4, 4))
+    x = f.qcdq("x", 0.25, zero_point=3, dtype=np.uint8, limits=(0, 15))
+    w = f.dequantized(rng.integers(-7, 8, (2, 2, 3, 3)), [0.5, 0.25])
+    bias = f.dequantized([40, -9], [0.125, 0.0625], dtype=np.int32)
+    y = f.qcdq(f.node("Conv", x, w, bias), [0.5, 1.0], limits=(-8, 7), axis=1)
+    y = f.quant(f.node("AveragePool", y, kernel_shape=[2, 2]), 0.25, 6)
+    y = f.node("Trunc", y, *map(f.constant, (0.25, 0.0, 6.0, 1.0, 3.0)), rounding_mode="ROUND")
+    y = f.node("MatMul", f.node("Flatten", y), f.constant(rng.integers(-1, 2, (2, 3))))
+    thresholds = f.constant(rng.integers(-6, 7, (3, 4)) / 2)
+    return f.model(f.node("MultiThreshold", y, thresholds, out_scale=2.0, out_dtype="INT4"))
+
+
 def damaged(whole: bytes, rng: np.random.Generator) -> bytes:
     """One to three changes: a byte, a bit, a piece cut out, doubled or overwritten."""
     data = bytearray(whole)
@@ -70,7 +85,7 @@ def damaged(whole: bytes, rng: np.random.Generator) -> bytes:
     return bytes(data)
 
 
-@pytest.mark.parametrize("make", [picture, table])
+@pytest.mark.parametrize("make", [picture, table, dialects])
 def test_mutations(make, tmp_path):
     whole = make().SerializeToString()
     rng = np.random.default_rng(0)

@@ -22,6 +22,7 @@ from qdeploy.integer import (
     Node,
     Pad,
     Reshape,
+    Slice,
     SumPool,
     Tensor,
     Transpose,
@@ -152,6 +153,20 @@ def test_upsample_repeats(factors):
         assert y[n, c, row, column] == x[n, c, row // factors[0], column // factors[1]]
 
 
+@pytest.mark.parametrize(
+    ("starts", "stops", "steps"),
+    [((0, 1, 0), (2, 3, 4), (1, 1, 3)), ((1, 0, 3), (2, 3, 4), (1, 2, 1))],
+)
+def test_slice_takes_a_part(starts, stops, steps):
+    x = codes(4, 2, 2, 3, 4)
+    node = Slice(starts=starts, stops=stops, steps=steps, **X)
+    y = evaluate(node, x)
+    assert y.shape[1:] == promised(node, x.shape[1:]).shape
+    for n, *position in itertools.product(*map(range, y.shape)):
+        source = (s + p * d for s, p, d in zip(starts, position, steps, strict=True))
+        assert y[(n, *position)] == x[(n, *source)]
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_transpose_moves_axes(order):
     x = codes(1, 2, 2, 3, 4)
@@ -183,6 +198,12 @@ def test_reshape_keeps_the_order(shape):
         Pad(pads=(0, 0, -1, 0), **X),
         Upsample(factors=(0, 2), **X),
         Reshape(shape=(5, 5), **X),
+        Slice(starts=(0, 0, 0), stops=(2, 4, 4), steps=(1, 1, 1), **X),
+        Slice(starts=(0, 2, 0), stops=(2, 2, 4), steps=(1, 1, 1), **X),
+        Slice(starts=(0, 0, 0), stops=(2, 3, 4), steps=(1, 0, 1), **X),
+        Slice(starts=(0, 0), stops=(2, 3), steps=(1, 1), **X),
+        MaxPool(kernel=(1, 2), strides=(1, 1), dilations=(1, 4), **X),
+        MaxPool(kernel=(2, 2), strides=(1, 1), dilations=(1, 2), pads=(1, 0, 0, 0), **X),
         Transpose(order=(0, 1, 1), **X),
         Add(others=("small",), multipliers=(1, 1), **X),
         Concat(others=("small",), **X),

@@ -47,10 +47,10 @@ def float_layer_in_the_middle(path: Path) -> None:
     f.save(y, path)
 
 
-def relu_without_quantizer(path: Path) -> None:
+def leaky_relu_without_quantizer(path: Path) -> None:
     f, y = quantized_mlp()
     w = f.quant(f.constant(np.eye(3)), 1.0, 2)
-    f.save(f.node("MatMul", f.node("Relu", y), w, name="/fc3/MatMul"), path)
+    f.save(f.node("MatMul", f.node("LeakyRelu", y), w, name="/fc3/MatMul"), path)
 
 
 def real_input(path: Path) -> None:
@@ -105,7 +105,7 @@ CASES = [
     (empty, "no ONNX graph"),
     (unsupported_operator, r"layer 'gelu': operator Erf \(node '/gelu/Erf'\)"),
     (float_layer_in_the_middle, r"layer 'block.fc2': MatMul .* has float weights"),
-    (relu_without_quantizer, r"layer 'fc3': .*float layer: .*Relu"),
+    (leaky_relu_without_quantizer, r"layer 'fc3': .*float layer: .*Relu"),
     (real_input, r"layer 'fc1': .*real input"),
     (scale_of_nan, r"the scale of node '/image/Quant' is nan"),
     (zero_scale, "not positive"),

@@ -107,6 +107,14 @@ def test_offsets_and_padding_with_a_code_that_means_zero(tmp_path):
     check(f, f.quant(y, 0.5, 5), tmp_path, (2, 4, 4), 4)
 
 
+@pytest.mark.parametrize("shift", [0.25, 0.375, -0.6875])
+def test_padding_with_a_zero_between_two_codes(shift, tmp_path):
+    f, rng = QonnxFile((2, 4, 4)), np.random.default_rng(5)
+    x = f.node("Add", f.quant("x", 0.5, 3), f.constant(shift))
+    y = f.node("Conv", x, weights(f, rng, (3, 2, 3, 3)), pads=[1, 0, 2, 1])
+    check(f, y, tmp_path, (2, 4, 4), 4)
+
+
 def test_channels_last_input_and_flatten_order(tmp_path):
     f, rng = QonnxFile((4, 5, 2)), np.random.default_rng(6)
     x = f.quant(f.node("Transpose", "x", perm=[0, 3, 1, 2]), 0.5, 3)
@@ -161,14 +169,3 @@ def test_function_at_the_very_end_leaves_the_integers(function, tmp_path):
     session = Session(tmp_path / "cpu.onnx")
     assert np.array_equal(session.run_integers(x), run(logits, x))
     assert np.allclose(session.run(x), execute(path, x), atol=1e-6)
-
-
-def test_top_1_is_the_class(tmp_path):
-    f, rng = QonnxFile((6,)), np.random.default_rng(11)
-    y = f.node("MatMul", f.quant("x", 0.5, 3), weights(f, rng, (6, 4)))
-    f.node("TopK", y, f.constant([1], np.int64), axis=1)
-    f.nodes[-1].output.append("index")
-    network = lower(f.save("index", tmp_path / "net.onnx"))
-    logits = lower(f.save(y, tmp_path / "logits.onnx"))
-    x = rng.normal(size=(10, 6)).astype(np.float32)
-    assert np.array_equal(run(network, x)[:, 0], run(logits, x).argmax(axis=1))

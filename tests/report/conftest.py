@@ -66,6 +66,7 @@ def full_report() -> Report:
                 bits=17,
                 low=-40128,
                 high=41295,
+                seen=(-9120, 8733),
                 weights="ternary, 3 × 3 multipliers of 8 bits",
                 codes=4608,
                 code_counts={-1: 1711, 0: 1102, 1: 1795},
@@ -111,6 +112,7 @@ def full_report() -> Report:
             Version(name="cpu", what="cpu.onnx in ONNX Runtime", correct=356, equal=True),
             Version(name="rtl", what="Verilog simulated by Verilator", correct=356, equal=True),
         ],
+        comparisons=["Ranges: all 8 tensors stay within what the analysis promised."],
         sizes=Sizes(float_bytes=39488, packed_bytes=2512, file_bytes=11402),
         performance=Performance(
             predicted_cycles=576,

@@ -3,89 +3,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
-from qdeploy import integer
-from qdeploy.errors import InternalError, UserError
+from qdeploy.errors import InternalError
 from qdeploy.integer import IntegerNetwork, Integers
-
-RANDOM_FRAMES = 64
-
+from qdeploy.verification.contents import Verification
+from qdeploy.verification.ranges import observe
+from qdeploy.verification.samples import Samples
+from qdeploy.verification.source import compare_source
 
 # Chances per cycle that the simulated source pauses and the sink stalls, in the second run.
 INPUT_GAP = 0.3
 OUTPUT_STALL = 0.3
-
-
-class Verification(BaseModel):
-    """What `verify` found; every back end listed equals the reference.
-
-    Attributes:
-        frames: samples compared.
-        labelled: whether their classes are known; `correct` is empty otherwise.
-        correct: right predictions by version: float, trained, integer, cpu, rtl.
-        compared: back ends whose integers equal the reference's on every sample.
-        trained_differences: predictions in which the trained torch network (evaluated in float32)
-            differs from the integers; None without one.
-        interval_cycles: measured initiation interval of the simulated accelerator.
-        latency_cycles: from the first input word to the last output word of the first frame.
-        simulated_frames_per_second: speed of the simulation.
-        simulated_cycles_per_second: speed of the simulation.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    frames: int
-    labelled: bool
-    correct: dict[str, int]
-    compared: list[str]
-    trained_differences: int | None = None
-    interval_cycles: float | None = None
-    latency_cycles: int | None = None
-    simulated_frames_per_second: float | None = None
-    simulated_cycles_per_second: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """Inputs x float32 [N, ...] in the model's units and layout, classes y int64 [N] if known."""
-
-    x: NDArray[np.float32]
-    y: NDArray[np.int64] | None
-
-
-def load_data(path: Path, network: IntegerNetwork) -> Samples:
-    """Read an .npz with x and optionally y.
-
-    Raises:
-        UserError: if the file is unreadable or does not fit the network.
-    """
-    remedy = "save it with numpy.savez(path, x=inputs, y=classes)"
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            x = network.check_input(archive["x"])
-            y = archive["y"].astype(np.int64) if "y" in archive.files else None
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"cannot use {path} as test data: {error}", remedy=remedy) from error
-    if y is not None and y.shape != (len(x),):
-        raise UserError(f"{path}: {len(x)} inputs, but classes of shape {y.shape}", remedy=remedy)
-    return Samples(x, y)
-
-
-def random_data(network: IntegerNetwork, frames: int = RANDOM_FRAMES) -> Samples:
-    """Random inputs that use every code of the input quantizer; no classes."""
-    boundaries = network.quantizer.boundaries.astype(np.float64)
-    margin = 1.0 if len(boundaries) < 2 else float(np.diff(boundaries).max())
-    rng = np.random.default_rng(0)
-    shape = (frames, *network.input_tensor.shape)
-    x = rng.uniform(boundaries.min() - margin, boundaries.max() + margin, shape)
-    return Samples(x.astype(np.float32), None)
 
 
 def verify(
@@ -94,6 +27,8 @@ def verify(
     packed: Path,
     simulator: tuple[Path, Path] | None = None,
     real: Path | None = None,
+    source: Path | None = None,
+    input_type: str | None = None,
 ) -> Verification:
     """Run every version on the samples and compare.
 
@@ -104,18 +39,24 @@ def verify(
         simulator: design folder and shared object of the accelerator; it runs once at full speed
             and once with random gaps at its input and stalls at its output.
         real: predictions.npz of the torch networks: logits `float` and `trained` [N, C].
+        source: the QONNX file that was lowered.
+        input_type: as it was lowered with; see `qdeploy.lowering.lower`.
 
     Raises:
-        InternalError: at the first integer that differs from the reference; of the accelerator it
-            names the first wrong layer.
+        InternalError: at the first integer that differs from the reference (of the accelerator it
+            names the first wrong layer), leaves its promised range, or does not mean what the
+            source file says in exact rationals.
     """
     from qdeploy.cpu import Session
 
-    reference = integer.run(network, samples.x)
+    reference, extremes = observe(network, samples.x)
     classes = {"integer": predictions(reference)}
     on_cpu = Session(packed).run_integers(samples.x)
     require_equal(reference, on_cpu, "cpu.onnx")
     classes["cpu"] = predictions(on_cpu)
+    compared, rescaling = None, None
+    if source is not None:
+        compared, rescaling = compare_source(source, network, samples, input_type)
     differences, measured = None, dict[str, Any]()
     if real is not None:
         with np.load(real, allow_pickle=False) as archive:
@@ -152,6 +93,9 @@ def verify(
         if labels is not None
         else {},
         compared=[name for name in ("cpu", "rtl") if name in classes],
+        source=compared,
+        rescaling=rescaling,
+        extremes=extremes,
         trained_differences=differences,
         **measured,
     )

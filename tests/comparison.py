@@ -18,13 +18,15 @@ from qdeploy.rational import Rationals, execute_exactly
 # no multiples of one number. Anything else is a failure.
 REFUSALS = re.compile(
     r"the accumulator needs \d+ bits"
+    r"|fits no 64-bit arithmetic|bits has too many boundaries"
     r"|need integer multipliers of \d+ bits"
     r"|a scale per channel, which this \w+ cannot take in"
-    r"|reads values with a scale of 0"
     r"|pads with .*, which is no code of the tensor's quantizer"
     r"|mixes channels that have scales of their own"
     r"|varies along axis \d+, the scales before it along axis \d+"
-    r"|(Pool|Reduce).* across an axis with scales of its own"
+    r"|reads values with a scale of 0"
+    r"|(Pool|Reduce|Pad).* (across|of) an axis with scales of its own"
+    r"|Trunc .* leaves \d+ bits"
     r"|the class cannot be chosen among integers"
 )
 
@@ -62,6 +64,9 @@ def real_values(tensor: Tensor, integers: NDArray[np.int64]) -> Rationals:
     result = np.empty(integers.shape, object)
     for index in np.ndindex(integers.shape):
         channel = index[meaning.axis]
+        if meaning.block is not None:
+            sizes = meaning.block.shape
+            channel = meaning.block[tuple(i % n for i, n in zip(index, sizes, strict=True))]
         scale = meaning.scale[channel % len(meaning.scale)]
         offset = meaning.offset[channel % len(meaning.offset)]
         result[index] = scale * int(integers[index]) + offset
