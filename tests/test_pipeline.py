@@ -118,7 +118,7 @@ def test_estimates_and_page_are_there(build_directory: Path) -> None:
     assert used["FF"] > 50
     conv1 = next(layer for layer in report.layers if layer.name == "conv1")
     assert conv1.scale_form == "recode"  # one channel leaves no groups to sum
-    assert conv1.luts
+    assert conv1.used.lut
     assert "conv1" in (build_directory / "report.html").read_text()
 
 

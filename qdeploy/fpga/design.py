@@ -60,6 +60,28 @@ class Tap(BaseModel):
     stream: Stream
 
 
+class ScaleForm(BaseModel):
+    """One way to build the scales of a matrix-vector unit at its folding.
+
+    Attributes:
+        form: "post" or "recode" (`qdeploy.fpga.scales`).
+        multipliers: sums multiplied per cycle; 0 for "recode".
+        chosen: whether the design has it.
+        simd: inputs per cycle: those of the design, or what of them fits into a group of columns.
+        cycles: per frame.
+        predicted: what the unit takes by the resource model.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    form: str
+    multipliers: int
+    chosen: bool
+    simd: int
+    cycles: int
+    predicted: Cost
+
+
 class DesignNode(BaseModel):
     """One hardware node.
 
@@ -72,7 +94,9 @@ class DesignNode(BaseModel):
         simd: inputs per cycle, if it has that folding.
         depth: words of a FIFO.
         weight_bits: bits of a stored weight code.
+        weight_memory: "block" (RAM), "distributed" (LUTs) or "constant" (logic).
         scale_form: "none", "post" or "recode" (`qdeploy.fpga.scales`).
+        scale_forms: what the possible forms take, if there are scales.
         cycles: predicted cycles per frame; 0 for a FIFO, which is as fast as its neighbours.
         input_bits: bits of its input words.
         output_bits: bits of its output words.
@@ -92,7 +116,9 @@ class DesignNode(BaseModel):
     simd: int | None = None
     depth: int | None = None
     weight_bits: int | None = None
+    weight_memory: str | None = None
     scale_form: str | None = None
+    scale_forms: tuple[ScaleForm, ...] = ()
     cycles: int
     input_bits: int
     output_bits: int

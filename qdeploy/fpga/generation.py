@@ -18,11 +18,12 @@ from qonnx.custom_op.registry import getCustomOp
 
 from qdeploy.files import content_hash
 from qdeploy.fpga.board import Board
-from qdeploy.fpga.design import Design, DesignNode, Stream, Tap
+from qdeploy.fpga.design import Design, DesignNode, ScaleForm, Stream, Tap
 from qdeploy.fpga.finn_import import dataflow_performance, res_estimation
 from qdeploy.fpga.graph_builder import verilog_name
 from qdeploy.fpga.hls_layers import refuse_hls
 from qdeploy.fpga.memory import contents_files
+from qdeploy.fpga.scale_forms import scale_forms
 from qdeploy.fpga.solver.options import node_cost
 from qdeploy.fpga.stitching import stitch, stream_nets
 from qdeploy.integer import IntegerNetwork, Tensor
@@ -57,6 +58,7 @@ def generate(model: ModelWrapper, network: IntegerNetwork, board: Board, directo
     (directory / f"{top}.v").write_text(stitch(model, network.name, top))
     performance: dict[str, Any] = model.analysis(dataflow_performance)
     estimates = model.analysis(partial(res_estimation, fpgapart=board.part))
+    forms = scale_forms(model, network)
     first, last = getCustomOp(model.graph.node[0]), getCustomOp(model.graph.node[-1])
     design = Design(
         name=network.name,
@@ -73,7 +75,10 @@ def generate(model: ModelWrapper, network: IntegerNetwork, board: Board, directo
         output=_stream(network.output_tensor, last.get_folded_output_shape(), last, "out"),
         cycles_per_frame=performance["max_cycles"],
         critical_node=performance["max_cycles_node_name"],
-        nodes=tuple(_describe(model, node, estimates[node.name]) for node in model.graph.node),
+        nodes=tuple(
+            _describe(model, node, estimates[node.name], forms.get(node.name, ()))
+            for node in model.graph.node
+        ),
         taps=tuple(_taps(model, network)),
     )
     design.save(directory)
@@ -107,7 +112,12 @@ def _stream(tensor: Tensor, folded_shape: tuple[int, ...], operator: Any, side: 
     )
 
 
-def _describe(model: ModelWrapper, node: NodeProto, estimate: dict[str, int | float]) -> DesignNode:
+def _describe(
+    model: ModelWrapper,
+    node: NodeProto,
+    estimate: dict[str, int | float],
+    forms: tuple[ScaleForm, ...],
+) -> DesignNode:
     operator = getCustomOp(node)
     declared = operator.get_nodeattr_types()
 
@@ -123,7 +133,9 @@ def _describe(model: ModelWrapper, node: NodeProto, estimate: dict[str, int | fl
         simd=attribute("SIMD"),
         depth=attribute("depth"),
         weight_bits=operator.matrix.weight_bits if "codes" in declared else None,
+        weight_memory=operator.weight_style() if "weight_memory" in declared else None,
         scale_form=attribute("scale_form"),
+        scale_forms=forms,
         cycles=operator.get_exp_cycles(),
         input_bits=operator.get_instream_width(),
         output_bits=operator.get_outstream_width(),

@@ -58,11 +58,7 @@ def map_network(
     for error in obstacles(network):
         raise error
     network = unit_steps(as_images(network))
-    columns = {
-        node.name: _scaled_columns(network, node, scale_form)
-        for node in network.nodes
-        if isinstance(node, (Convolution, Linear))
-    }
+    columns = layer_columns(network, scale_form)
     model = streamlined_graph(network, columns)
     for conversion in (
         InferQuantizedMatrixVectorActivation,
@@ -80,7 +76,8 @@ def map_network(
                     set_attributes(node, accDataType=sums)
                     if len(node.input) == 2:
                         set_attributes(node, outputDataType=sums)
-                    _keep_structure(node, columns[layer.name])
+                    keep_structure(node, columns[layer.name])
+                    set_attributes(node, mem_mode="internal_embedded", resType="lut")
     # FINN's conversions forgot the exact types of accumulators; they follow from the attributes.
     model = model.transform(InferDataTypes())
     specialize(model)
@@ -121,6 +118,17 @@ def node_attribute(node: NodeProto, name: str) -> str:
     return next((a.s.decode() for a in node.attribute if a.name == name), "")
 
 
+def layer_columns(
+    network: IntegerNetwork, scale_form: Literal["post", "recode"] | None = None
+) -> dict[str, ScaledColumns]:
+    """Weights in hardware order of every layer of a network that `unit_steps` returned."""
+    return {
+        node.name: _scaled_columns(network, node, scale_form)
+        for node in network.nodes
+        if isinstance(node, (Convolution, Linear))
+    }
+
+
 def _scaled_columns(
     network: IntegerNetwork,
     node: Convolution | Linear,
@@ -141,12 +149,10 @@ def _flattened(network: IntegerNetwork, node: Convolution | Linear) -> Integers 
     return flattened_order(shape) if len(shape) == 3 else None
 
 
-def _keep_structure(node: NodeProto, columns: ScaledColumns) -> None:
+def keep_structure(node: NodeProto, columns: ScaledColumns) -> None:
     """What the matrix-vector unit must know beyond the expanded weights."""
     set_attributes(
         node,
-        mem_mode="internal_embedded",
-        resType="lut",
         scale_form=columns.form,
         codes=numpy_helper.from_array(columns.codes.astype(np.int32)),
     )

@@ -5,10 +5,15 @@ The page needs Jinja2 and Matplotlib; only `qdeploy.report.render` imports them.
 """
 
 from qdeploy.report.contents import (
+    Activity,
+    Amounts,
+    Fifo,
     Layer,
     Performance,
     Report,
     Resources,
+    ScaleForm,
+    Schedule,
     Sizes,
     StageSummary,
     Tensor,
@@ -17,10 +22,15 @@ from qdeploy.report.contents import (
 from qdeploy.report.summary import closing_table
 
 __all__ = [
+    "Activity",
+    "Amounts",
+    "Fifo",
     "Layer",
     "Performance",
     "Report",
     "Resources",
+    "ScaleForm",
+    "Schedule",
     "Sizes",
     "StageSummary",
     "Tensor",

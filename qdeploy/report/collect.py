@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,12 @@ from qdeploy.report.contents import (
     Layer,
     Performance,
     Report,
-    Resources,
     Sizes,
     StageSummary,
     Tensor,
     Version,
 )
+from qdeploy.report.hardware import board_resources, layer_hardware
 from qdeploy.stages import RECORD, Outcome
 from qdeploy.verification import Verification
 from qdeploy.verification.wording import sentences
@@ -38,7 +39,6 @@ _WHAT = {
     "cpu": "cpu.onnx in ONNX Runtime",
     "rtl": "generated RTL in Verilator",
 }
-_RESOURCES = {"LUT": "lut", "FF": "ff", "BRAM36": "bram36", "DSP": "dsp"}
 
 
 def collect(
@@ -95,7 +95,7 @@ def collect(
             file_bytes=sizes["file_bytes"],
         ),
         performance=_performance(verification, design),
-        resources=_resources(estimate),
+        resources=board_resources(estimate) if estimate else [],
         skipped=skipped,
         notes=[*skipped, *network.notes, *_remarks(verification, folding, design, estimate)],
     )
@@ -129,21 +129,10 @@ def _layer(
         weights = {
             "weights": node.weights.describe(),
             "codes": plane.codes.size,
+            "macs": plane.codes.size // len(plane.codes) * prod(tensor.shape),
             "code_counts": dict(zip(codes.tolist(), counts.tolist(), strict=True)),
             "multipliers": scales.tolist() if plane.is_scaled else [],
         }
-    hardware: dict[str, Any] = {}
-    nodes = [n for n in design.nodes if n.layer == node.name] if design else []
-    if nodes:
-        unit = next((n for n in nodes if n.operator == "matrix_vector_unit"), None)
-        hardware = {
-            "cycles": max(n.cycles for n in nodes),
-            "pe": unit.pe if unit else None,
-            "simd": unit.simd if unit else None,
-            "scale_form": unit.scale_form if unit and weights.get("multipliers") else None,
-        }
-        if estimate:
-            hardware["luts"] = estimate.by_layer()[node.name].lut
     return Layer(
         name=node.name,
         kind=node.kind,
@@ -153,7 +142,7 @@ def _layer(
         high=tensor.range.high,
         seen=seen.get(node.name),
         **weights,
-        **hardware,
+        **(layer_hardware(node.name, design, estimate) if design else {}),
     )
 
 
@@ -184,23 +173,6 @@ def _performance(verification: Verification, design: Design | None) -> Performan
         frames_per_second=design.clock_mhz * 1e6 / verification.interval_cycles,
         slowest=design.critical_node,
     )
-
-
-def _resources(estimate: Estimate | None) -> list[Resources]:
-    if estimate is None:
-        return []
-    used, model, board = estimate.total, estimate.predicted, estimate.available
-    finn = (estimate.finn_lut, None, estimate.finn_bram36, estimate.finn_dsp)
-    return [
-        Resources(
-            name=name,
-            used=getattr(used, key),
-            predicted=round(getattr(model, key), 1),
-            finn=by_finn,
-            available=getattr(board, key),
-        )
-        for (name, key), by_finn in zip(_RESOURCES.items(), finn, strict=True)
-    ]
 
 
 def _remarks(

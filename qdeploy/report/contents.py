@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt
 
 
@@ -28,6 +30,35 @@ class Tensor(_Part):
     high: int
 
 
+class Amounts(_Part):
+    """LUTs packed into sites, flip-flops, 36 kbit block RAMs, DSP slices."""
+
+    lut: float
+    ff: float
+    bram36: float
+    dsp: float
+
+
+class ScaleForm(_Part):
+    """One way to build the scales of a layer at its folding.
+
+    Attributes:
+        form: "post" or "recode".
+        multipliers: sums multiplied per cycle; 0 for "recode".
+        chosen: whether the design has it.
+        simd: inputs per cycle.
+        cycles: per frame.
+        predicted: what the matrix-vector unit takes by the resource model.
+    """
+
+    form: str
+    multipliers: NonNegativeInt
+    chosen: bool
+    simd: int
+    cycles: int
+    predicted: Amounts
+
+
 class Layer(_Part):
     """One node of the integer network; the hardware columns are None without an FPGA build.
 
@@ -42,10 +73,15 @@ class Layer(_Part):
         code_counts: how often each code occurs, by code.
         multipliers: integer scales inside the sum, as rows of a small matrix (K x K for
             pixel-wise), empty if none.
+        macs: multiplications of a weight code per frame; 0 without weights.
         scale_form: "post", "recode" or None where no scale is left inside the sum.
-        pe, simd: folding of the matrix-vector unit.
+        scale_forms: all possible forms, if any scale is left.
+        weight_memory: where the codes live: "block" (RAM), "distributed" (LUTs) or "constant"
+            (logic).
+        pe, simd: folding of the unit with the weights.
         cycles: predicted cycles per frame of the slowest hardware node of this layer.
-        luts: LUTs (packed into sites) of all hardware nodes of this layer, by Yosys.
+        used: what all hardware nodes of this layer take, by Yosys.
+        predicted: the same by the resource model.
     """
 
     name: str
@@ -59,11 +95,45 @@ class Layer(_Part):
     codes: NonNegativeInt = 0
     code_counts: dict[int, int] = {}
     multipliers: list[list[int]] = []
+    macs: NonNegativeInt = 0
     scale_form: str | None = None
+    scale_forms: list[ScaleForm] = []
+    weight_memory: str | None = None
     pe: int | None = None
     simd: int | None = None
     cycles: int | None = None
-    luts: float | None = None
+    used: Amounts | None = None
+    predicted: Amounts | None = None
+
+    @property
+    def lanes(self) -> int | None:
+        """Multiply-accumulates per cycle that the hardware can do."""
+        return None if self.pe is None else self.pe * (self.simd or 1)
+
+
+class Activity(_Part):
+    """When a layer is at work on a frame, in cycles after the frame's first word enters."""
+
+    layer: str
+    first: NonNegativeInt
+    last: NonNegativeInt
+
+
+class Fifo(_Part):
+    """A FIFO: bits of a word, words it can hold, and the most it ever held."""
+
+    name: str
+    bits: int
+    depth: int
+    peak: NonNegativeInt
+
+
+class Schedule(_Part):
+    """The pipeline under a steady stream of frames, one every `interval` cycles."""
+
+    interval: int
+    activities: list[Activity]
+    fifos: list[Fifo]
 
 
 class Version(_Part):
@@ -104,7 +174,7 @@ class Performance(_Part):
 class Resources(_Part):
     """One kind of resource: Yosys' count, our model's, FINN's (None if it has none), the board."""
 
-    name: str
+    name: Literal["LUT", "FF", "BRAM36", "DSP"]
     used: float
     predicted: float
     finn: float | None
@@ -139,5 +209,11 @@ class Report(_Part):
     sizes: Sizes | None = None
     performance: Performance | None = None
     resources: list[Resources] = []
+    schedule: Schedule | None = None
     skipped: list[str] = []
     notes: list[str] = []
+
+    @property
+    def interval(self) -> int | None:
+        """Predicted cycles per frame: those of the slowest layer; None without hardware."""
+        return max((layer.cycles for layer in self.layers if layer.cycles), default=None)

@@ -1,40 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plots as inline SVG: text stays text, colours follow the page, the bytes repeat.
-
-Matplotlib draws in marker colours that become the page's CSS variables, so that a plot is readable
-on a light and on a dark background.
-"""
+"""Plots of layers: their weight codes, their multipliers, one number of each."""
 
 from __future__ import annotations
 
-import html
-import io
-import re
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 
 from qdeploy.report.contents import Layer
+from qdeploy.report.svg import ACCENT, LINE, draw, shortened
 from qdeploy.report.wording import number, percent, signed
 
-INK, LINE, ACCENT = "#010203", "#010204", "#010205"
-PAGE_COLOURS = {
-    INK: "var(--ink, #1b1f24)",
-    LINE: "var(--line, #c4cad1)",
-    ACCENT: "var(--accent, #2563a8)",
-}
 # Light to dark blue: the lightest cell takes black numbers, the darkest white ones.
 SEQUENTIAL = LinearSegmentedColormap.from_list("sequential", ["#e3eefa", "#8fbce6", "#1d5a9b"])
 MOST_LABELLED_BARS = 8
 MOST_LABELLED_COLUMNS = 9
 MOST_LABELLED_ROWS = 12
-LONGEST_NAME = 22
-POINTS_PER_INCH = 72
 
 
 def code_histogram(layer: Layer) -> str:
@@ -63,7 +46,7 @@ def code_histogram(layer: Layer) -> str:
     counted = ", ".join(
         f"{signed(code)}: {number(count)}" for code, count in zip(codes, counts, strict=True)
     )
-    return _draw(f"Weight codes of {layer.name}: {counted}", (210, 150), paint)
+    return draw(f"Weight codes of {layer.name}: {counted}", (210, 150), paint)
 
 
 def multiplier_map(layer: Layer) -> str:
@@ -95,7 +78,7 @@ def multiplier_map(layer: Layer) -> str:
             )
 
     listed = "; ".join(" ".join(signed(value) for value in row) for row in layer.multipliers)
-    return _draw(f"Multipliers of {layer.name}, row by row: {listed}", (210, 150), paint)
+    return draw(f"Multipliers of {layer.name}, row by row: {listed}", (210, 150), paint)
 
 
 def layer_bars(values: Mapping[str, float], unit: str) -> str:
@@ -106,64 +89,11 @@ def layer_bars(values: Mapping[str, float], unit: str) -> str:
         axes.spines["bottom"].set_visible(False)
         bars = axes.barh(positions, list(values.values()), height=0.68, color=ACCENT)
         axes.bar_label(bars, [number(value) for value in values.values()], padding=3)
-        axes.set_yticks(positions, [_shortened(name) for name in values])
+        axes.set_yticks(positions, [shortened(name) for name in values])
         axes.tick_params(labelleft=True, labelbottom=False)
         axes.invert_yaxis()
         axes.set_ylim(len(values) - 0.4, -0.6)
         axes.margins(x=0.18)
 
     listed = ", ".join(f"{name} {number(value)}" for name, value in values.items())
-    return _draw(f"{unit} per layer: {listed}", (300, 21 * len(values) + 8), paint)
-
-
-def _shortened(name: str) -> str:
-    """The end of a long dotted name, where layers differ, so that the bars keep their room."""
-    return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"
-
-
-def _draw(description: str, size: tuple[int, int], paint: Callable[[Axes], None]) -> str:
-    """Run `paint` on axes of `size` points; `description` is what a screen reader says."""
-    style = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": description,  # makes the ids in a page of many plots differ
-        "text.parse_math": False,  # a dollar sign in a name is a dollar sign
-        "font.size": 10.5,
-        "font.sans-serif": ["DejaVu Sans"],
-        "text.color": INK,
-        "axes.edgecolor": LINE,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "xtick.labelcolor": INK,
-        "ytick.labelcolor": INK,
-        "xtick.bottom": False,
-        "ytick.left": False,
-        "ytick.labelleft": False,
-    }
-    buffer = io.StringIO()
-    with matplotlib.style.context(["default", style]), warnings.catch_warnings():
-        # The browser has the letters that Matplotlib's font lacks.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        inches = (size[0] / POINTS_PER_INCH, size[1] / POINTS_PER_INCH)
-        figure = Figure(figsize=inches, layout="constrained")
-        paint(figure.add_subplot())
-        no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
-    return _inline(buffer.getvalue(), description)
-
-
-def _inline(document: str, description: str) -> str:
-    """An SVG document as an element of a page: no prologue, style sheet or group ids."""
-    svg = document[document.index("<svg") :]
-    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    for marker, colour in PAGE_COLOURS.items():
-        svg = svg.replace(marker, colour)
-    label = html.escape(description)
-    # A function, because a replacement string would interpret backslashes in the name.
-    return re.sub(
-        r'<svg .*?(viewBox="[^"]*").*?>',
-        lambda match: f'<svg {match[1]} role="img" aria-label="{label}">',
-        svg,
-        count=1,
-        flags=re.DOTALL,
-    )
+    return draw(f"{unit} per layer: {listed}", (300, 21 * len(values) + 8), paint)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from qdeploy.errors import ToolError
 from qdeploy.report import wording
-from qdeploy.report.contents import Layer, Report, StageSummary
+from qdeploy.report.contents import Fifo, Layer, Report, StageSummary
 
 try:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    from qdeploy.report import plots
+    from qdeploy.report import hardware_plots, plots
 except ImportError as error:
     raise ToolError(
         "report",
@@ -22,7 +22,11 @@ except ImportError as error:
 
 CPU_STAGES = ("pack",)
 FPGA_STAGES = ("map", "fold", "generate", "simulate", "estimate")
+WEIGHT_MEMORIES = {"block": "block RAM", "distributed": "LUTs", "constant": "logic"}
 MOST_CELLS = 1024
+MOST_FIFOS = 40
+# Words of a FIFO that only cuts the ready path between two nodes.
+SHALLOW = 2
 
 
 def render(report: Report) -> str:
@@ -42,7 +46,7 @@ def render(report: Report) -> str:
         shape=wording.shape,
         version_title=wording.version_title,
     )
-    luts = {layer.name: layer.luts for layer in report.layers if layer.luts is not None}
+    luts = {layer.name: layer.used.lut for layer in report.layers if layer.used}
     cycles = {layer.name: layer.cycles for layer in report.layers if layer.cycles is not None}
     return environment.get_template("page.html.j2").render(
         report=report,
@@ -53,20 +57,41 @@ def render(report: Report) -> str:
         span=wording.span,
         weighted=[layer for layer in report.layers if layer.weights is not None],
         luts=luts,
-        mapped=bool(luts or cycles),
         seen=any(layer.seen is not None for layer in report.layers),
+        mapped=[layer for layer in report.layers if layer.cycles is not None],
+        shares=hardware_plots.shares(report),
+        needed=sum(layer.macs for layer in report.layers if layer.lanes) / (report.interval or 1),
+        built=sum(layer.lanes or 0 for layer in report.layers),
+        weight_memory=_weight_memory,
         multiplier_span=_multiplier_span,
         code_histogram=plots.code_histogram,
         multiplier_map=_multiplier_map,
         lut_plot=plots.layer_bars(luts, "LUT") if luts else "",
         cycle_plot=plots.layer_bars(cycles, "Cycles") if cycles else "",
+        lane_plot=hardware_plots.lane_use(report) if any(x.lanes for x in report.layers) else "",
+        utilization_plot=hardware_plots.utilization(report) if luts and report.resources else "",
+        timeline=hardware_plots.timeline,
+        fifo_occupancy=hardware_plots.fifo_occupancy,
+        deep_fifos=_deep_fifos(report),
     )
+
+
+def _deep_fifos(report: Report) -> list[Fifo]:
+    """The deepest FIFOs in the order of the data, without those that only part two nodes."""
+    fifos = report.schedule.fifos if report.schedule else []
+    deep = sorted((fifo.depth for fifo in fifos if fifo.depth > SHALLOW), reverse=True)
+    least = deep[:MOST_FIFOS][-1] if deep else 0
+    return [fifo for fifo in fifos if deep and fifo.depth >= least]
 
 
 def _multiplier_map(layer: Layer) -> str:
     """The heat map; none of a matrix too large to look at, whose range the caption tells."""
     cells = sum(len(row) for row in layer.multipliers)
     return plots.multiplier_map(layer) if 0 < cells <= MOST_CELLS else ""
+
+
+def _weight_memory(layer: Layer) -> str:
+    return WEIGHT_MEMORIES.get(layer.weight_memory or "", "–")
 
 
 def _multiplier_span(layer: Layer) -> str:

@@ -2,10 +2,15 @@
 import pytest
 
 from qdeploy.report import (
+    Activity,
+    Amounts,
+    Fifo,
     Layer,
     Performance,
     Report,
     Resources,
+    ScaleForm,
+    Schedule,
     Sizes,
     StageSummary,
     Tensor,
@@ -24,6 +29,10 @@ STAGES = [
     ("simulate", 38.0, False, "360 frames, equal to the reference"),
     ("estimate", 128.5, False, "4,321 LUT, 3,876 FF, 2.5 BRAM36, 4 DSP"),
 ]
+
+
+def amounts(lut: float, ff: float = 100, bram36: float = 0, dsp: float = 0) -> Amounts:
+    return Amounts(lut=lut, ff=ff, bram36=bram36, dsp=dsp)
 
 
 @pytest.fixture(scope="session")
@@ -52,13 +61,15 @@ def full_report() -> Report:
                 codes=144,
                 code_counts={-1: 58, 0: 21, 1: 65},
                 multipliers=[[71, 122, 64], [103, 187, 98], [59, 131, 77]],
+                macs=9216,
                 scale_form="post",
-                pe=4,
+                weight_memory="distributed",
+                pe=16,
                 simd=1,
                 cycles=576,
-                luts=611.5,
+                used=amounts(611.5),
             ),
-            Layer(name="act1", shape=(16, 8, 8), cycles=256, luts=214, **act),
+            Layer(name="act1", shape=(16, 8, 8), cycles=256, used=amounts(214), **act),
             Layer(
                 name="conv2",
                 kind="Convolution",
@@ -71,13 +82,34 @@ def full_report() -> Report:
                 codes=4608,
                 code_counts={-1: 1711, 0: 1102, 1: 1795},
                 multipliers=[[81, 144, 90], [139, 255, 128], [88, 151, 79]],
+                macs=294912,
                 scale_form="post",
+                scale_forms=[
+                    ScaleForm(
+                        form="post",
+                        multipliers=16,
+                        chosen=True,
+                        simd=32,
+                        cycles=576,
+                        predicted=amounts(1833, 1901, 3.5, 16),
+                    ),
+                    ScaleForm(
+                        form="recode",
+                        multipliers=0,
+                        chosen=False,
+                        simd=32,
+                        cycles=576,
+                        predicted=amounts(7406, 6113, 15, 0),
+                    ),
+                ],
+                weight_memory="block",
                 pe=16,
                 simd=32,
                 cycles=576,
-                luts=2148,
+                used=amounts(2148, 2207, 1.5, 4),
+                predicted=amounts(2201, 2290, 1.5, 4),
             ),
-            Layer(name="act2", shape=(32, 8, 8), cycles=512, luts=402, **act),
+            Layer(name="act2", shape=(32, 8, 8), cycles=512, used=amounts(402), **act),
             Layer(
                 name="pool",
                 kind="MaxPool",
@@ -86,7 +118,7 @@ def full_report() -> Report:
                 low=0,
                 high=3,
                 cycles=64,
-                luts=187,
+                used=amounts(187),
             ),
             Layer(name="flatten", kind="Flatten", shape=(512,), bits=2, low=0, high=3),
             Layer(
@@ -99,10 +131,12 @@ def full_report() -> Report:
                 weights="ternary, one scale",
                 codes=5120,
                 code_counts={-1: 2004, 0: 998, 1: 2118},
+                macs=5120,
+                weight_memory="constant",
                 pe=2,
                 simd=8,
                 cycles=320,
-                luts=341,
+                used=amounts(341),
             ),
         ],
         versions=[
@@ -128,6 +162,20 @@ def full_report() -> Report:
             Resources(name="BRAM36", used=2.5, predicted=2.5, finn=3, available=140),
             Resources(name="DSP", used=4, predicted=4, finn=20, available=220),
         ],
+        schedule=Schedule(
+            interval=576,
+            activities=[
+                Activity(layer="conv1", first=27, last=601),
+                Activity(layer="conv2", first=180, last=790),
+                Activity(layer="pool", first=310, last=801),
+                Activity(layer="fc", first=860, last=1180),
+            ],
+            fifos=[
+                Fifo(name="conv1_padding_fifo", bits=4, depth=18, peak=11),
+                Fifo(name="conv1_fifo", bits=4, depth=2, peak=2),
+                Fifo(name="fc_fifo", bits=2, depth=512, peak=497),
+            ],
+        ),
         notes=[
             "LUT, FF, BRAM and DSP are Yosys' synthesis for xc7 without placing and routing.",
             "Cycles are measured in simulation with the input always valid and the output ready.",

@@ -21,7 +21,8 @@ SECTIONS = [
     "Network",
     "Layers",
     "Weights and scales",
-    "LUTs and cycles per layer",
+    "Hardware",
+    "Schedule",
     "Notes",
 ]
 
@@ -120,7 +121,16 @@ def test_page_holds_every_name_and_number(full_report, full_page):
             "BRAM36 2.5 140 1.8 % 2.5 3",
         ),
         "conv2 Convolution 32 × 8 × 8 17 −40,128 … 41,295 −9,120 … 8,733 ternary, 3 × 3",
-        *("post 4 1 576 611.5", "post 16 32 576 2,148"),
+        "ternary, 3 × 3 multipliers of 8 bits 294,912",
+        "conv1 16 1 16 LUTs post 576 100.0 % 100.0 % 611.5 100 0 0 –",
+        "conv2 16 32 512 block RAM post 576 100.0 % 100.0 % 2,148 2,207 1.5 4 2,201",
+        "pool – – – – – 64 11.1 % – 187",
+        "fc 2 8 16 logic – 320 55.6 % 55.6 % 341",
+        "conv2 post ✓ chosen 16 32 576 1,833 1,901 3.5 16",
+        "conv2 recode 0 32 576 7,406 6,113 15 0",
+        "536.9 of 544, 98.7 %",
+        "one every 576 cycles",
+        "2 of 3 FIFOs, the deepest",
         *full_report.notes,
         "qdeploy 0.1.0",
     ):
@@ -135,6 +145,15 @@ def test_pictures_speak_to_screen_readers(full_page):
         "LUT per layer: conv1 611.5, act1 214, conv2 2,148, act2 402, pool 187, fc 341"
     ) in labels
     assert "8.1 % of the board’s LUT" in labels
+    assert ("Lanes used: conv1 100.0 % of 16, conv2 100.0 % of 512, fc 55.6 % of 16") in labels
+    assert (
+        "Cycles in which a layer works on a frame: "
+        "conv1 27 to 601, conv2 180 to 790, pool 310 to 801, fc 860 to 1,180"
+    ) in labels
+    assert "Words in FIFOs, most ever: conv1_padding_fifo 11 of 18, fc_fifo 497 of 512" in labels
+    shares = next(label for label in labels if label.startswith("Shares of the board"))
+    assert "LUT 8.1 %: conv1 1.1 %, act1 0.4 %, conv2 4.0 %, act2 0.8 %, pool 0.4 %" in shares
+    assert "the rest 0.8 %; FF 3.6 %" in shares
 
 
 def test_back_ends_fork_after_the_model(full_page):
@@ -170,7 +189,6 @@ def test_hostile_names_stay_text(full_report, full_page, name, recwarn):
     layers[0] = layers[0].model_copy(update={"weights": name, "kind": name, "scale_form": name})
     stage = full_report.stages[0].model_copy(update={"name": name, "summary": name})
     version = full_report.versions[0].model_copy(update={"name": name, "what": name})
-    part = full_report.resources[0].model_copy(update={"name": name})
     hostile = full_report.model_copy(
         update={
             "name": name,
@@ -179,7 +197,6 @@ def test_hostile_names_stay_text(full_report, full_page, name, recwarn):
             "layers": layers,
             "stages": [stage],
             "versions": [version],
-            "resources": [part],
             "notes": [name],
             "performance": full_report.performance.model_copy(update={"slowest": name}),
         }
@@ -202,12 +219,15 @@ def test_missing_parts_say_why(minimal_report):
 
 
 def without_fpga(report: Report) -> Report:
-    nothing = dict.fromkeys(("scale_form", "pe", "simd", "cycles", "luts"))
+    nothing = dict.fromkeys(
+        ("scale_form", "pe", "simd", "cycles", "used", "predicted", "weight_memory")
+    ) | {"scale_forms": []}
     return report.model_copy(
         update={
             "board": None,
             "performance": None,
             "resources": [],
+            "schedule": None,
             "layers": [layer.model_copy(update=nothing) for layer in report.layers],
             "versions": report.versions[:4],
             "stages": report.stages[:4],
@@ -273,3 +293,10 @@ def test_data_and_table_need_no_page_tools():
         "sys.exit(bool({'matplotlib', 'jinja2', 'numpy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
+
+
+def test_fifos_of_two_words_are_counted_not_drawn(full_report):
+    schedule = full_report.schedule.model_copy(update={"fifos": full_report.schedule.fifos[1:2]})
+    source = render(full_report.model_copy(update={"schedule": schedule}))
+    assert "All 1 FIFOs hold two words" in Page(source).text
+    assert "Words in FIFOs" not in source

@@ -15,6 +15,7 @@ from qonnx.core.datatype import DataType
 
 from qdeploy.fpga.matrix_vector import Matrix, Outputs
 from qdeploy.fpga.matrix_vector.module import OPERATORS, Unit, unit_files
+from qdeploy.fpga.memory import worth_block
 from qdeploy.fpga.operators.wrapper import Instance, VerilogOperator
 from qdeploy.integer import Integers, ValueRange
 
@@ -91,6 +92,14 @@ class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
         words = columns // self.usable_simd()
         pe: int = self.get_nodeattr("PE")
         return next(d for d in range(1, pe + 1) if pe % d == 0 and pe // d <= words)
+
+    def weight_style(self) -> str:
+        """`weight_memory`, "auto" decided."""
+        style: str = self.get_nodeattr("weight_memory")
+        if style != "auto":
+            return style
+        width = self.get_nodeattr("PE") * self.get_nodeattr("SIMD") * self.matrix.weight_bits
+        return "block" if worth_block(self.vector_words() * self.rounds(), width) else "distributed"
 
     def get_exp_cycles(self) -> int:
         """Cycles per frame.

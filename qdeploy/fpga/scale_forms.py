@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every form of the scales of a matrix-vector unit takes at the folding that it has."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+from onnx import NodeProto
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.registry import getCustomOp
+
+from qdeploy.fpga.design import ScaleForm
+from qdeploy.fpga.images import as_images
+from qdeploy.fpga.mapping import keep_structure, layer_columns
+from qdeploy.fpga.scales import ScaledColumns
+from qdeploy.fpga.solver.options import apply, node_cost
+from qdeploy.fpga.unit_steps import unit_steps
+from qdeploy.integer import IntegerNetwork
+
+
+def scale_forms(model: ModelWrapper, network: IntegerNetwork) -> dict[str, tuple[ScaleForm, ...]]:
+    """The possible forms of every unit with scales, by name of the node.
+
+    PE and the kind of weight memory stay, SIMD too where the form allows it.
+
+    Args:
+        model: a folded graph; stays as it is.
+        network: the network it was made from.
+    """
+    units = [
+        node
+        for node in model.graph.node
+        if node.op_type == "MVAU_rtl" and getCustomOp(node).get_nodeattr("scale_form") != "none"
+    ]
+    if not units:
+        return {}
+    columns = layer_columns(unit_steps(as_images(network)))
+    return {
+        node.name: tuple(_forms(model, node, columns[getCustomOp(node).get_nodeattr("layer")]))
+        for node in units
+    }
+
+
+def _forms(model: ModelWrapper, present: NodeProto, columns: ScaledColumns) -> Iterator[ScaleForm]:
+    built = getCustomOp(present)
+    taken = (built.get_nodeattr("scale_form"), built.get_nodeattr("shared_multipliers"))
+    scaled = copy.deepcopy(present)
+    keep_structure(scaled, columns)
+    possible = [("post", 0), ("post", 1), ("recode", 0)]
+    for form, shared in possible if columns.form == "post" else possible[2:]:
+        node = copy.deepcopy(scaled)
+        apply(node, {"shared_multipliers": shared, **_changed(form, columns)})
+        operator = getCustomOp(node)
+        operator.set_nodeattr("SIMD", operator.usable_simd())
+        if form == "post" and operator.get_nodeattr("weight_memory") == "constant":
+            operator.set_nodeattr("weight_memory", "auto")
+        multipliers = operator.unit(model).scale_lanes if form == "post" else 0
+        if shared and multipliers == built.get_nodeattr("PE") and taken != (form, shared):
+            continue  # nothing to share
+        yield ScaleForm(
+            form=form,
+            multipliers=multipliers,
+            chosen=taken == (form, shared),
+            simd=operator.get_nodeattr("SIMD"),
+            cycles=operator.get_exp_cycles(),
+            predicted=node_cost(model, operator),
+        )
+
+
+def _changed(form: str, columns: ScaledColumns) -> dict[str, str]:
+    return {} if form == columns.form else {"scale_form": form}

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each form that a design lists takes what a design that has this form takes."""
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from awkward_network import awkward_network
+from qonnx.custom_op.registry import getCustomOp
+from sample_networks import small_cnn
+
+from qdeploy.fpga.board import load_board
+from qdeploy.fpga.design import DesignNode
+from qdeploy.fpga.folding import fold
+from qdeploy.fpga.generation import generate
+from qdeploy.fpga.mapping import map_network
+from qdeploy.integer import IntegerNetwork
+
+BOARD = load_board("pynq-z2")
+
+
+def units(
+    network: IntegerNetwork,
+    directory: Path,
+    form: Literal["post", "recode"] | None = None,
+    folding: dict[str, tuple[int, int]] | None = None,
+) -> dict[str, DesignNode]:
+    """Matrix-vector units by layer, their weights in LUTs."""
+    directory.mkdir()
+    folded = fold(map_network(network, scale_form=form), BOARD, 100_000, folding)
+    for node in folded.model.graph.node:
+        if node.op_type == "MVAU_rtl":
+            getCustomOp(node).set_nodeattr("weight_memory", "distributed")
+    made = generate(folded.model, network, BOARD, directory)
+    return {node.layer: node for node in made.nodes if node.operator == "matrix_vector_unit"}
+
+
+@pytest.mark.parametrize("network", [small_cnn(), awkward_network()], ids=["small", "awkward"])
+def test_the_chosen_form_is_the_unit(network: IntegerNetwork, tmp_path: Path) -> None:
+    for unit in units(network, tmp_path / "rtl").values():
+        chosen = [form for form in unit.scale_forms if form.chosen]
+        assert len(chosen) == (unit.scale_form != "none")
+        for form in chosen:
+            assert (form.form, form.simd) == (unit.scale_form, unit.simd)
+            assert (form.cycles, form.predicted) == (unit.cycles, unit.predicted)
+
+
+@pytest.mark.parametrize(("built", "other"), [("post", "recode"), ("recode", "post")])
+def test_alternatives_cost_what_they_cost_where_they_are_built(
+    built: Literal["post", "recode"], other: Literal["post", "recode"], tmp_path: Path
+) -> None:
+    folding = {"conv2": (6, 4)}
+    network = small_cnn()
+    # conv1 has one channel, so that "post" has no groups to sum.
+    here = units(network, tmp_path / "here", built if built == "recode" else None, folding)
+    there = units(network, tmp_path / "there", other if other == "recode" else None, folding)
+    alternative = next(f for f in here["conv2"].scale_forms if f.form == other)
+    assert there["conv2"].scale_form == other
+    assert not alternative.chosen
+    assert (alternative.cycles, alternative.predicted) == (
+        there["conv2"].cycles,
+        there["conv2"].predicted,
+    )
+    assert [form.form for form in here["conv1"].scale_forms] == ["recode"]
+    assert here["fc"].scale_forms == ()
+
+
+def test_simd_of_an_alternative_fits_into_a_group_of_columns(tmp_path: Path) -> None:
+    unit = units(small_cnn(), tmp_path / "rtl", "recode", {"conv2": (6, 12)})["conv2"]
+    post = next(form for form in unit.scale_forms if form.form == "post")
+    assert (unit.simd, post.simd, post.cycles) == (12, 4, 3 * unit.cycles)
+    assert post.multipliers == 6  # a group is one word: nothing to share
+
+
+def test_multipliers_can_be_shared(tmp_path: Path) -> None:
+    unit = units(small_cnn(), tmp_path / "rtl", None, {"conv2": (6, 2)})["conv2"]
+    apart, shared = (form for form in unit.scale_forms if form.form == "post")
+    assert (apart.multipliers, shared.multipliers) == (6, 3)
+    assert apart.cycles == shared.cycles
+    assert shared.predicted.dsp < apart.predicted.dsp
