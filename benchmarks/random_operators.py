@@ -89,14 +89,18 @@ def _padding(rng: random.Random) -> dict[str, int]:
 
 def _sliding_window(rng: random.Random) -> dict[str, int]:
     kernel, stride = rng.choice([(3, 1), (3, 1), (3, 2), (2, 2), (5, 1)])
-    return _image(rng) | {
+    image, whole_rows = _image(rng), rng.random() < 0.3
+    if whole_rows:
+        image["FOLD"] = 1
+    return image | {
         "KERNEL_HEIGHT": kernel,
         "KERNEL_WIDTH": kernel,
         "STRIDE_HEIGHT": stride,
         "STRIDE_WIDTH": stride,
         "DILATION_HEIGHT": 1,
         "DILATION_WIDTH": 1,
-        "DEPTHWISE": rng.choice([0, 1]),
+        "DEPTHWISE": 0 if whole_rows else rng.choice([0, 1]),
+        "WHOLE_ROWS": int(whole_rows),
     }
 
 

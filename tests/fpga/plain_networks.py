@@ -140,6 +140,7 @@ class PlainNetwork:
                 "DILATION_HEIGHT": 1,
                 "DILATION_WIDTH": 1,
                 "DEPTHWISE": depthwise,
+                "WHOLE_ROWS": 0,
             },
             lead=ceil(1024 * ((kernel - 1) * width + kernel) / (height * width)),
         )

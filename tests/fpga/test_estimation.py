@@ -45,8 +45,8 @@ def test_registers_of_a_fifo_are_those_of_its_source(directory: Path, counted: E
 
 def test_the_resource_model_is_near(counted: Estimate) -> None:
     """The fixed parts of a unit, which are most of it here, are some tens of LUTs more or less."""
-    assert counted.predicted.lut == pytest.approx(counted.total.lut, rel=0.07, abs=30)
-    assert counted.predicted.ff == pytest.approx(counted.total.ff, rel=0.07, abs=30)
+    assert counted.predicted.lut == pytest.approx(counted.total.lut, rel=0.07, abs=40)
+    assert counted.predicted.ff == pytest.approx(counted.total.ff, rel=0.07, abs=40)
     assert counted.predicted.bram36 == counted.total.bram36
     assert counted.predicted.dsp == counted.total.dsp
 

@@ -14,12 +14,7 @@ def max_pool(parameters: Parameters) -> Terms:
     """Parameters of max_pool.v."""
     pe, bits, kernel = integer(parameters, "PE", "BITS", "KERNEL_WORDS")
     return Terms(
-        lut={
-            "pool": 1,
-            "count": clog2(kernel + 1),
-            "elements": pe,
-            "bits": pe * max(0, bits - 2),
-        },
+        lut={"pool": 1, "elements": pe, "bits": pe * max(0, bits - 2)},
         ff={"pool": 1, "count": clog2(kernel + 1), "word": pe * bits},
     )
 
@@ -74,10 +69,14 @@ def threshold(parameters: Parameters) -> Terms:
 def top_k(parameters: Parameters) -> Terms:
     """Parameters of top_k.v."""
     classes, places, bits, index = integer(parameters, "CLASSES", "K", "BITS", "INDEX_BITS")
-    index = min(index, clog2(classes))
     return Terms(
-        lut={"top": 1, "count": index, "comparators": places * bits, "moved": places * index},
-        ff={"top": 1, "count": index, "places": places * (bits + 2 + index)},
+        lut={
+            "top": 1,
+            "count": clog2(classes),
+            "comparators": places * bits,
+            "moved": places * index,
+        },
+        ff={"top": 1, "count": clog2(classes), "places": places * (bits + 2 + index)},
     )
 
 

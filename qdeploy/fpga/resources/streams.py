@@ -41,7 +41,7 @@ def fifo(parameters: Parameters) -> Terms:
         ff={
             "state": 2,
             "words": 0 if block else width if memory else 2 * width,
-            "addresses": clog2(depth) * (3 if ring else 2) if memory else 0,
+            "addresses": clog2(depth) * (3 if ring else 1) if memory else 0,
         },
     )
 
@@ -97,7 +97,7 @@ def sliding_window(parameters: Parameters) -> Terms:
         for n in (height, image * fold, fold, kernel[0], kernel[1], windows[0], windows[1])
     )
     block = _in_block(width, capacity)
-    whole_rows = integer(parameters, "WHOLE_ROWS")[0] if "WHOLE_ROWS" in parameters else 0
+    (whole_rows,) = integer(parameters, "WHOLE_ROWS")
     pixels = kernel[1] if whole_rows else 1
     memory = Cost(bram36=block_rams(width, capacity)) if block else Cost(lut_rams(width, capacity))
     memory = Cost(*(pixels * amount for amount in memory))
