@@ -127,7 +127,7 @@ def test_page_holds_every_name_and_number(full_report, full_page):
         "pool – – – – – 64 11.1 % – 187",
         "fc 2 8 16 logic – 320 55.6 % 55.6 % 341",
         "conv2 post ✓ chosen 16 32 576 1,833 1,901 3.5 16",
-        "conv2 recode 0 32 576 7,406 6,113 15 0",
+        "16 recode 0 32 576 7,406 6,113 15 0",
         "536.9 of 544, 98.7 %",
         "one every 576 cycles",
         "2 of 3 FIFOs, the deepest",
