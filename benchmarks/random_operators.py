@@ -8,7 +8,7 @@ import numpy as np
 
 from qdeploy.fpga.matrix_vector import Matrix, Outputs
 from qdeploy.fpga.matrix_vector.module import Unit
-from qdeploy.fpga.solver.options import divisors
+from qdeploy.fpga.solver.units import divisors
 from qdeploy.integer import ValueRange
 
 

@@ -26,13 +26,13 @@ from qdeploy.fpga.solver.options import (
     PARALLELISM,
     TAKES_WINDOWS,
     apply,
-    divisors,
     parallel_channels,
     predicted,
     problem,
 )
 from qdeploy.fpga.solver.record import FoldingRecord
 from qdeploy.fpga.solver.search import fastest, shortest, smallest
+from qdeploy.fpga.solver.units import divisors
 from qdeploy.fpga.streams import insert_streams
 
 # As wide as FINN allows: our weights come from a memory beside the unit, not from a stream.

@@ -7,8 +7,9 @@ from math import ceil
 from qdeploy.fpga.compressors.dot_products import KINDS, size
 from qdeploy.fpga.resources import Cost, cost
 from qdeploy.fpga.resources.matrix_vector import dot_products
-from qdeploy.fpga.solver.options import UnitShape, divisors, unit_options, with_output_fifo
+from qdeploy.fpga.solver.options import with_output_fifo
 from qdeploy.fpga.solver.problem import Link, Option, Problem, Stage, fifo_cost
+from qdeploy.fpga.solver.units import UnitShape, divisors, unit_options
 
 
 @dataclass

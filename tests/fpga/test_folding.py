@@ -11,8 +11,9 @@ from sample_networks import small_cnn, small_mlp
 
 from qdeploy.errors import UserError
 from qdeploy.fpga.board import load_board
-from qdeploy.fpga.folding import FoldedModel, divisors, fold
+from qdeploy.fpga.folding import FoldedModel, fold
 from qdeploy.fpga.mapping import map_network
+from qdeploy.fpga.solver.units import divisors
 from qdeploy.fpga.verification import verify_nodes
 
 BOARD = load_board("pynq-z2")

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of a matrix-vector unit: PE, SIMD, weight memory, sharing of multipliers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from math import ceil
+
+from qdeploy.fpga.lut_memory import lut_sites
+from qdeploy.fpga.memory import MemoryStyle
+from qdeploy.fpga.resources import cost
+from qdeploy.fpga.resources.memories import block_rams
+from qdeploy.fpga.resources.terms import Parameters, integer
+from qdeploy.fpga.solver.problem import Option, fifo_cost, undominated
+
+WEIGHT_MEMORIES: tuple[MemoryStyle, ...] = ("block", "distributed")
+# A word with more products than this takes seconds to count and a board of its own.
+_MOST_PRODUCT_BITS = 2048
+# Block RAM is not tried where one of 36 kbit saves fewer LUTs.
+_LEAST_SAVED = 32
+# Words of a matrix-vector unit wait for its sums, thresholds and queue.
+_UNIT_DELAY = 8
+
+
+@dataclass(frozen=True)
+class UnitShape:
+    """What the options of a matrix-vector unit depend on.
+
+    Attributes:
+        rows: MH.
+        group_columns: columns that share a scale; SIMD divides them.
+        groups: of a row, over all planes.
+        planes: how often a vector is read per row block.
+        vectors: per frame.
+        windows: whether vectors come from a window generator, without a pause.
+        parameters: by SIMD, with PE and LANES 1, as `Unit.parameters` gives them.
+        constant: the same for weights as logic, None if they are too many or have scales.
+        values: attributes that make the node such a unit.
+    """
+
+    rows: int
+    group_columns: int
+    groups: int
+    planes: int
+    vectors: int
+    windows: bool
+    parameters: Callable[[int], Parameters]
+    constant: Callable[[], Parameters] | None
+    values: dict[str, int | str]
+
+    @property
+    def lead(self) -> int:
+        """A vector must be there before its first sums leave."""
+        return ceil(1024 / self.vectors)
+
+
+def divisors(number: int) -> list[int]:
+    """All divisors, ascending."""
+    return [d for d in range(1, number + 1) if number % d == 0]
+
+
+def unit_options(shape: UnitShape, only: tuple[int, int] | None = None) -> list[Option]:
+    """Options of a matrix-vector unit that no other dominates.
+
+    Args:
+        shape: the unit.
+        only: PE and SIMD if they are given.
+    """
+    pes, simds = divisors(shape.rows), divisors(shape.group_columns)
+    if only:
+        pes, simds = [only[0]], [only[1]]
+    options: list[Option] = []
+    for simd in simds:
+        one = shape.parameters(simd)
+        products = simd * int(one["ELEMENT_BITS"]) * int(one["WEIGHT_BITS"])
+        if products > _MOST_PRODUCT_BITS and options:
+            break
+        options += (option for pe in pes for option in _memories(shape, one, pe, simd))
+    if shape.constant and (not only or only == (shape.rows, shape.group_columns)):
+        options.append(_option(shape, shape.constant()))
+    return list(undominated(options, times=True))
+
+
+def _memories(shape: UnitShape, one: Parameters, pe: int, simd: int) -> Iterator[Option]:
+    group_words = shape.group_columns // simd
+    words = group_words * shape.groups
+    depth, width = words * shape.rows // pe, pe * simd * int(one["WEIGHT_BITS"])
+    saved = lut_sites(depth, width) / block_rams(width, depth)
+    memories = WEIGHT_MEMORIES if depth > 1 and saved >= _LEAST_SAVED else WEIGHT_MEMORIES[-1:]
+    scaled = int(one["MULTIPLIER_BITS"]) > 0
+    for memory, shared in product(memories, (0, 1) if scaled else (0,)):
+        turns = group_words if shared else words
+        lanes = next(d for d in divisors(pe) if pe // d <= turns)
+        multipliers = lanes if shared else pe
+        taken = {"PE": pe, "LANES": lanes, "SCALE_LANES": multipliers, "WEIGHTS": memory}
+        yield _option(shape, {**one, **taken}, shared)
+
+
+def _option(shape: UnitShape, parameters: Parameters, shared: int = 0) -> Option:
+    mw, simd, pe, lanes, element_bits, output_bits, latency = integer(
+        parameters, "MW", "SIMD", "PE", "LANES", "ELEMENT_BITS", "OUTPUT_BITS", "LATENCY"
+    )
+    words, rounds = mw // simd, shape.planes * shape.rows // pe
+    spare = max(32, 1 << words.bit_length()) - words
+    waiting = 2 if shape.windows or rounds == 1 else max(2, words - spare + 2)
+    fifo = fifo_cost(simd * element_bits, waiting)
+    return Option(
+        cycles=shape.vectors * words * rounds,
+        cost=cost("matrix_vector_unit", parameters).plus(fifo),
+        input_bits=(simd * element_bits,),
+        output_bits=lanes * output_bits,
+        tail=(rounds - 1) * words + latency + _UNIT_DELAY,
+        values={
+            **shape.values,
+            "PE": pe,
+            "SIMD": simd,
+            "weight_memory": parameters["WEIGHTS"],
+            "shared_multipliers": shared,
+        },
+    )
