@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the FPGA operators cost: whole operators synthesized by Yosys for xc7, nothing placed.
+"""What FPGA operators and whole accelerators cost: synthesized by Yosys for xc7, nothing placed.
 
     python benchmarks/fpga.py --operators --json operators.json
+    python benchmarks/fpga.py --networks cnv-w1a1-fill tfc-w1a1 --json networks.json
 
 LUTs are sites (pairs packed as qdeploy.fpga.sites does); the matrix-vector units have 576 columns,
 64 rows, their weights in block RAM, 2-bit thresholds and the output queue. The clock rate is that
@@ -17,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain, starmap
 from pathlib import Path
 from typing import Any
 
@@ -125,14 +127,23 @@ def main() -> None:
     """Print the table and write the rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--operators", action="store_true", help="cost of single operators")
-    parser.add_argument("--quick", action="store_true", help="leave out large units")
+    parser.add_argument(
+        "--networks", nargs="*", metavar="CASE", help="whole accelerators: these, or all"
+    )
+    parser.add_argument("--quick", action="store_true", help="leave out what takes minutes")
     parser.add_argument("--json", type=Path, help="write the rows here")
     options = parser.parse_args()
     rows: list[Row] = []
+    parts: list[Iterator[Row]] = []
     if options.operators:
-        for row in operators(quick=options.quick):
-            print(f"{row.case:32} {row.metric:14} {row.value:10.4g} {row.unit:5} {row.against}")
-            rows.append(row)
+        parts.append(operators(quick=options.quick))
+    if options.networks is not None:
+        from fpga_networks import network_rows
+
+        parts.append(starmap(Row, network_rows(options.networks, quick=options.quick)))
+    for row in chain(*parts):
+        print(f"{row.case:32} {row.metric:28} {row.value:10.6g} {row.unit:9} {row.against}")
+        rows.append(row)
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +63,6 @@ class NetworkResult:
         measured: cycles per frame in the simulation.
         latency: cycles of the first frame.
         lut, lut_cells, ff, bram36, dsp: Yosys, whole stitched design with FIFOs.
-        model_lut: what the resource model expected.
         fold_seconds, build_seconds, simulated_fps: wall-clock.
     """
 
@@ -93,7 +92,7 @@ def random_network(config: NetworkConfig) -> IntegerNetwork:
         return lower(path)
 
 
-def run_case(case: NetworkCase, *, with_yosys: bool = True) -> NetworkResult:
+def run_case(case: NetworkCase) -> NetworkResult:
     """Compile, simulate bit-exactly, synthesize.
 
     Raises:
@@ -138,20 +137,20 @@ def run_case(case: NetworkCase, *, with_yosys: bool = True) -> NetworkResult:
     )
 
 
-def rows(quick: bool) -> Iterator[tuple[str, str, float, str, str]]:
-    """(case, metric, value, unit, against) of every case."""
+def network_rows(
+    names: Sequence[str] = (), *, quick: bool = False
+) -> Iterator[tuple[str, str, float, str, str]]:
+    """(case, metric, value, unit, against) of the named cases, or of all."""
+    unknown = set(names) - {case.name for case in CASES}
+    if unknown:
+        raise SystemExit(f"unknown cases {sorted(unknown)}; there are {[c.name for c in CASES]}")
     for case in CASES:
-        if quick and not case.quick:
+        if (names and case.name not in names) or (quick and not case.quick):
             continue
         result = run_case(case)
         clock = BOARD.clock_mhz * 1e6
-        yield (
-            case.name,
-            "cycles_per_frame",
-            result.measured,
-            "cycles",
-            f"{result.predicted} predicted",
-        )
+        predicted = f"{result.predicted} predicted"
+        yield case.name, "cycles_per_frame", result.measured, "cycles", predicted
         yield case.name, "frames_per_second", clock / result.measured, "frames/s", case.against
         yield case.name, "latency", result.latency, "cycles", ""
         yield case.name, "luts", result.lut, "LUT", f"{result.lut_cells} LUT cells"
