@@ -9,6 +9,7 @@ from pathlib import Path
 
 import onnx
 import torch
+from brevitas.proxy.runtime_quant import ActQuantProxyFromInjectorBase
 from torch import Tensor, nn
 
 from qdeploy.errors import UserError
@@ -54,9 +55,24 @@ def export_qonnx(module: nn.Module, example_input: Tensor, output: Path) -> None
             f"the network cannot run on an input of shape {tuple(example_input.shape)}: {error}",
             remedy="give an example input of the network's shape, with the batch axis",
         ) from error
+    _refuse_unsigned_bits(module)
     _put_weights_on_grid(module)
     with atomic_file(output) as partial:
         onnx.save(_traced(module, example_input), partial)
+
+
+def _refuse_unsigned_bits(module: nn.Module) -> None:
+    """Brevitas writes every one-bit quantizer as BipolarQuant, also that of 0 and 1."""
+    for name, layer in module.named_modules():
+        if not isinstance(layer, ActQuantProxyFromInjectorBase) or not layer.is_quant_enabled:
+            continue
+        if not layer.is_signed and float(layer.bit_width()) == 1:
+            raise UserError(
+                "unsigned activations of one bit have no standard node",
+                layer=name.removesuffix(".act_quant"),
+                remedy="use two bits, or signs: brevitas.nn.QuantIdentity with "
+                "SignedBinaryActPerTensorConst",
+            )
 
 
 def _put_weights_on_grid(module: nn.Module) -> None:

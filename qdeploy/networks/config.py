@@ -20,7 +20,8 @@ class NetworkConfig(BaseModel):
         name: one of the networks of `qdeploy.networks`.
         weights: weight codes; "float" is the same network with no quantizer.
         granularity: which weights share an SYQ scale.
-        activation_bits: bits of the unsigned activations after each ReLU.
+        activation_bits: bits of the unsigned activations after each ReLU; with one bit activations
+            are signs, -1 or +1.
         channels: output channels (or features) of the layers that the network lets you choose, in
             order; by default those of its publication.
     """

@@ -15,7 +15,7 @@ CLASSES = 10
 class Tfc(Network):
     """Images [N, 1, 28, 28] in 0 .. 1 to logits [N, 10]: three hidden layers of 64.
 
-    The input is quantized like the activations.
+    The input is quantized like the activations; with one bit, whether a pixel is bright.
     """
 
     input_shape = (1, SIZE, SIZE)
@@ -35,7 +35,8 @@ class Tfc(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of a batch."""
-        logits: Tensor = self.fc(self.hidden(self.flatten(self.input(x))))
+        centred = 2 * x - 1 if self.config.activation_bits == 1 else x
+        logits: Tensor = self.fc(self.hidden(self.flatten(self.input(centred))))
         return logits
 
 

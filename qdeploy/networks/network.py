@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import brevitas.nn as qnn
+from brevitas.quant import SignedBinaryActPerTensorConst
 from torch import nn
 
 from qdeploy.errors import UserError
@@ -59,9 +60,14 @@ class Network(nn.Module):
         return self.config.weights == "float"
 
     def _input(self, bits: int) -> nn.Module:
-        """Quantizer of the network's input: `bits` bits, bits - 1 after the binary point."""
+        """Quantizer of the network's input: `bits` bits, bits - 1 after the binary point.
+
+        With one bit it is the sign, and the network must shift its input to both sides of 0.
+        """
         if self._is_float:
             return nn.Identity()
+        if bits == 1:
+            return self._sign()
         quantizer: nn.Module = qnn.QuantIdentity(act_quant=FixedPointActivation, bit_width=bits)
         return quantizer
 
@@ -94,9 +100,11 @@ class Network(nn.Module):
         return layer
 
     def _relu(self) -> nn.Module:
-        """ReLU, quantized to `activation_bits`."""
+        """ReLU, quantized to `activation_bits`; with one bit the sign, -1 or +1, instead."""
         if self._is_float:
             return nn.ReLU()
+        if self.config.activation_bits == 1:
+            return self._sign()
         layer: nn.Module = qnn.QuantReLU(
             act_quant=FixedPointActivation, bit_width=self.config.activation_bits
         )
@@ -108,5 +116,12 @@ class Network(nn.Module):
             return nn.Identity()
         quantizer: nn.Module = qnn.QuantIdentity(
             act_quant=SignedFixedPointActivation, bit_width=self.config.activation_bits + 1
+        )
+        return quantizer
+
+    def _sign(self) -> nn.Module:
+        """-1 below zero, else +1."""
+        quantizer: nn.Module = qnn.QuantIdentity(
+            act_quant=SignedBinaryActPerTensorConst, min_val=-1.0, max_val=1.0
         )
         return quantizer

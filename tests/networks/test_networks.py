@@ -33,11 +33,14 @@ def exported_and_lowered(network: nn.Module, x: torch.Tensor, folder: Path) -> I
     return lower(path)
 
 
-@pytest.mark.parametrize("name", NARROW)
-def test_the_integers_compute_what_torch_computes(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "bits"), [*((name, 2) for name in NARROW), ("tfc", 1), ("cnv", 1), ("resnet20", 1)]
+)
+def test_the_integers_compute_what_torch_computes(name: str, bits: int, tmp_path: Path) -> None:
     """Up to where torch's float32 falls on the other side of a threshold."""
     torch.manual_seed(1)
-    network = build_network(NetworkConfig(name=name, channels=NARROW[name]))
+    config = NetworkConfig(name=name, channels=NARROW[name], activation_bits=bits)
+    network = build_network(config)
     x = torch.rand(16, *network.input_shape)
     for _ in range(20):
         network(x)  # statistics of batch normalization
