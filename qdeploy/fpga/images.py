@@ -5,14 +5,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from qdeploy.integer import Builder, IntegerNetwork, Reshape
+from qdeploy.integer import Builder, IntegerNetwork, Reshape, Slice, Transpose
 
 
 def as_images(network: IntegerNetwork) -> IntegerNetwork:
     """The same network with [C, 1, L] for every tensor [C, L].
 
-    A Reshape between the two disappears, and its output with it.
+    A Reshape between the two disappears, and its output with it. A network with operators that name
+    axes, which have no hardware, stays as it is.
     """
+    if any(isinstance(node, (Slice, Transpose)) for node in network.nodes):
+        return network
     builder = Builder()
     x = network.input_tensor
     builder.input(x.name, _image(x.shape), x.range, x.meaning.scale[0])
