@@ -15,6 +15,7 @@ import numpy as np
 from qdeploy import integer
 from qdeploy.config import BuildConfig, CompileConfig
 from qdeploy.fpga.board import Board, hardware_directory
+from qdeploy.fpga.schedule.record import FILE_NAME as SCHEDULE_FILE
 from qdeploy.fpga.solver.record import FILE_NAME as FOLDING_FILE
 from qdeploy.lowering import lower
 from qdeploy.stages import Stage
@@ -111,7 +112,10 @@ def pack_stage(network: Path) -> Stage:
 
 
 def map_stage(network: Path, config: CompileConfig, board: Board) -> Stage:
-    """integer.npz to mapped.onnx, executed by FINN node by node, and folded.onnx."""
+    """integer.npz to mapped.onnx, executed by FINN node by node, and folded.onnx.
+
+    Beside them folding.json and schedule.json.
+    """
 
     def run(directory: Path) -> None:
         from qdeploy.fpga.folding import fold
@@ -135,6 +139,7 @@ def map_stage(network: Path, config: CompileConfig, board: Board) -> Stage:
         verify_nodes(folded.model, source, source.quantizer.quantize(frames))
         folded.model.save(str(directory / "folded.onnx"))
         (directory / FOLDING_FILE).write_text(folded.record.model_dump_json(indent=2) + "\n")
+        (directory / SCHEDULE_FILE).write_text(folded.schedule.model_dump_json(indent=2) + "\n")
 
     return Stage(
         "map",

@@ -93,6 +93,8 @@ class DesignNode(BaseModel):
         pe: outputs per cycle, if it has that folding.
         simd: inputs per cycle, if it has that folding.
         depth: words of a FIFO.
+        writer: the node in front of a FIFO, None at the input.
+        reader: the node behind a FIFO, None at the output.
         weight_bits: bits of a stored weight code.
         weight_memory: "block" (RAM), "distributed" (LUTs) or "constant" (logic).
         scale_form: "none", "post" or "recode" (`qdeploy.fpga.scales`).
@@ -115,6 +117,8 @@ class DesignNode(BaseModel):
     pe: int | None = None
     simd: int | None = None
     depth: int | None = None
+    writer: str | None = None
+    reader: str | None = None
     weight_bits: int | None = None
     weight_memory: str | None = None
     scale_form: str | None = None

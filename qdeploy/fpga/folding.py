@@ -22,10 +22,13 @@ from qdeploy.errors import UserError
 from qdeploy.fpga.board import Board
 from qdeploy.fpga.finn_import import AnnotateCycles, SetFolding, dataflow_performance
 from qdeploy.fpga.resources import Cost
+from qdeploy.fpga.schedule.record import ScheduleRecord
 from qdeploy.fpga.solver.options import (
     PARALLELISM,
     TAKES_WINDOWS,
+    HeldBits,
     apply,
+    held_bits,
     parallel_channels,
     predicted,
     problem,
@@ -60,12 +63,14 @@ class FoldedModel:
         cycles_per_frame: predicted initiation interval.
         critical_node: the node that needs that many cycles.
         record: how it was chosen.
+        schedule: which node is busy when, and what FIFOs hold.
     """
 
     model: ModelWrapper
     cycles_per_frame: int
     critical_node: str
     record: FoldingRecord
+    schedule: ScheduleRecord
 
 
 def fold(
@@ -99,8 +104,9 @@ def fold(
     check_folding(model, chosen)
     allowed = Cost(*(fill * amount for amount in board.resources.model_dump().values()))
     budget, pace, bound = allowed, target, 0
+    held: HeldBits | None = None
     for _ in range(ROUNDS):
-        choices = problem(model, chosen, pace, recode=recode)
+        choices = problem(model, chosen, held or {}, recode=recode)
         if latency:
             solution = shortest(choices, budget, target)
         elif pace is None:
@@ -111,15 +117,16 @@ def fold(
         folded = copy.deepcopy(model)
         for node, option in zip(folded.graph.node, solution.choice, strict=True):
             apply(node, option.values)
-        folded = insert_streams(folded, solution.cycles).transform(AnnotateCycles())
+        folded, schedule = insert_streams(folded, solution.cycles)
+        folded = folded.transform(AnnotateCycles())
         total = predicted(folded)
         excess = [max(0.0, a - b) for a, b in zip(total, allowed, strict=True)]
         if pace is not None and solution.cycles <= pace and not any(excess):
             break
-        # The depths of the FIFOs depend on the interval; what they take beyond is taken off.
-        if pace is not None and solution.cycles <= pace:
+        # What FIFOs hold depends on the choice; what they take beyond the last one's is taken off.
+        if held is not None and pace is not None and solution.cycles <= pace:
             budget = Cost(*(a - b for a, b in zip(budget, excess, strict=True)))
-        pace = solution.cycles
+        held, pace = held_bits(folded), solution.cycles
     performance = _performance(folded)
     greedy = finn_folding(model, target or solution.cycles)
     record = FoldingRecord(
@@ -135,7 +142,7 @@ def fold(
         finn_predicted=predicted(greedy),
     )
     return FoldedModel(
-        folded, performance["max_cycles"], performance["max_cycles_node_name"], record
+        folded, performance["max_cycles"], performance["max_cycles_node_name"], record, schedule
     )
 
 
@@ -146,7 +153,8 @@ def finn_folding(model: ModelWrapper, cycles: int) -> ModelWrapper:
     if reached > cycles:
         # The slowest node sets the pace; the others need not be faster.
         folded = _greedy(model, reached)
-    return insert_streams(folded, max(cycles, reached)).transform(AnnotateCycles())
+    folded, _ = insert_streams(folded, max(cycles, reached))
+    return folded.transform(AnnotateCycles())
 
 
 def _target(board: Board, fps: float | None) -> int | None:

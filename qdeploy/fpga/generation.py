@@ -112,6 +112,11 @@ def _stream(tensor: Tensor, folded_shape: tuple[int, ...], operator: Any, side: 
     )
 
 
+def _neighbours(model: ModelWrapper, fifo: NodeProto) -> dict[str, str | None]:
+    writer, reader = model.find_producer(fifo.input[0]), model.find_consumer(fifo.output[0])
+    return {"writer": writer.name if writer else None, "reader": reader.name if reader else None}
+
+
 def _describe(
     model: ModelWrapper,
     node: NodeProto,
@@ -132,6 +137,7 @@ def _describe(
         pe=attribute("PE"),
         simd=attribute("SIMD"),
         depth=attribute("depth"),
+        **(_neighbours(model, node) if operator.operator == "fifo" else {}),
         weight_bits=operator.matrix.weight_bits if "codes" in declared else None,
         weight_memory=operator.weight_style() if "weight_memory" in declared else None,
         scale_form=attribute("scale_form"),

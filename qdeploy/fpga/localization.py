@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which layer of a generated design is wrong: its streams against the tensors of the reference.
 
-The design stays as it is. A module around it, only for this simulation, leads the streams that
-carry tensors of the network out of it.
+Watched are the streams that carry tensors of the network.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,44 +24,12 @@ from qdeploy.fpga.simulated import (
     stream_elements,
 )
 from qdeploy.fpga.unit_steps import unit_steps
+from qdeploy.fpga.watched import Signal, watched_simulator
 from qdeploy.integer import IntegerNetwork, Integers, run_codes
-from qdeploy.simulation.driver import StreamSimulator
-from qdeploy.simulation.verilator import build_model
 from qdeploy.verification import require_equal
 
 FRAMES = 4  # simulated again to find the layer: a wrong frame and those before it
 _AXES = ("frame", "y", "x", "channel")
-
-_MODULE = """\
-module {top}_taps (
-    input ap_clk,
-    input ap_rst_n,
-    input [{input_bits}-1:0] in0_V_TDATA,
-    input in0_V_TVALID,
-    output in0_V_TREADY,
-    output [{output_bits}-1:0] out0_V_TDATA,
-    output out0_V_TVALID,
-    input out0_V_TREADY{ports}
-);
-  {top} watched (
-      .ap_clk(ap_clk),
-      .ap_rst_n(ap_rst_n),
-      .in0_V_TDATA(in0_V_TDATA),
-      .in0_V_TVALID(in0_V_TVALID),
-      .in0_V_TREADY(in0_V_TREADY),
-      .out0_V_TDATA(out0_V_TDATA),
-      .out0_V_TVALID(out0_V_TVALID),
-      .out0_V_TREADY(out0_V_TREADY)
-  );
-{assignments}endmodule
-"""
-_PORTS = """,
-    output [{width}-1:0] tap_{index}_data,
-    output tap_{index}_moves"""
-_ASSIGNMENT = """\
-  assign tap_{index}_data = watched.{tap.data};
-  assign tap_{index}_moves = watched.{tap.valid} && watched.{tap.ready};
-"""
 
 
 def simulate_exactly(
@@ -161,13 +127,13 @@ def _recorded(
     design_directory: Path, design: Design, codes: Integers, input_gap: float, output_stall: float
 ) -> Sequence[NDArray[np.uint8]]:
     """Words of every tap, as far as the design gets."""
-    with tempfile.TemporaryDirectory() as folder:
-        around = Path(folder) / f"{design.top}_taps.v"
-        around.write_text(_module(design))
-        sources = [*(design_directory / name for name in design.files), around]
-        names = [f"tap_{index}" for index in range(len(design.taps))]
-        model = build_model(sources, around.stem, Path(folder), taps=names)
-        simulator = StreamSimulator(model, design_directory)
+    signals = [
+        Signal(
+            tap.stream.width, f"watched.{tap.data}", f"watched.{tap.valid} && watched.{tap.ready}"
+        )
+        for tap in design.taps
+    ]
+    simulator = watched_simulator(design_directory, signals)
     simulator.record([len(codes) * tap.stream.words_per_frame for tap in design.taps])
     with suppress(InternalError):  # the words that moved until then say more
         simulator.run(
@@ -177,19 +143,3 @@ def _recorded(
             output_stall=output_stall,
         )
     return simulator.recorded()
-
-
-def _module(design: Design) -> str:
-    def each(template: str) -> str:
-        return "".join(
-            template.format(index=index, tap=tap, width=tap.stream.width)
-            for index, tap in enumerate(design.taps)
-        )
-
-    return _MODULE.format(
-        top=design.top,
-        input_bits=design.input.width,
-        output_bits=design.output.width,
-        ports=each(_PORTS),
-        assignments=each(_ASSIGNMENT),
-    )

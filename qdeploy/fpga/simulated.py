@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from qdeploy.errors import UserError
 from qdeploy.fpga.design import Stream, load_design
 from qdeploy.fpga.graph import channels_last
+from qdeploy.fpga.occupancy import explain_standstill, measure_occupancy
 from qdeploy.integer import IntegerNetwork, Integers
-from qdeploy.simulation.driver import StreamSimulator
+from qdeploy.simulation.driver import StandstillError, StreamSimulator
 from qdeploy.simulation.packing import pack_words, unpack_words
 from qdeploy.simulation.verilator import build_model
 
@@ -121,20 +122,21 @@ class SimulatedAccelerator:
 
         Raises:
             UserError: if there is no frame.
-            InternalError: if the design stands still, or breaks the stream protocol.
+            StandstillError: if the design stands still; names full and empty FIFOs.
+            InternalError: if it breaks the stream protocol.
         """
         frames, stream = len(codes), self.design.input
         if not frames:
             raise UserError("there is no frame to simulate", remedy="feed at least one")
         words = input_words(codes, stream)
+        outputs = frames * self.design.output.words_per_frame
+        flow = {"input_gap": input_gap, "output_stall": output_stall}
         start = time.perf_counter()
-        result = self._simulator.run(
-            words,
-            frames * self.design.output.words_per_frame,
-            input_gap=input_gap,
-            output_stall=output_stall,
-            seed=seed,
-        )
+        try:
+            result = self._simulator.run(words, outputs, seed=seed, **flow)
+        except StandstillError as error:
+            fifos = measure_occupancy(self.design_directory, words, outputs, seed=seed, **flow)
+            raise StandstillError(f"{error}\n  {explain_standstill(fifos)}") from error
         seconds = time.perf_counter() - start
         ends = result.output_cycles.reshape(frames, -1)[:, -1]
         half = frames // 2

@@ -3,74 +3,84 @@
 
 from __future__ import annotations
 
-from math import ceil, lcm, prod
-from typing import Any
+from math import lcm
 
 from onnx import NodeProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
-from qdeploy.fpga.branches import join_depths
 from qdeploy.fpga.finn_import import InsertDWC, InsertFIFO
 from qdeploy.fpga.mapping import node_attribute, set_attributes, specialize, unique_name
+from qdeploy.fpga.schedule.depths import SHALLOW, Schedule, find_schedule
+from qdeploy.fpga.schedule.record import ScheduledFifo, ScheduledNode, ScheduleRecord
 
 CONVERTER = "StreamingDataWidthConverter"
-SHALLOW = 2  # cuts the combinational ready path between two operators
 
 
-def insert_streams(model: ModelWrapper, cycles_per_frame: int) -> ModelWrapper:
-    """The model with converters between streams of unequal words and FIFOs.
+def insert_streams(model: ModelWrapper, cycles: int) -> tuple[ModelWrapper, ScheduleRecord]:
+    """The model with converters between streams of unequal words and FIFOs, and its schedule.
 
-    A FIFO stands in front of every operator but the converters, and at the output.
+    A FIFO stands in front of every operator and at the output, but in front of a converter only if
+    it must hold more than the word that waits there.
+
+    Args:
+        model: folded RTL nodes in topological order.
+        cycles: per frame, at least those of the slowest node.
     """
     model = model.transform(InsertDWC())
     _split_converters(model)
     _name(model, CONVERTER, "_width")
     specialize(model)
-    joins = join_depths(model, cycles_per_frame, SHALLOW)
+    least = {
+        tensor: 1 if node.op_type == f"{CONVERTER}_rtl" else SHALLOW
+        for node in model.graph.node
+        for tensor in node.input
+    }
+    schedule = find_schedule(model, cycles, least | {model.graph.output[0].name: SHALLOW})
+    nodes = tuple(_scheduled(node, schedule) for node in model.graph.node)
+    # By the reader, as FINN gives the streams new names.
+    streams = {(None, 0): model.graph.output[0].name}
     for node in model.graph.node:
-        depth = SHALLOW
-        if node.op_type == "FMPadding_rtl":
-            depth = padding_depth(getCustomOp(node), cycles_per_frame)
-        elif node.op_type == "MVAU_rtl":
-            writer = model.find_producer(node.input[0])
-            windows = writer is not None and writer.op_type == "ConvolutionInputGenerator_rtl"
-            depth = SHALLOW if windows else _vector_depth(node)
-        set_attributes(node, inFIFODepths=joins.get(node.name, [depth]), outFIFODepths=[SHALLOW])
+        tensors = node.input[: getCustomOp(node).input_streams()]
+        streams |= {(node.name, port): tensor for port, tensor in enumerate(tensors)}
+        depths = [schedule.depths[tensor] for tensor in tensors]
+        set_attributes(node, inFIFODepths=depths, outFIFODepths=[SHALLOW])
     model = model.transform(InsertFIFO(create_shallow_fifos=True))
-    for node in list(model.graph.node):
+    peaks = []
+    for node in [node for node in model.graph.node if node.op_type == "StreamingFIFO"]:
         reader = model.find_consumer(node.output[0])
-        if node.op_type == "StreamingFIFO" and reader and reader.op_type == f"{CONVERTER}_rtl":
-            reader.input[0] = node.input[0]
+        port = list(reader.input).index(node.output[0]) if reader else 0
+        stream = streams[reader.name if reader else None, port]
+        if schedule.depths[stream] > 1:
+            peaks.append((node, schedule.peaks[stream]))
+        else:
+            reader.input[port] = node.input[0]
             model.graph.node.remove(node)
     _name(model, "StreamingFIFO", "_fifo")
     specialize(model)
-    return model
+    fifos = tuple(
+        ScheduledFifo(
+            name=node.name,
+            layer=node_attribute(node, "layer"),
+            bits=getCustomOp(node).get_instream_width(),
+            depth=getCustomOp(node).get_nodeattr("depth"),
+            peak=peak,
+        )
+        for node, peak in peaks
+    )
+    return model, ScheduleRecord(interval=cycles, nodes=nodes, fifos=fifos)
 
 
-def padding_depth(padding: Any, cycles_per_frame: int) -> int:
-    """Words that arrive while the padding is busy with the border between two frames.
-
-    Pooling and windows take words as fast as they come on average, however their neighbours stall.
-    """
-    top, left, bottom, right = padding.get_nodeattr("Padding")
-    _, width = padding.get_padded_odim()
-    words_per_pixel = int(padding.get_nodeattr("NumChannels") // padding.get_nodeattr("SIMD"))
-    busy: int = ((top + bottom) * width + left + right) * words_per_pixel
-    words = prod(map(int, padding.get_folded_input_shape()[:-1]))
-    # One pixel more, since all words of a pixel may arrive at once.
-    return ceil(busy * words / cycles_per_frame) + words_per_pixel + SHALLOW
-
-
-def _vector_depth(node: NodeProto) -> int:
-    """Words of a vector that may arrive while the last one is computed, beyond the unit's own room.
-
-    A source that is as slow as the unit spreads a vector over the whole time of the last one.
-    (Windows come without a pause as soon as they are taken.)
-    """
-    unit = getCustomOp(node)
-    words, rounds = unit.vector_words(), unit.rounds()
-    return SHALLOW if rounds == 1 else max(SHALLOW, words - unit.spare_words() + SHALLOW)
+def _scheduled(node: NodeProto, schedule: Schedule) -> ScheduledNode:
+    behaviour = schedule.behaviours[node.name]
+    times = [schedule.times[actor] for actor in behaviour.actors]
+    return ScheduledNode(
+        name=node.name,
+        layer=node_attribute(node, "layer"),
+        start=min(int(steps[0]) for steps in times),
+        end=max(int(steps[-1]) for steps in times),
+        busy=behaviour.busy,
+    )
 
 
 def _split_converters(model: ModelWrapper) -> None:

@@ -15,6 +15,8 @@ from qdeploy.build import Build
 from qdeploy.fpga.board import Board
 from qdeploy.fpga.design import Design, load_design
 from qdeploy.fpga.estimation import Estimate
+from qdeploy.fpga.schedule.record import FILE_NAME as SCHEDULE_FILE
+from qdeploy.fpga.schedule.record import ScheduleRecord
 from qdeploy.fpga.solver.record import FILE_NAME as FOLDING_FILE
 from qdeploy.fpga.solver.record import FoldingRecord
 from qdeploy.integer import Convolution, IntegerNetwork, Linear, Node
@@ -27,7 +29,7 @@ from qdeploy.report.contents import (
     Tensor,
     Version,
 )
-from qdeploy.report.hardware import board_resources, layer_hardware
+from qdeploy.report.hardware import board_resources, layer_hardware, pipeline_schedule
 from qdeploy.stages import RECORD, Outcome
 from qdeploy.verification import Verification
 from qdeploy.verification.wording import sentences
@@ -62,10 +64,12 @@ def collect(
     if "estimate" in outcomes:
         text = build.file("estimate", "estimate.json").read_bytes()
         estimate = Estimate.model_validate_json(text)
-    folding = None
+    folding, schedule = None, None
     if "map" in outcomes:
         text = build.file("map", FOLDING_FILE).read_bytes()
         folding = FoldingRecord.model_validate_json(text)
+        text = build.file("map", SCHEDULE_FILE).read_bytes()
+        schedule = pipeline_schedule(ScheduleRecord.model_validate_json(text))
     seen = {t.layer: (t.observed_low, t.observed_high) for t in verification.extremes}
     sizes = json.loads(build.file("pack", "pack.json").read_text())
     summaries = {
@@ -96,6 +100,7 @@ def collect(
         ),
         performance=_performance(verification, design),
         resources=board_resources(estimate) if estimate else [],
+        schedule=schedule,
         skipped=skipped,
         notes=[*skipped, *network.notes, *_remarks(verification, folding, design, estimate)],
     )

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from qdeploy.fpga.design import Design
 from qdeploy.fpga.estimation import Estimate, Usage
 from qdeploy.fpga.resources import Cost
-from qdeploy.report.contents import Amounts, Resources, ScaleForm
+from qdeploy.fpga.schedule.record import ScheduledNode, ScheduleRecord
+from qdeploy.report.contents import Activity, Amounts, Fifo, Resources, ScaleForm, Schedule
 
 _RESOURCES: dict[Literal["LUT", "FF", "BRAM36", "DSP"], str] = {
     "LUT": "lut",
@@ -60,6 +61,25 @@ def board_resources(estimate: Estimate) -> list[Resources]:
         )
         for (name, key), by_finn in zip(_RESOURCES.items(), finn, strict=True)
     ]
+
+
+def pipeline_schedule(record: ScheduleRecord) -> Schedule:
+    """Layers from the first cycle of their first node to the last of their last."""
+    layers: dict[str, list[ScheduledNode]] = {}
+    for node in record.nodes:
+        layers.setdefault(node.layer, []).append(node)
+    return Schedule(
+        interval=record.interval,
+        activities=[
+            Activity(
+                layer=layer,
+                first=min(node.start for node in nodes),
+                last=max(node.end for node in nodes),
+            )
+            for layer, nodes in layers.items()
+        ],
+        fifos=[Fifo(**fifo.model_dump(exclude={"layer"})) for fifo in record.fifos],
+    )
 
 
 def _amounts(spent: Cost | Usage) -> Amounts:

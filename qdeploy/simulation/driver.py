@@ -17,6 +17,10 @@ CHUNK_CYCLES = 1_000_000  # between two looks at the progress (and at Ctrl-C)
 DRAIN_CYCLES = 100  # after the last expected word, to catch surplus ones
 
 
+class StandstillError(InternalError):
+    """A design that moves no more words."""
+
+
 @dataclass(frozen=True)
 class SimulationResult:
     """What came out of a run, and when; cycles count from the start of the run.
@@ -128,8 +132,9 @@ class StreamSimulator:
             max_idle_cycles: give up after about this many cycles without any transfer.
 
         Raises:
-            InternalError: if the design stands still, gives more words than `outputs`, or withdraws
-                or changes a word it has offered.
+            StandstillError: if the design stands still.
+            InternalError: if it gives more words than `outputs`, or withdraws or changes a word
+                that it has offered.
         """
         if words.shape[1] > self.input_bytes:
             raise InternalError(
@@ -187,9 +192,13 @@ class StreamSimulator:
 
     def recorded(self) -> list[npt.NDArray[np.uint8]]:
         """What the taps have kept since `record`: uint8 [words, bytes] each."""
+        return [kept[:count] for kept, count in zip(self._records, self.moved(), strict=True)]
+
+    def moved(self) -> list[int]:
+        """Words that have moved over each tap since `record`, those not kept included."""
         return [
-            kept[: self._library.simulation_recorded(self._simulation, tap)]
-            for tap, kept in enumerate(self._records)
+            self._library.simulation_recorded(self._simulation, tap)
+            for tap in range(len(self._records))
         ]
 
     def _finish(self, run: _Run, max_idle_cycles: int) -> None:
@@ -197,7 +206,7 @@ class StreamSimulator:
             before = run.taken + run.given
             self._advance(run, max_idle_cycles)
             if run.taken + run.given == before:
-                raise InternalError(
+                raise StandstillError(
                     f"the design stands still: it took {run.taken} of {run.inputs} words "
                     f"and gave {run.given} of {run.outputs}"
                 )

@@ -90,7 +90,7 @@ class PlainNetwork:
             groups,
             1,
             self.height * self.width,
-            kernel > 1,
+            0,
             parameters,
             None,
             {},

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial, reduce
 from math import ceil, gcd, prod
@@ -15,7 +15,6 @@ from onnx import NodeProto, numpy_helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
-from qdeploy.fpga.branches import join_depth, lags
 from qdeploy.fpga.graph import expanded
 from qdeploy.fpga.mapping import set_attributes
 from qdeploy.fpga.matrix_vector import Matrix
@@ -23,10 +22,12 @@ from qdeploy.fpga.matrix_vector.module import Unit
 from qdeploy.fpga.resources import Cost, constants, cost
 from qdeploy.fpga.resources.terms import Parameters
 from qdeploy.fpga.scales import ScaledColumns
+from qdeploy.fpga.schedule.depths import SHALLOW
 from qdeploy.fpga.solver.problem import Link, Option, Problem, Stage, fifo_cost
 from qdeploy.fpga.solver.units import UnitShape, divisors, unit_options
-from qdeploy.fpga.streams import SHALLOW, padding_depth
 
+# Bits that the FIFO in front of each input of each node holds beyond two words.
+HeldBits = Mapping[tuple[str, int], int]
 # Larger matrices are not tried as logic: the trees take seconds to count.
 MOST_CONSTANTS = 10_000
 _SHORT_DELAY = 4
@@ -51,7 +52,7 @@ TAKES_WINDOWS = ("Pool_rtl", "VVAU_rtl")
 def problem(
     model: ModelWrapper,
     folding: Mapping[str, tuple[int, int]],
-    cycles: int | None = None,
+    held: HeldBits,
     *,
     recode: bool = False,
 ) -> Problem:
@@ -60,22 +61,9 @@ def problem(
     Args:
         model: the graph; stays as it is.
         folding: (PE, SIMD) of matrix-vector units by layer name; nothing else is tried for them.
-        cycles: initiation interval for which FIFOs have the depths that they will need; None: FIFOs
-            of least depth.
+        held: what FIFOs hold, whatever the parallelism.
         recode: whether scales of form "post" may also become part of the weights.
     """
-    waits = lags(model, cycles) if cycles else {}
-
-    def depths(operator: Any) -> list[int]:
-        if cycles and operator.onnx_node.op_type == "FMPadding_rtl":
-            return [padding_depth(operator, cycles)]
-        return [
-            SHALLOW + join_depth(operator.get_folded_input_shape(i), wait, cycles or 1)
-            for i, wait in enumerate(
-                waits.get(operator.onnx_node.name, [0.0] * operator.input_streams())
-            )
-        ]
-
     nodes = list(model.graph.node)
     places = {name: place for place, node in enumerate(nodes) for name in node.output}
     links = [
@@ -85,9 +73,9 @@ def problem(
         if name in places
     ]
     stages = [
-        _unit_stage(model, node, folding, recode)
+        _unit_stage(model, node, folding, held, recode)
         if node.op_type == "MVAU_rtl"
-        else _stage(model, node, depths)
+        else _stage(model, node, held)
         for node in nodes
     ]
     stages[-1] = with_output_fifo(stages[-1])
@@ -105,17 +93,33 @@ def with_output_fifo(stage: Stage) -> Stage:
     )
 
 
+def held_bits(model: ModelWrapper) -> HeldBits:
+    """Of a folded graph."""
+    held = {}
+    for node in model.graph.node:
+        reader = model.find_consumer(node.output[0])
+        if node.op_type == "StreamingFIFO_rtl" and reader:
+            fifo = getCustomOp(node)
+            bits = (fifo.get_nodeattr("depth") - SHALLOW) * fifo.get_instream_width()
+            held[reader.name, list(reader.input).index(node.output[0])] = bits
+    return held
+
+
 def _unit_stage(
-    model: ModelWrapper, node: NodeProto, folding: Mapping[str, tuple[int, int]], recode: bool
+    model: ModelWrapper,
+    node: NodeProto,
+    folding: Mapping[str, tuple[int, int]],
+    held: HeldBits,
+    recode: bool,
 ) -> Stage:
     operator = getCustomOp(node)
     name = operator.get_nodeattr("layer")
-    shapes = list(_unit_shapes(model, operator, recode))
+    shapes = list(_unit_shapes(model, operator, held.get((node.name, 0), 0), recode))
     options = [option for shape in shapes for option in unit_options(shape, folding.get(name))]
     return Stage(name, tuple(options), shapes[0].lead)
 
 
-def _stage(model: ModelWrapper, node: NodeProto, depths: Callable[[Any], list[int]]) -> Stage:
+def _stage(model: ModelWrapper, node: NodeProto, held: HeldBits) -> Stage:
     operator = getCustomOp(copy.deepcopy(node))
     name = operator.get_nodeattr("layer") or node.name
     options = []
@@ -123,7 +127,10 @@ def _stage(model: ModelWrapper, node: NodeProto, depths: Callable[[Any], list[in
         for key, value in values.items():
             operator.set_nodeattr(key, value)
         inputs = tuple(map(operator.get_instream_width, range(operator.input_streams())))
-        fifos = map(fifo_cost, inputs, depths(operator))
+        fifos = (
+            fifo_cost(width, SHALLOW + ceil(held.get((node.name, port), 0) / width))
+            for port, width in enumerate(inputs)
+        )
         spent = reduce(Cost.plus, fifos, node_cost(model, operator))
         options.append(
             Option(
@@ -184,10 +191,10 @@ def apply(node: NodeProto, values: Mapping[str, int | str]) -> None:
         operator.set_nodeattr(name, value)
 
 
-def _unit_shapes(model: ModelWrapper, operator: Any, recode: bool) -> Iterator[UnitShape]:
+def _unit_shapes(
+    model: ModelWrapper, operator: Any, held: int, recode: bool
+) -> Iterator[UnitShape]:
     """The unit as it is and, if wanted and it has scales, with the scales in the weights."""
-    writer = model.find_producer(operator.onnx_node.input[0])
-    windows = writer is not None and writer.op_type.startswith("ConvolutionInputGenerator")
     unit = operator.unit(model)
     forms: list[tuple[Matrix, dict[str, int | str]]] = [(unit.matrix, {})]
     if recode and unit.matrix.multipliers is not None:
@@ -206,7 +213,7 @@ def _unit_shapes(model: ModelWrapper, operator: Any, recode: bool) -> Iterator[U
             planes * groups,
             planes,
             prod(map(int, operator.get_nodeattr("numInputVectors"))),
-            windows,
+            held,
             partial(_parameters, plain),
             constant,
             values,

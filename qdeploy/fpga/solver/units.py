@@ -13,6 +13,7 @@ from qdeploy.fpga.memory import MemoryStyle
 from qdeploy.fpga.resources import cost
 from qdeploy.fpga.resources.memories import block_rams
 from qdeploy.fpga.resources.terms import Parameters, integer
+from qdeploy.fpga.schedule.depths import SHALLOW
 from qdeploy.fpga.solver.problem import Option, fifo_cost, undominated
 
 WEIGHT_MEMORIES: tuple[MemoryStyle, ...] = ("block", "distributed")
@@ -34,7 +35,7 @@ class UnitShape:
         groups: of a row, over all planes.
         planes: how often a vector is read per row block.
         vectors: per frame.
-        windows: whether vectors come from a window generator, without a pause.
+        held: bits that the FIFO in front holds beyond two words.
         parameters: by SIMD, with PE and LANES 1, as `Unit.parameters` gives them.
         constant: the same for weights as logic, None if they are too many or have scales.
         values: attributes that make the node such a unit.
@@ -45,7 +46,7 @@ class UnitShape:
     groups: int
     planes: int
     vectors: int
-    windows: bool
+    held: int
     parameters: Callable[[int], Parameters]
     constant: Callable[[], Parameters] | None
     values: dict[str, int | str]
@@ -103,9 +104,7 @@ def _option(shape: UnitShape, parameters: Parameters, shared: int = 0) -> Option
         parameters, "MW", "SIMD", "PE", "LANES", "ELEMENT_BITS", "OUTPUT_BITS", "LATENCY"
     )
     words, rounds = mw // simd, shape.planes * shape.rows // pe
-    spare = max(32, 1 << words.bit_length()) - words
-    waiting = 2 if shape.windows or rounds == 1 else max(2, words - spare + 2)
-    fifo = fifo_cost(simd * element_bits, waiting)
+    fifo = fifo_cost(simd * element_bits, SHALLOW + ceil(shape.held / (simd * element_bits)))
     return Option(
         cycles=shape.vectors * words * rounds,
         cost=cost("matrix_vector_unit", parameters).plus(fifo),

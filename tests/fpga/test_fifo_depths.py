@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FIFOs are deep enough for the predicted interval, hardly deeper, and named when they are not."""
+
+import copy
+from pathlib import Path
+
+import pytest
+from awkward_network import random_codes
+from branching_networks import dense_network, residual_network
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.custom_op.registry import getCustomOp
+from sample_networks import small_cnn
+
+from qdeploy.fpga.board import load_board
+from qdeploy.fpga.folding import FoldedModel, fold
+from qdeploy.fpga.generation import generate
+from qdeploy.fpga.mapping import map_network
+from qdeploy.fpga.occupancy import measure_occupancy
+from qdeploy.fpga.simulated import SimulatedAccelerator, build_simulator, input_words
+from qdeploy.integer import IntegerNetwork
+from qdeploy.simulation.driver import StandstillError
+
+BOARD = load_board("pynq-z2")
+NETWORKS = {
+    "chain": (small_cnn(2), 576),
+    "residual": (residual_network(), 720),
+    "dense": (dense_network(), 768),
+}
+
+
+def folded_network(name: str) -> tuple[IntegerNetwork, FoldedModel]:
+    network, cycles = NETWORKS[name]
+    return network, fold(map_network(network), BOARD, BOARD.clock_mhz * 1e6 / cycles)
+
+
+def accelerator(
+    network: IntegerNetwork, model: ModelWrapper, directory: Path
+) -> SimulatedAccelerator:
+    generate(model, network, BOARD, directory)
+    return SimulatedAccelerator(directory, build_simulator(directory, directory), network)
+
+
+def with_depth(model: ModelWrapper, fifo: str, depth: int) -> ModelWrapper:
+    other = copy.deepcopy(model)
+    getCustomOp(other.get_node_from_name(fifo)).set_nodeattr("depth", depth)
+    return other
+
+
+@pytest.fixture(scope="module")
+def residual() -> tuple[IntegerNetwork, FoldedModel]:
+    return folded_network("residual")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_fifos_hold_what_the_schedule_says(name: str, tmp_path: Path) -> None:
+    network, folded = folded_network(name)
+    design = generate(folded.model, network, BOARD, tmp_path)
+    words = input_words(random_codes(network, 12), design.input)
+    measured = measure_occupancy(tmp_path, words, 12 * design.output.words_per_frame)
+    scheduled = {fifo.name: fifo for fifo in folded.schedule.fifos}
+    assert {o.fifo.name for o in measured} == scheduled.keys()
+    for occupancy in measured:
+        fifo = scheduled[occupancy.fifo.name]
+        assert fifo.peak <= fifo.depth == occupancy.fifo.depth
+        assert occupancy.words == 0
+        assert 1 <= occupancy.peak <= fifo.depth
+    deepest = max(measured, key=lambda occupancy: occupancy.fifo.depth)
+    assert deepest.peak >= 0.9 * scheduled[deepest.fifo.name].peak
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_half_of_the_deepest_fifo_is_too_little(name: str, tmp_path: Path) -> None:
+    network, folded = folded_network(name)
+    deepest = max(folded.schedule.fifos, key=lambda fifo: fifo.depth)
+    assert deepest.depth > 20
+    halved = accelerator(
+        network, with_depth(folded.model, deepest.name, deepest.depth // 2), tmp_path
+    )
+    try:
+        run = halved.run_codes(random_codes(network, 12))
+    except StandstillError:
+        return
+    assert run.initiation_interval is not None
+    assert run.initiation_interval > folded.cycles_per_frame
+
+
+def test_a_standstill_names_the_full_and_the_empty_fifo(
+    residual: tuple[IntegerNetwork, FoldedModel], tmp_path: Path
+) -> None:
+    network, folded = residual
+    shallow = with_depth(folded.model, "first_fifo", 2)
+    with pytest.raises(StandstillError) as caught:
+        accelerator(network, shallow, tmp_path).run_codes(random_codes(network, 3))
+    assert str(caught.value).splitlines()[-1].strip() == (
+        "first of layer 'first' waits for a word: first_fifo_2 (34 words, written by b) is empty, "
+        "while first_fifo (2 words, written by stem_act_fork) is full"
+    )
+
+
+def test_every_node_and_fifo_is_in_the_schedule(
+    residual: tuple[IntegerNetwork, FoldedModel],
+) -> None:
+    _, folded = residual
+    schedule = folded.schedule
+    assert schedule.interval == folded.cycles_per_frame
+    operators = {n.name: getCustomOp(n) for n in folded.model.graph.node}
+    fifos = {
+        name: op.get_nodeattr("depth") for name, op in operators.items() if op.operator == "fifo"
+    }
+    assert {fifo.name: fifo.depth for fifo in schedule.fifos} == fifos
+    assert {node.name for node in schedule.nodes} == operators.keys() - fifos.keys()
+    for node in schedule.nodes:
+        assert node.busy == operators[node.name].get_exp_cycles()
+        assert node.start + node.busy - 1 <= node.end
