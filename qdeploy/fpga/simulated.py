@@ -130,12 +130,20 @@ class SimulatedAccelerator:
             raise UserError("there is no frame to simulate", remedy="feed at least one")
         words = input_words(codes, stream)
         outputs = frames * self.design.output.words_per_frame
-        flow = {"input_gap": input_gap, "output_stall": output_stall}
         start = time.perf_counter()
         try:
-            result = self._simulator.run(words, outputs, seed=seed, **flow)
+            result = self._simulator.run(
+                words, outputs, input_gap=input_gap, output_stall=output_stall, seed=seed
+            )
         except StandstillError as error:
-            fifos = measure_occupancy(self.design_directory, words, outputs, seed=seed, **flow)
+            fifos = measure_occupancy(
+                self.design_directory,
+                words,
+                outputs,
+                input_gap=input_gap,
+                output_stall=output_stall,
+                seed=seed,
+            )
             raise StandstillError(f"{error}\n  {explain_standstill(fifos)}") from error
         seconds = time.perf_counter() - start
         ends = result.output_cycles.reshape(frames, -1)[:, -1]

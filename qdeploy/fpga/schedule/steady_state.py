@@ -177,11 +177,13 @@ def _forward(start: Times, cycles: int) -> Times:
     """One step per cycle at most, over the end of the frame too; not before `start`."""
     order = np.arange(len(start))
     times: Times = np.maximum.accumulate(start - order) + order
-    return np.maximum(times, times[-1] + 1 - cycles + order, dtype=np.int64)
+    over: Times = np.maximum(times, times[-1] + 1 - cycles + order)
+    return over
 
 
 def _backward(end: Times, cycles: int) -> Times:
     """One step per cycle at most, over the end of the frame too; not behind `end`."""
     order = np.arange(len(end))
     times: Times = np.minimum.accumulate((end - order)[::-1])[::-1] + order
-    return np.minimum(times, times[0] + cycles - len(end) + order, dtype=np.int64)
+    over: Times = np.minimum(times, times[0] + cycles - len(end) + order)
+    return over
