@@ -181,7 +181,8 @@ def load_design(directory: Path) -> Design:
     try:
         design = Design.model_validate_json((directory / FILE_NAME).read_bytes())
     except (OSError, ValidationError) as error:
-        raise UserError(f"{directory} is no design: {error}", remedy=again) from error
+        first = " ".join(str(error).splitlines()[:3])
+        raise UserError(f"{directory} is no design: {first}", remedy=again) from error
     if any(Path(name).name != name for name in (*design.files, *design.memories)):
         raise UserError(f"{directory} names files outside itself", remedy=again)
     for name, digest in design.memories.items():
