@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from qdeploy.cli.lower import INPUT_TYPE, RESCALE
+from qdeploy.cli.map_ import FILL, FPS, LATENCY
 from qdeploy.cli.progress import ConsoleProgress, show_result
 from qdeploy.config import compile_config
 
@@ -17,15 +18,9 @@ def compile_(
     model: Annotated[Path, typer.Argument(help="QONNX file.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Build folder.")] = Path("build"),
     board: Annotated[str, typer.Option(help="A board of hw/boards.")] = "pynq-z2",
-    fps: Annotated[
-        float | None, typer.Option(help="Frames per second to aim for; 10,000 by default.")
-    ] = None,
-    fill: Annotated[
-        float | None, typer.Option(help="As fast as this share of the board allows.")
-    ] = None,
-    latency: Annotated[
-        bool, typer.Option("--latency", help="Minimize the latency of a frame.")
-    ] = False,
+    fps: Annotated[float | None, FPS] = None,
+    fill: Annotated[float | None, FILL] = None,
+    latency: Annotated[bool, LATENCY] = False,
     result: Annotated[str, typer.Option(help="'logits' or 'class'.")] = "logits",
     rescale_bits: Annotated[int | None, RESCALE] = None,
     emit: Annotated[

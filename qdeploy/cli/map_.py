@@ -11,6 +11,10 @@ from qdeploy.config import compile_config
 from qdeploy.files import atomic_file
 from qdeploy.fpga.board import load_board
 
+FPS = typer.Option(help="Frames per second to aim for; 10,000 by default.")
+FILL = typer.Option(help="As fast as this share of the board allows.")
+LATENCY = typer.Option("--latency", help="Minimize the latency of a frame.")
+
 
 def map_(
     network: Annotated[Path, typer.Argument(help="Integer network (integer.npz).")],
@@ -18,15 +22,9 @@ def map_(
         "folded.onnx"
     ),
     board: Annotated[str, typer.Option(help="A board of hw/boards.")] = "pynq-z2",
-    fps: Annotated[
-        float | None, typer.Option(help="Frames per second to aim for; 10,000 by default.")
-    ] = None,
-    fill: Annotated[
-        float | None, typer.Option(help="As fast as this share of the board allows.")
-    ] = None,
-    latency: Annotated[
-        bool, typer.Option("--latency", help="Minimize the latency of a frame.")
-    ] = False,
+    fps: Annotated[float | None, FPS] = None,
+    fill: Annotated[float | None, FILL] = None,
+    latency: Annotated[bool, LATENCY] = False,
 ) -> None:
     """Map an integer network to FINN's hardware operators and fold it for a frame rate."""
     from qdeploy.fpga.folding import fold

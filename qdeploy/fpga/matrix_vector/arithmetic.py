@@ -18,6 +18,7 @@ import numpy as np
 
 from qdeploy.fpga.compressors.dot_products import Kind, Shape
 from qdeploy.integer import Integers, ValueRange
+from qdeploy.integer.weights import signed_bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +57,7 @@ class Matrix:
             return 1
         if self.kind == "ternary":
             return 2
-        return max(
-            ValueRange(int(self.codes.min()), -1).bits, int(self.codes.max()).bit_length() + 1
-        )
+        return signed_bits(int(self.codes.min()), int(self.codes.max()))
 
 
 @dataclass(frozen=True, eq=False)
