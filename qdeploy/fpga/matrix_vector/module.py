@@ -17,6 +17,7 @@ from qdeploy.fpga.compressors.constant_matrix import constant_structure
 from qdeploy.fpga.compressors.dot_products import KINDS, Structure, size, structure
 from qdeploy.fpga.matrix_vector.arithmetic import Arithmetic, Matrix, Outputs, arithmetic
 from qdeploy.fpga.matrix_vector.thresholds import write_thresholds
+from qdeploy.fpga.matrix_vector.top_module import top_module
 from qdeploy.fpga.memory import MemoryStyle, address_bits, memory_words, write_memory
 from qdeploy.integer import Integers
 
@@ -224,8 +225,8 @@ class Unit:
             stages = thresholds.shape[1].bit_length()
             row_address = self.lanes * stages * (row_address + stages)
             row_bits = self.lanes * stages * numbers.total_bits
-        return _TOP.format(
-            name=name,
+        return top_module(
+            name,
             input_bits=self.simd * shape.element_bits,
             output_bits=self.lanes * self.outputs.bits,
             code_bits=self.pe * shape.weight_bits * self.simd,
@@ -235,99 +236,12 @@ class Unit:
             row_bits=row_bits,
             scale_address=address_bits(scale_words),
             scale_bits=max(1, scale_width),
-            unit=_parameters(self._unit_parameters(numbers, latency)),
-            products=_parameters(self._product_parameters(numbers, latency)),
-            multipliers=_MULTIPLIERS.format(name=name) if multipliers is not None else _NO_SCALES,
+            unit=self._unit_parameters(numbers, latency),
+            products=self._product_parameters(numbers, latency),
+            scaled=multipliers is not None,
         )
 
 
 def _memory_style(weights: WeightStyle) -> MemoryStyle:
     """Constant weights are one word, which only the simulation reads."""
     return "distributed" if weights == "constant" else weights
-
-
-def _parameters(values: dict[str, int | str]) -> str:
-    return ",\n      ".join(f".{key}({value})" for key, value in values.items())
-
-
-_MULTIPLIERS = """\
-  {name}_multipliers multipliers (
-      .clk(clk),
-      .enable(1'b1),
-      .address(multiplier_address),
-      .data(multiplier_data)
-  );
-"""
-_NO_SCALES = "  assign multiplier_data = 0;\n"
-_TOP = """\
-// SPDX-License-Identifier: Apache-2.0
-// Matrix-vector layer; see matrix_vector_unit.v for the streams.
-module {name} (
-    input clk,
-    input rst_n,
-    input [{input_bits}-1:0] s_tdata,
-    input s_tvalid,
-    output s_tready,
-    output [{output_bits}-1:0] m_tdata,
-    output m_tvalid,
-    input m_tready
-);
-  wire [{input_bits}-1:0] elements;
-  wire [{code_bits}-1:0] codes;
-  wire [{sum_bits}-1:0] sums;
-  wire enable, first;
-  wire [{weight_address}-1:0] weight_address;
-  wire [{row_address}-1:0] row_address;
-  wire [{row_bits}-1:0] row_data;
-  wire [{scale_address}-1:0] multiplier_address;
-  wire [{scale_bits}-1:0] multiplier_data;
-  {name}_weights weights (
-      .clk(clk),
-      .enable(1'b1),
-      .address(weight_address),
-      .data(codes)
-  );
-  {name}_rows rows (
-      .clk(clk),
-      .enable(1'b1),
-      .address(row_address),
-      .data(row_data)
-  );
-{multipliers}
-`ifdef SYNTHESIS
-  {name}_dot_products products (
-`else
-  dot_products #(
-      {products}
-  ) products (
-`endif
-      .clk(clk),
-      .elements(elements),
-      .codes(codes),
-      .enable(enable),
-      .first(first),
-      .sums(sums)
-  );
-  matrix_vector_unit #(
-      {unit}
-  ) unit (
-      .clk(clk),
-      .rst_n(rst_n),
-      .s_tdata(s_tdata),
-      .s_tvalid(s_tvalid),
-      .s_tready(s_tready),
-      .m_tdata(m_tdata),
-      .m_tvalid(m_tvalid),
-      .m_tready(m_tready),
-      .elements(elements),
-      .enable(enable),
-      .first(first),
-      .sums(sums),
-      .weight_address(weight_address),
-      .multiplier_address(multiplier_address),
-      .multiplier_data(multiplier_data),
-      .row_address(row_address),
-      .row_data(row_data)
-  );
-endmodule
-"""
