@@ -40,3 +40,51 @@ module FDRE (input C, input CE, input R, input D, output reg Q);
     if (R) Q <= 1'b0;
     else if (CE) Q <= D;
 endmodule
+
+// With the registers that its parameters name, clocks always enabled and no resets (UG479): D - A
+// times B, plus C or PCIN, which INMODE and OPMODE must say.
+module DSP48E1 #(
+    parameter USE_DPORT = "FALSE",
+    parameter integer AREG = 1, parameter integer ACASCREG = 1, parameter integer DREG = 1,
+    parameter integer ADREG = 1, parameter integer BREG = 1, parameter integer BCASCREG = 1,
+    parameter integer CREG = 1, parameter integer MREG = 1, parameter integer PREG = 1,
+    parameter integer INMODEREG = 1, parameter integer OPMODEREG = 1,
+    parameter integer ALUMODEREG = 1, parameter integer CARRYINREG = 1,
+    parameter integer CARRYINSELREG = 1
+) (
+    input CLK, input [29:0] A, input [17:0] B, input [47:0] C, input [24:0] D, input [47:0] PCIN,
+    input [4:0] INMODE, input [6:0] OPMODE, input [3:0] ALUMODE, input [2:0] CARRYINSEL,
+    input [29:0] ACIN, input [17:0] BCIN, input CARRYIN, input CARRYCASCIN, input MULTSIGNIN,
+    input CEA1, input CEA2, input CEAD, input CEB1, input CEB2, input CEC, input CED, input CEM,
+    input CEP, input CECTRL, input CEINMODE, input CEALUMODE, input CECARRYIN,
+    input RSTA, input RSTB, input RSTC, input RSTD, input RSTM, input RSTP, input RSTCTRL,
+    input RSTINMODE, input RSTALUMODE, input RSTALLCARRYIN,
+    output [47:0] P, output [47:0] PCOUT
+);
+  reg signed [24:0] a, d, difference;
+  reg signed [17:0] b1, b2;
+  reg signed [47:0] product, sum;
+  wire signed [24:0] next_difference = d - a;
+  wire signed [47:0] wide_difference = difference;
+  wire signed [47:0] wide_factor = b2;
+  assign P = sum;
+  assign PCOUT = sum;
+  wire enabled = &{CEA1, CEA2, CEAD, CEB1, CEB2, CED, CEM, CEP};
+  wire reset = |{RSTA, RSTB, RSTD, RSTM, RSTP};
+  initial
+    if (USE_DPORT != "TRUE" || AREG != 1 || DREG != 1 || ADREG != 1 || BREG != 2 || CREG != 0
+        || MREG != 1 || PREG != 1 || INMODEREG != 0 || OPMODEREG != 0 || ALUMODEREG != 0)
+      $fatal(1, "these registers are not modelled");
+  always @(posedge CLK) begin
+    if (INMODE != 5'b01100 || ALUMODE != 0 || CARRYIN || CARRYINSEL != 0 || !enabled || reset
+        || (OPMODE != 7'b0110101 && OPMODE != 7'b0010101))
+      $fatal(1, "this mode is not modelled");
+    a <= A[24:0];
+    d <= D;
+    b1 <= B;
+    difference <= next_difference;
+    b2 <= b1;
+    product <= wide_difference * wide_factor;
+    sum <= product + (OPMODE[5] ? C : PCIN);
+  end
+endmodule

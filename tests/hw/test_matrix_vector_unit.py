@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The matrix-vector unit, simulated behaviourally and as LUTs and carry chains, against numpy."""
+"""The matrix-vector unit, simulated behaviourally and as cells of the FPGA, against numpy."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from operator_bench import GAPS, RTL, Bench, Variant, write_bench
 
+from qdeploy.fpga.compressors.sliced_products import Products
 from qdeploy.fpga.matrix_vector import Matrix, Outputs
 from qdeploy.fpga.matrix_vector.module import OPERATORS, Unit, unit_files
 from qdeploy.integer import ValueRange
@@ -89,6 +90,7 @@ def layer(
     base: int = 0,
     style: str = "auto",
     shared: bool = False,
+    products: Products = "lut",
 ) -> Layer:
     """A layer of `shape` (MH, MW).
 
@@ -105,6 +107,7 @@ def layer(
         base: output below all thresholds.
         style: of the weight memory.
         shared: lanes share the multipliers.
+        products: what multiplies.
     """
     rng = np.random.default_rng([ord(letter) for letter in name])
     limit = 0 if isinstance(kind, str) else 1 << (kind - 1)
@@ -123,7 +126,7 @@ def layer(
         spread[0, 0], spread[-1, -1] = -largest, largest + 1  # always, never
         reach = ValueRange(min(base, 0), base + levels)
         outputs = Outputs(np.sort(spread, axis=1), base, reach.bits)
-    return Layer(name, Unit(matrix, outputs, *fold, style, shared))
+    return Layer(name, Unit(matrix, outputs, *fold, style, shared, products))
 
 
 def unsigned(bits: int) -> ValueRange:
@@ -187,6 +190,12 @@ LAYERS = [
     layer("constant_ternary", "ternary", (4, 30), unsigned(2), (30, 4, 4), 3, style="constant"),
     layer("constant_four_bits", 4, (3, 12), signed(8), (12, 3, 3), style="constant"),
     layer("block", "binary", (16, 64), unsigned(1), (8, 4, 4), 1, style="block"),
+    layer("slices_four_bits", 4, (10, 36), unsigned(4), (9, 5, 5), 15, products="dsp"),
+    layer("slices_eight_bits", 8, (6, 20), signed(8), (5, 3, 1), products="dsp"),
+    layer("slices_three_bits", 3, (8, 24), signed(3), (8, 8, 4), 7, base=-4, products="dsp"),
+    layer("slices_mixed", 5, (2, 12), unsigned(8), (12, 1, 1), 3, products="dsp"),
+    layer("slices_pixels", 4, (6, 36), signed(4), (4, 3, 3), 3, groups=9, products="dsp"),
+    layer("slices_bipolar", 6, (4, 10), BIPOLAR, (5, 4, 2), 1, products="dsp"),
 ]
 
 

@@ -91,6 +91,7 @@ class Size:
         luts, registers: of one row.
         shared_luts, shared_registers: of what all rows share.
         latency: as in `Structure`.
+        slices: DSP slices of all rows.
     """
 
     luts: int
@@ -98,6 +99,7 @@ class Size:
     shared_luts: int
     shared_registers: int
     latency: int
+    slices: int = 0
 
 
 @lru_cache(maxsize=4096)
@@ -219,19 +221,18 @@ def _row(shape: Shape, start: int, shared_stages: int) -> tuple[Netlist, int]:
     stages_to_wait = max(0, shared_stages - 1)
     two_rows, stages = compress(netlist, heap, shape.sum_bits, late, stages_to_wait)
     (enable,), (first,) = netlist.port("enable", 1), netlist.port("first", 1)
-    _accumulate(netlist, two_rows, shape.sum_bits, start, enable, first)
+    accumulate(netlist, two_rows, netlist.port("sum", shape.sum_bits), start, enable, first)
     return netlist, 1 + stages
 
 
-def _accumulate(
-    netlist: Netlist, heap: Heap, width: int, start: int, enable: Net, first: Net
+def accumulate(
+    netlist: Netlist, heap: Heap, accumulator: list[Net], start: int, enable: Net, first: Net
 ) -> None:
     """Accumulator = (first ? start : accumulator) + two rows, one LUT pair per bit."""
-    accumulator = netlist.port("sum", width)
-    one, two = rows(heap, width)
+    one, two = rows(heap, len(accumulator))
     selects, data = [], []
     carry: Net = 0
-    for j in range(width):
+    for j in range(len(accumulator)):
         bit = start >> j & 1
         low, high = netlist.pair(
             lambda x, y, z, c, f, k=bit: x + y + (k if f else z) >= 2,

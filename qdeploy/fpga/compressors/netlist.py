@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A netlist of Xilinx 7-series primitives: LUT6, LUT6_2, CARRY4, FDRE.
+"""A netlist of Xilinx 7-series primitives: LUT6, LUT6_2, CARRY4, FDRE, DSP48E1.
 
 A net is a number; `ZERO` and `ONE` are constant. The netlist can be written as Verilog and,
 registers taken as wires, be evaluated in numpy.
@@ -13,6 +13,8 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
+
+from qdeploy.fpga.compressors.dsp_slice import MULTIPLICAND_BITS, OUTPUT_BITS, Slice
 
 Net = int
 Values = NDArray[np.int64]
@@ -64,7 +66,7 @@ class Register:
     output: Net
 
 
-Cell = Lut | LutPair | Carry | Register
+Cell = Lut | LutPair | Carry | Register | Slice
 
 
 @dataclass
@@ -95,6 +97,11 @@ class Netlist:
     def registers(self) -> int:
         """Flip-flops used."""
         return sum(isinstance(cell, Register) for cell in self.cells)
+
+    @property
+    def slices(self) -> int:
+        """DSP slices used."""
+        return sum(isinstance(cell, Slice) for cell in self.cells)
 
     def lut(self, function: Boolean, inputs: Sequence[Net]) -> Net:
         """One function of up to six inputs."""
@@ -161,6 +168,24 @@ class Netlist:
         self.cells.append(Register(data, enable, result))
         return result
 
+    def slice(
+        self,
+        added: Mapping[int, Net],
+        taken: Mapping[int, Net],
+        factor: Sequence[Net],
+        constant: int,
+        before: Slice | None,
+    ) -> Slice:
+        """A DSP slice; `added` and `taken` are nets by the bit that they are."""
+        plus, minus = (
+            tuple(nets.get(bit, ZERO) for bit in range(MULTIPLICAND_BITS))
+            for nets in (added, taken)
+        )
+        outputs = tuple(self.net() for _ in range(OUTPUT_BITS))
+        cell = Slice(plus, minus, tuple(factor), constant, before, outputs)
+        self.cells.append(cell)
+        return cell
+
     def evaluate(self, inputs: Mapping[Net, Values]) -> dict[Net, Values]:
         """Every net for columns of input bits, registers taken as wires; loops keep their input."""
         shape = next(iter(inputs.values())).shape
@@ -168,6 +193,8 @@ class Netlist:
         for cell in self.cells:
             if isinstance(cell, Register):
                 values.setdefault(cell.output, values[cell.data])
+            elif isinstance(cell, Slice):
+                cell.evaluate(values)
             elif isinstance(cell, Carry):
                 _evaluate_carry(cell, values)
             else:
@@ -194,12 +221,14 @@ class Netlist:
 
     def verilog(self) -> str:
         """The cells as instances, and declarations of the nets between them."""
-        named = {**self.names, ZERO: "1'b0", ONE: "1'b1"}
-        name = lambda net: named.get(net, f"n{net}")  # noqa: E731
-        wires = [f"n{net}" for net in range(2, self.count) if net not in named]
+        wires = [f"n{net}" for net in range(2, self.count) if net not in self.names]
         lines = [f"  wire {wire};" for wire in wires]
-        lines += [f"  {_instance(cell, f'u{i}', name)}" for i, cell in enumerate(self.cells)]
+        lines += [f"  {_instance(cell, f'u{i}', self.name)}" for i, cell in enumerate(self.cells)]
         return "\n".join(lines)
+
+    def name(self, net: Net) -> str:
+        """Of a net in Verilog."""
+        return {ZERO: "1'b0", ONE: "1'b1"}.get(net) or self.names.get(net, f"n{net}")
 
 
 def _table(function: Boolean, inputs: int) -> int:
@@ -217,6 +246,8 @@ def _evaluate_carry(cell: Carry, values: dict[Net, Values]) -> None:
 
 
 def _instance(cell: Cell, label: str, name: Callable[[Net], str]) -> str:
+    if isinstance(cell, Slice):
+        return cell.instance(label, name)
     if isinstance(cell, Register):
         return (
             f"FDRE {label} (.C(clk), .CE({name(cell.enable)}), .R(1'b0), .D({name(cell.data)}), "

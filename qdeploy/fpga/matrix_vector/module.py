@@ -2,7 +2,7 @@
 """The Verilog module of one matrix-vector layer: unit, dot products and memories.
 
 Simulation takes the behavioural hw/rtl/dot_products.v, synthesis the generated structure of LUTs
-and carry chains; both have the same ports, latency and sums.
+and carry chains or DSP slices; both have the same ports, latency and sums.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 
 from qdeploy.fpga.compressors.constant_matrix import constant_structure
-from qdeploy.fpga.compressors.dot_products import KINDS, Structure, size, structure
+from qdeploy.fpga.compressors.dot_products import KINDS, Structure, structure
+from qdeploy.fpga.compressors.sliced_products import Products, fits, size, sliced_structure
 from qdeploy.fpga.matrix_vector.arithmetic import Arithmetic, Matrix, Outputs, arithmetic
 from qdeploy.fpga.matrix_vector.thresholds import write_thresholds
 from qdeploy.fpga.matrix_vector.top_module import top_module
@@ -53,6 +54,7 @@ class Unit:
             (one plane without scales, simd and pe as large as the matrix).
         shared_multipliers: `lanes` multipliers instead of one per row; pe / lanes is at most the
             words of a group then.
+        products: LUTs or DSP slices multiply; slices only codes of kind "integer" from a memory.
     """
 
     matrix: Matrix
@@ -62,6 +64,7 @@ class Unit:
     lanes: int
     weights: WeightStyle = "auto"
     shared_multipliers: bool = False
+    products: Products = "lut"
 
     def __post_init__(self) -> None:
         planes, height, width = self.matrix.codes.shape
@@ -73,6 +76,9 @@ class Unit:
         if self.weights == "constant":
             assert multipliers is None
             assert (planes, height, width) == (1, self.pe, self.simd)
+        if self.products == "dsp":
+            assert self.weights != "constant"
+            assert fits(self.arithmetic().shape)
 
     @property
     def scale_lanes(self) -> int:
@@ -90,11 +96,12 @@ class Unit:
         return arithmetic(self.matrix, self.outputs, self.simd)
 
     def structure(self, name: str) -> Structure:
-        """The dot products in LUTs, as module `name`."""
+        """The dot products in LUTs or DSP slices, as module `name`."""
         numbers = self.arithmetic()
         if self.weights == "constant":
             return constant_structure(numbers.shape, self.matrix.codes[0], numbers.start, name)
-        return structure(numbers.shape, self.pe, numbers.start, name)
+        make = sliced_structure if self.products == "dsp" else structure
+        return make(numbers.shape, self.pe, numbers.start, name)
 
     def write(self, directory: Path, name: str) -> None:
         """Write module `name` and what it needs beside the operators of hw/rtl: `unit_files`."""
@@ -103,7 +110,7 @@ class Unit:
         self._write_memories(directory, name, numbers)
         (directory / f"{name}_dot_products.v").write_text(
             "// SPDX-License-Identifier: Apache-2.0\n"
-            "// Dot products in LUTs and carry chains; behaves as hw/rtl/dot_products.v.\n"
+            "// Dot products in cells of the FPGA; behaves as hw/rtl/dot_products.v.\n"
             f"{core.verilog}"
         )
         (directory / f"{name}.v").write_text(self._top(name, numbers, core.latency))
@@ -157,18 +164,18 @@ class Unit:
         return blocks.transpose(1, 0, 4, 2, 3).reshape(-1, lanes)
 
     def parameters(self) -> dict[str, int | str]:
-        """Verilog parameters of the unit and its dot products, and the style of its weights.
+        """Verilog parameters of the unit and its dot products, where weights are, what multiplies.
 
         For constant weights also PRODUCT_LUTS and PRODUCT_REGISTERS: what their trees take.
         """
         numbers = self.arithmetic()
-        more: dict[str, int | str] = {"WEIGHTS": self.weights}
+        more: dict[str, int | str] = {"WEIGHTS": self.weights, "PRODUCTS": self.products}
         if self.weights == "constant":
             core = self.structure("unit")
             latency = core.latency
             more |= {"PRODUCT_LUTS": core.luts, "PRODUCT_REGISTERS": core.registers}
         else:
-            latency = size(numbers.shape).latency
+            latency = size(numbers.shape, self.pe, self.products).latency
         unit = self._unit_parameters(numbers, latency)
         return unit | self._product_parameters(numbers, latency) | more
 

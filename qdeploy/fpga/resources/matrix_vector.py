@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cost of the matrix-vector unit: compressor trees counted exactly, the rest from its sizes."""
+"""Cost of the matrix-vector unit: dot products counted exactly, the rest from its sizes."""
 
 from __future__ import annotations
 
-from qdeploy.fpga.compressors.dot_products import KINDS, Shape, Size, size
+from qdeploy.fpga.compressors.dot_products import KINDS, Shape, Size
+from qdeploy.fpga.compressors.sliced_products import Products, size
 from qdeploy.fpga.memory import MemoryStyle
 from qdeploy.fpga.resources.cost import Cost
 from qdeploy.fpga.resources.memories import constants, dsps, lut_rams
@@ -30,7 +31,7 @@ def matrix_vector_unit(parameters: Parameters) -> Terms:
     queue = fifo_memory(lanes * output_bits, max(2, -(-way // (words * planes))) * serial)
 
     counted = Cost(pe * core.luts + core.shared_luts, pe * core.registers + core.shared_registers)
-    counted = counted.plus(Cost(queue, dsp=multiplied * slices))
+    counted = counted.plus(Cost(queue, dsp=core.slices + multiplied * slices))
     counted = counted.plus(
         constants(pe * simd * weight_bits, words * planes * blocks, _style(p["WEIGHTS"]))
     )
@@ -80,7 +81,8 @@ def matrix_vector_unit(parameters: Parameters) -> Terms:
 
 def _products(parameters: Parameters) -> Size:
     if parameters["WEIGHTS"] != "constant":
-        return size(dot_products(parameters))
+        products: Products = "dsp" if parameters.get("PRODUCTS") == "dsp" else "lut"
+        return size(dot_products(parameters), int(parameters["PE"]), products)
     luts, registers, latency = integer(parameters, "PRODUCT_LUTS", "PRODUCT_REGISTERS", "LATENCY")
     return Size(0, 0, luts, registers, latency)
 
