@@ -23,8 +23,8 @@ LUT, MUX, MUX_SELECT = 0.124, 0.2, 0.25
 CARRY_ENTRY, CARRY_SUM, CARRY_STEP, CARRY_BYPASS, CARRY_START = 0.45, 0.25, 0.114, 0.3, 0.5
 MEMORY_READ, MEMORY_CLOCK, SHIFT_CLOCK = 0.15, 1.3, 1.5
 REGISTER_CLOCK, BLOCK_CLOCK, BLOCK_SETUP = 0.46, 2.45, 0.5
-# DSP48E1: through multiplier, adder; and its register setup and clock to output.
-DSP_MULTIPLY, DSP_ADD, DSP_SETUP, DSP_CLOCK = 2.6, 1.5, 0.4, 0.5
+# DSP48E1: through pre-adder, multiplier, adder; and its register setup and clock to output.
+DSP_PRE_ADD, DSP_MULTIPLY, DSP_ADD, DSP_SETUP, DSP_CLOCK = 1.7, 2.6, 1.5, 0.4, 0.5
 _CLOCKED = re.compile(r"FD|RAM|SRL|DSP")
 _CLOCKS = {"C", "CLK", "WCLK", "CLKARDCLK", "CLKBWRCLK"}
 _LUT = re.compile(r"LUT[1-6](_2)?$|INV$")
@@ -149,6 +149,8 @@ class _Netlist:
 
 
 def _dsp_setup(cell: Cell, port: str) -> float:
+    if port in "AD" and not _register(cell, f"{port}REG") and _pre_adds(cell):
+        return DSP_SETUP + DSP_PRE_ADD
     if port in "AB" and not _register(cell, f"{port}REG"):
         if _register(cell, "MREG"):
             return DSP_SETUP + DSP_MULTIPLY
@@ -156,6 +158,10 @@ def _dsp_setup(cell: Cell, port: str) -> float:
     if port == "C" and not _register(cell, "CREG"):
         return DSP_SETUP + DSP_ADD
     return DSP_SETUP
+
+
+def _pre_adds(cell: Cell) -> bool:
+    return cell["parameters"].get("USE_DPORT") == "TRUE" and _register(cell, "ADREG")
 
 
 def _register(cell: Cell, name: str) -> bool:

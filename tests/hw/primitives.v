@@ -61,29 +61,31 @@ module DSP48E1 #(
     input RSTINMODE, input RSTALUMODE, input RSTALLCARRYIN,
     output [47:0] P, output [47:0] PCOUT
 );
-  reg signed [24:0] a, d, difference;
-  reg signed [17:0] b1, b2;
+  reg signed [24:0] held_a, held_d, difference;
+  reg signed [17:0] held_b, b;
+  wire signed [24:0] a = AREG ? held_a : A[24:0];
+  wire signed [24:0] d = DREG ? held_d : D;
   reg signed [47:0] product, sum;
   wire signed [24:0] next_difference = d - a;
   wire signed [47:0] wide_difference = difference;
-  wire signed [47:0] wide_factor = b2;
+  wire signed [47:0] wide_factor = b;
   assign P = sum;
   assign PCOUT = sum;
   wire enabled = &{CEA1, CEA2, CEAD, CEB1, CEB2, CED, CEM, CEP};
   wire reset = |{RSTA, RSTB, RSTD, RSTM, RSTP};
   initial
-    if (USE_DPORT != "TRUE" || AREG != 1 || DREG != 1 || ADREG != 1 || BREG != 2 || CREG != 0
+    if (USE_DPORT != "TRUE" || AREG > 1 || DREG != AREG || ADREG != 1 || BREG != AREG + 1 || CREG != 0
         || MREG != 1 || PREG != 1 || INMODEREG != 0 || OPMODEREG != 0 || ALUMODEREG != 0)
       $fatal(1, "these registers are not modelled");
   always @(posedge CLK) begin
     if (INMODE != 5'b01100 || ALUMODE != 0 || CARRYIN || CARRYINSEL != 0 || !enabled || reset
         || (OPMODE != 7'b0110101 && OPMODE != 7'b0010101))
       $fatal(1, "this mode is not modelled");
-    a <= A[24:0];
-    d <= D;
-    b1 <= B;
+    held_a <= A[24:0];
+    held_d <= D;
+    held_b <= B;
     difference <= next_difference;
-    b2 <= b1;
+    b <= BREG == 2 ? held_b : B;
     product <= wide_difference * wide_factor;
     sum <= product + (OPMODE[5] ? C : PCIN);
   end

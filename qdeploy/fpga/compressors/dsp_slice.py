@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DSP48E1 as a cell of a netlist: multiplies a difference and adds on, fully pipelined (UG479).
+"""DSP48E1 as a cell of a netlist: multiplies a difference and adds on, pipelined (UG479).
 
 The output is (added - taken) · factor + constant, or + the output of the slice before, over the
-cascade between neighbours. Registers: A and D, B1; AD, B2; M; P. So operands take `STAGES` cycles
-to the output, the cascade takes one.
+cascade between neighbours. Registers: A and D, B1 (not in an early slice); AD, B2; M; P. So
+operands take `STAGES` cycles to the output, one less in an early slice; the cascade takes one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 STAGES = 4
 MULTIPLICAND_BITS, FACTOR_BITS, OUTPUT_BITS = 25, 18, 48
-_MULTIPLY_AND_ADD = "7'b0{}10101"  # Z: the constant on C (11) or PCIN (01)
+_MULTIPLY_AND_ADD = "7'b0{}0101"  # Z: the constant on C (11) or PCIN (01)
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Slice:
         factor: at most 17 nets, unsigned.
         constant: of the first slice of a cascade.
         before: the slice whose output is added instead.
+        early: one register less in front of the multiplier.
         outputs: 48 nets.
     """
 
@@ -36,6 +37,7 @@ class Slice:
     factor: tuple[int, ...]
     constant: int
     before: Slice | None
+    early: bool
     outputs: tuple[int, ...]
 
     def evaluate(self, values: dict[int, NDArray[np.int64]]) -> None:
@@ -61,7 +63,8 @@ class Slice:
             "OPMODE": _MULTIPLY_AND_ADD.format("01" if self.before else "11"),
         }
         connected = ", ".join(f".{port}({nets})" for port, nets in ports.items())
-        return f"wire [47:0] {_cascade(self)};\n  {_FIXED} {label} ({_TIED}, {connected});"
+        registers = _REGISTERS.format(1 - self.early, 2 - self.early)
+        return f"wire [47:0] {_cascade(self)};\n  {registers} {label} ({_TIED}, {connected});"
 
 
 def _number(nets: Sequence[int], values: dict[int, NDArray[np.int64]]) -> NDArray[np.int64]:
@@ -76,9 +79,9 @@ def _joined(nets: Sequence[int], name: Callable[[int], str]) -> str:
     return f"{{{', '.join(map(name, reversed(nets)))}}}"
 
 
-_FIXED = """\
-DSP48E1 #(.USE_DPORT("TRUE"), .AREG(1), .ACASCREG(1), .DREG(1), .ADREG(1), .BREG(2), \
-.BCASCREG(2), .CREG(0), .MREG(1), .PREG(1), .INMODEREG(0), .OPMODEREG(0), .ALUMODEREG(0), \
+_REGISTERS = """\
+DSP48E1 #(.USE_DPORT("TRUE"), .AREG({0}), .ACASCREG({0}), .DREG({0}), .ADREG(1), .BREG({1}), \
+.BCASCREG({1}), .CREG(0), .MREG(1), .PREG(1), .INMODEREG(0), .OPMODEREG(0), .ALUMODEREG(0), \
 .CARRYINREG(0), .CARRYINSELREG(0))"""
 _ENABLES = (
     "A1",

@@ -175,6 +175,8 @@ class Netlist:
         factor: Sequence[Net],
         constant: int,
         before: Slice | None,
+        *,
+        early: bool,
     ) -> Slice:
         """A DSP slice; `added` and `taken` are nets by the bit that they are."""
         plus, minus = (
@@ -182,7 +184,7 @@ class Netlist:
             for nets in (added, taken)
         )
         outputs = tuple(self.net() for _ in range(OUTPUT_BITS))
-        cell = Slice(plus, minus, tuple(factor), constant, before, outputs)
+        cell = Slice(plus, minus, tuple(factor), constant, before, early, outputs)
         self.cells.append(cell)
         return cell
 

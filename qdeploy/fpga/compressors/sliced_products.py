@@ -27,7 +27,7 @@ from qdeploy.fpga.compressors.netlist import Net, Netlist
 
 # What multiplies: LUTs (`dot_products`), or DSP slices.
 Products = Literal["lut", "dsp"]
-# Operands wait for their turn in flip-flops; longer chains save fewer LUTs than they take of those.
+# Operands wait for their turn in flip-flops, from three cycles on tools make that LUTs.
 LONGEST_CHAIN = 4
 
 
@@ -148,12 +148,12 @@ def group_netlist(shape: Shape, plan: Packing, rows: int, start: int) -> tuple[N
             taken: dict[int, Net] = {}
             for row, bit in product(range(rows), range(code_bits)):
                 net = codes[(row * code_bits + bit) * simd + element]
-                for _ in range(delay):
+                for _ in range(delay - 1):
                     net = netlist.register(net)
                 of = taken if bit == code_bits - 1 else added
                 of[row * plan.spacing + bit] = net
             factor = elements[element * bits : (element + 1) * bits]
-            last = netlist.slice(added, taken, factor, constant, last)
+            last = netlist.slice(added, taken, factor, constant, last, early=delay == 0)
         assert last is not None
         for row, heap in enumerate(heaps):
             for bit in range(_field_bits(shape, len(chain))):
@@ -165,7 +165,7 @@ def group_netlist(shape: Shape, plan: Packing, rows: int, start: int) -> tuple[N
         two_rows, stages = compress(netlist, heap, shape.sum_bits)
         accumulator = sums[row * shape.sum_bits : (row + 1) * shape.sum_bits]
         accumulate(netlist, two_rows, accumulator, start, enable, first)
-    return netlist, STAGES + max(plan.chains) - 1 + stages
+    return netlist, STAGES + max(plan.chains) - 2 + stages
 
 
 @lru_cache(maxsize=4096)
@@ -185,13 +185,16 @@ def _operands(shape: Shape, plan: Packing) -> tuple[Netlist, list[Net]]:
                 place = element * shape.element_bits + bit
                 if shape.flip and bit == shape.element_bits - 1:
                     nets[place] = netlist.lut(lambda e: 1 - e, [nets[place]])
-                for _ in range(delay):
+                for _ in range(delay - 1):
                     nets[place] = netlist.register(nets[place])
     return netlist, nets
 
 
 def _chains(plan: Packing) -> Iterator[tuple[range, range]]:
-    """Elements of each chain and their delays; all chains end in the same cycle."""
+    """Elements of each chain and their delays; all chains end in the same cycle.
+
+    The delay of the second slice of the longest chain is a register that the slice has.
+    """
     first, longest = 0, max(plan.chains)
     for length in plan.chains:
         yield range(first, first + length), range(longest - length, longest)
