@@ -134,6 +134,7 @@ def map_stage(network: Path, config: CompileConfig, board: Board) -> Stage:
             fill=config.fill or 1.0,
             latency=config.latency,
             recode=config.scale_form is None,
+            products=config.products,
         )
         frames = random_data(source, FINN_FRAMES).x
         verify_nodes(folded.model, source, source.quantizer.quantize(frames))
@@ -145,7 +146,9 @@ def map_stage(network: Path, config: CompileConfig, board: Board) -> Stage:
         "map",
         run,
         inputs=(network,),
-        options=config.model_dump(include={"fps", "fill", "latency", "scale_form", "folding"})
+        options=config.model_dump(
+            include={"fps", "fill", "latency", "scale_form", "folding", "products"}
+        )
         | board.model_dump(),
         code=("fpga", "verification", *_INTEGER_CODE),
         packages=("finn-plus", "qonnx", "ortools"),

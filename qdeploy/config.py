@@ -23,6 +23,7 @@ from qdeploy.lowering import ResultKind
 from qdeploy.training.config import DataConfig, NetworkConfig, TrainingConfig
 
 ScaleForm = Literal["post", "recode"]
+Products = Literal["lut", "dsp"]
 
 
 class Folding(BaseModel):
@@ -49,6 +50,7 @@ class CompileConfig(BaseModel):
         result: stream out "logits", or the "class" with the largest.
         scale_form: how scales inside the sum become hardware; by default what costs less.
         folding: PE and SIMD by layer name; instead of what would be chosen.
+        products: what multiplies inputs and weights, by layer name; the same.
         emit: "finn" also writes the input of `finn build`.
         hls: layers that FINN's HLS operators compute in what `emit` writes; all others, and all of
             them in simulation, are Verilog.
@@ -65,6 +67,7 @@ class CompileConfig(BaseModel):
     input_type: str | None = None
     scale_form: ScaleForm | None = None
     folding: dict[str, Folding] = Field(default_factory=dict)
+    products: dict[str, Products] = Field(default_factory=dict)
     emit: Literal["finn"] | None = None
     hls: tuple[str, ...] = ()
 

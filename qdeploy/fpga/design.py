@@ -97,6 +97,7 @@ class DesignNode(BaseModel):
         reader: the node behind a FIFO, None at the output.
         weight_bits: bits of a stored weight code.
         weight_memory: "block" (RAM), "distributed" (LUTs) or "constant" (logic).
+        products: what multiplies in a matrix-vector unit, "lut" or "dsp".
         scale_form: "none", "post" or "recode" (`qdeploy.fpga.scales`).
         scale_forms: what the possible forms take, if there are scales.
         cycles: predicted cycles per frame; 0 for a FIFO, which is as fast as its neighbours.
@@ -121,6 +122,7 @@ class DesignNode(BaseModel):
     reader: str | None = None
     weight_bits: int | None = None
     weight_memory: str | None = None
+    products: str | None = None
     scale_form: str | None = None
     scale_forms: tuple[ScaleForm, ...] = ()
     cycles: int

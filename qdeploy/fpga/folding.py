@@ -20,6 +20,7 @@ from qonnx.custom_op.registry import getCustomOp
 
 from qdeploy.errors import UserError
 from qdeploy.fpga.board import Board
+from qdeploy.fpga.compressors.sliced_products import Products, legal_products
 from qdeploy.fpga.finn_import import AnnotateCycles, SetFolding, dataflow_performance
 from qdeploy.fpga.resources import Cost
 from qdeploy.fpga.schedule.record import ScheduleRecord
@@ -82,6 +83,7 @@ def fold(
     fill: float = 1.0,
     latency: bool = False,
     recode: bool = False,
+    products: Mapping[str, Products] | None = None,
 ) -> FoldedModel:
     """Choose the parallelism and memories of every node and connect the nodes by streams.
 
@@ -94,19 +96,21 @@ def fold(
         fill: share of each resource of the board that may be used.
         latency: minimize the latency of a frame in the empty pipeline instead.
         recode: whether scales of form "post" may also become part of the weights.
+        products: what multiplies in matrix-vector units by layer name, "lut" or "dsp".
 
     Raises:
-        UserError: if `fps` asks for more than one frame per cycle, nothing fits, or `folding` names
-            an unknown layer or illegal values (the nearest legal ones are named).
+        UserError: if `fps` asks for more than one frame per cycle, nothing fits, or `folding` or
+            `products` name an unknown layer or illegal values (the legal ones are named).
     """
     target = _target(board, fps)
     chosen = folding or {}
     check_folding(model, chosen)
+    _check_products(model, products or {})
     allowed = Cost(*(fill * amount for amount in board.resources.model_dump().values()))
     budget, pace, bound = allowed, target, 0
     held: HeldBits | None = None
     for _ in range(ROUNDS):
-        choices = problem(model, chosen, held or {}, recode=recode)
+        choices = problem(model, chosen, held or {}, recode=recode, products=products)
         if latency:
             solution = shortest(choices, budget, target)
         elif pace is None:
@@ -184,14 +188,8 @@ def check_folding(model: ModelWrapper, folding: Mapping[str, tuple[int, int]]) -
     Raises:
         UserError: see `fold`.
     """
-    units = _units(model)
     for layer, values in folding.items():
-        if layer not in units:
-            raise UserError(
-                f"the folding names '{layer}', which has no matrix-vector unit",
-                remedy=f"use the layers {', '.join(units)}",
-            )
-        legal = legal_values(units[layer])
+        legal = legal_values(_unit(model, layer, "folding"))
         for (name, allowed), value in zip(legal.items(), values, strict=True):
             if value not in allowed:
                 lower = [v for v in allowed if v < value][-1:]
@@ -202,6 +200,20 @@ def check_folding(model: ModelWrapper, folding: Mapping[str, tuple[int, int]]) -
                     layer=layer,
                     remedy=f"the nearest legal values are {' and '.join(map(str, lower + upper))}",
                 )
+
+
+def _check_products(model: ModelWrapper, products: Mapping[str, Products]) -> None:
+    for layer, value in products.items():
+        node = _unit(model, layer, "products")
+        matrix = getCustomOp(node).unit(model).arithmetic().shape
+        legal = legal_products(matrix)
+        if value not in legal:
+            raise UserError(
+                f"DSP slices do not multiply its {matrix.kind} weights of {matrix.weight_bits} bits"
+                f" and inputs of {matrix.element_bits} bits",
+                layer=layer,
+                remedy=f"products can be {' or '.join(map(repr, legal))}",
+            )
 
 
 def _greedy(model: ModelWrapper, cycles: int) -> ModelWrapper:
@@ -237,6 +249,16 @@ def _fold(operator: Any, cycles: int) -> None:
         operator.set_nodeattr(PARALLELISM[operator.onnx_node.op_type], value)
         if operator.get_exp_cycles() <= cycles:
             break
+
+
+def _unit(model: ModelWrapper, layer: str, option: str) -> NodeProto:
+    units = _units(model)
+    if layer not in units:
+        raise UserError(
+            f"'{option}' names '{layer}', which has no matrix-vector unit",
+            remedy=f"use the layers {', '.join(units)}",
+        )
+    return units[layer]
 
 
 def _units(model: ModelWrapper) -> dict[str, NodeProto]:

@@ -140,6 +140,7 @@ def _describe(
         **(_neighbours(model, node) if operator.operator == "fifo" else {}),
         weight_bits=operator.matrix.weight_bits if "codes" in declared else None,
         weight_memory=operator.weight_style() if "weight_memory" in declared else None,
+        products=attribute("products"),
         scale_form=attribute("scale_form"),
         scale_forms=forms,
         cycles=operator.get_exp_cycles(),

@@ -45,6 +45,7 @@ def scale_forms(model: ModelWrapper, network: IntegerNetwork) -> dict[str, tuple
 def _forms(model: ModelWrapper, present: NodeProto, columns: ScaledColumns) -> Iterator[ScaleForm]:
     built = getCustomOp(present)
     taken = (built.get_nodeattr("scale_form"), built.get_nodeattr("shared_multipliers"))
+    products = built.get_nodeattr("products")
     scaled = copy.deepcopy(present)
     keep_structure(scaled, columns)
     possible = [("post", 0), ("post", 1), ("recode", 0)]
@@ -52,6 +53,7 @@ def _forms(model: ModelWrapper, present: NodeProto, columns: ScaledColumns) -> I
         node = copy.deepcopy(scaled)
         apply(node, {"shared_multipliers": shared, **_changed(form, columns)})
         operator = getCustomOp(node)
+        operator.set_nodeattr("products", products if form == taken[0] else "lut")
         operator.set_nodeattr("SIMD", operator.usable_simd())
         if form == "post" and operator.get_nodeattr("weight_memory") == "constant":
             operator.set_nodeattr("weight_memory", "auto")

@@ -78,6 +78,7 @@ class Layer(_Part):
         scale_forms: all possible forms, if any scale is left.
         weight_memory: where the codes live: "block" (RAM), "distributed" (LUTs) or "constant"
             (logic).
+        products: what multiplies inputs and weights, "lut" or "dsp".
         pe, simd: folding of the unit with the weights.
         cycles: predicted cycles per frame of the slowest hardware node of this layer.
         used: what all hardware nodes of this layer take, by Yosys.
@@ -99,6 +100,7 @@ class Layer(_Part):
     scale_form: str | None = None
     scale_forms: list[ScaleForm] = []
     weight_memory: str | None = None
+    products: str | None = None
     pe: int | None = None
     simd: int | None = None
     cycles: int | None = None

@@ -36,6 +36,7 @@ def layer_hardware(layer: str, design: Design, estimate: Estimate | None) -> dic
             "pe": unit.pe,
             "simd": unit.simd,
             "weight_memory": unit.weight_memory,
+            "products": unit.products,
             "scale_form": None if unit.scale_form == "none" else unit.scale_form,
             "scale_forms": [
                 ScaleForm(

@@ -46,14 +46,10 @@ class Packing:
     chains: tuple[int, ...]
 
 
-def fits(shape: Shape) -> bool:
-    """Whether a slice can multiply codes and elements of this shape."""
-    widest = MULTIPLICAND_BITS - 1, FACTOR_BITS - 1
-    return (
-        shape.kind == "integer"
-        and shape.weight_bits <= widest[0]
-        and shape.element_bits <= widest[1]
-    )
+def legal_products(shape: Shape) -> tuple[Products, ...]:
+    """What can multiply: DSP slices only codes that are not all in -1, 0, +1, and fit."""
+    fits = shape.weight_bits < MULTIPLICAND_BITS and shape.element_bits < FACTOR_BITS
+    return ("lut", "dsp") if shape.kind == "integer" and fits else ("lut",)
 
 
 def packing(shape: Shape, pe: int) -> Packing:
@@ -83,14 +79,14 @@ def sliced_structure(shape: Shape, pe: int, start: int, name: str) -> Structure:
     """The unit as module `name`, with the ports of hw/rtl/dot_products.v.
 
     Args:
-        shape: its shape; `fits` says whether it can be.
+        shape: its shape; `legal_products` says whether it can be.
         pe: rows per cycle.
         start: what an accumulator holds before the first word, modulo 2^sum_bits.
         name: of the module.
     """
     plan = packing(shape, pe)
     counted = size(shape, pe, "dsp")
-    assert fits(shape)
+    assert "dsp" in legal_products(shape)
     shared, delayed = _operands(shape, plan)
     parts, instances, first = [], [], 0
     elements, codes, sums = (

@@ -15,7 +15,12 @@ import numpy as np
 
 from qdeploy.fpga.compressors.constant_matrix import constant_structure
 from qdeploy.fpga.compressors.dot_products import KINDS, Structure, structure
-from qdeploy.fpga.compressors.sliced_products import Products, fits, size, sliced_structure
+from qdeploy.fpga.compressors.sliced_products import (
+    Products,
+    legal_products,
+    size,
+    sliced_structure,
+)
 from qdeploy.fpga.matrix_vector.arithmetic import Arithmetic, Matrix, Outputs, arithmetic
 from qdeploy.fpga.matrix_vector.thresholds import write_thresholds
 from qdeploy.fpga.matrix_vector.top_module import top_module
@@ -78,7 +83,7 @@ class Unit:
             assert (planes, height, width) == (1, self.pe, self.simd)
         if self.products == "dsp":
             assert self.weights != "constant"
-            assert fits(self.arithmetic().shape)
+            assert "dsp" in legal_products(self.arithmetic().shape)
 
     @property
     def scale_lanes(self) -> int:

@@ -38,13 +38,15 @@ class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
 
         `weight_memory` says where the codes live: "auto", "block" or "distributed", or "constant"
         for logic instead of a memory (PE = MH, SIMD = MW, no scales);
-        `shared_multipliers` is 1 for as many multipliers as outputs per cycle instead of PE.
+        `shared_multipliers` is 1 for as many multipliers as outputs per cycle instead of PE;
+        `products` says what multiplies: "lut", or "dsp" where the codes allow it.
         """
         return {
             **super().get_nodeattr_types(),
             "scale_form": ("s", False, "none", {"none", "post", "recode"}),
             "codes": ("t", True, None),
             "multipliers": ("t", False, None),
+            "products": ("s", False, "lut", {"lut", "dsp"}),
             "shared_multipliers": ("i", False, 0, {0, 1}),
             "weight_memory": ("s", False, "auto", {"auto", "block", "distributed", "constant"}),
         }
@@ -149,6 +151,7 @@ class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
             self.lanes(),
             self.get_nodeattr("weight_memory"),
             bool(self.get_nodeattr("shared_multipliers")),
+            self.get_nodeattr("products"),
         )
 
     def write_operator(self, model: ModelWrapper, directory: Path) -> Instance:

@@ -15,6 +15,7 @@ from onnx import NodeProto, numpy_helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
+from qdeploy.fpga.compressors.sliced_products import Products
 from qdeploy.fpga.graph import expanded
 from qdeploy.fpga.mapping import set_attributes
 from qdeploy.fpga.matrix_vector import Matrix
@@ -55,6 +56,7 @@ def problem(
     held: HeldBits,
     *,
     recode: bool = False,
+    products: Mapping[str, Products] | None = None,
 ) -> Problem:
     """What there is to choose in a graph of `map_network`.
 
@@ -63,6 +65,7 @@ def problem(
         folding: (PE, SIMD) of matrix-vector units by layer name; nothing else is tried for them.
         held: what FIFOs hold, whatever the parallelism.
         recode: whether scales of form "post" may also become part of the weights.
+        products: what multiplies in matrix-vector units, by layer name; chosen for the others.
     """
     nodes = list(model.graph.node)
     places = {name: place for place, node in enumerate(nodes) for name in node.output}
@@ -73,7 +76,7 @@ def problem(
         if name in places
     ]
     stages = [
-        _unit_stage(model, node, folding, held, recode)
+        _unit_stage(model, node, folding, held, recode, products or {})
         if node.op_type == "MVAU_rtl"
         else _stage(model, node, held)
         for node in nodes
@@ -111,11 +114,16 @@ def _unit_stage(
     folding: Mapping[str, tuple[int, int]],
     held: HeldBits,
     recode: bool,
+    products: Mapping[str, Products],
 ) -> Stage:
     operator = getCustomOp(node)
     name = operator.get_nodeattr("layer")
     shapes = list(_unit_shapes(model, operator, held.get((node.name, 0), 0), recode))
-    options = [option for shape in shapes for option in unit_options(shape, folding.get(name))]
+    options = [
+        option
+        for shape in shapes
+        for option in unit_options(shape, folding.get(name), products.get(name))
+    ]
     return Stage(name, tuple(options), shapes[0].lead)
 
 
@@ -202,7 +210,7 @@ def _unit_shapes(
     for matrix, values in forms:
         planes, rows, width = matrix.codes.shape
         groups = 1 if matrix.multipliers is None else matrix.multipliers.shape[2]
-        plain = replace(unit, matrix=matrix, pe=1, lanes=1, weights="auto")
+        plain = replace(unit, matrix=matrix, pe=1, lanes=1, weights="auto", products="lut")
         constant = None
         if planes == 1 and matrix.multipliers is None and matrix.codes.size <= MOST_CONSTANTS:
             whole = replace(plain, simd=width, pe=rows, lanes=rows, weights="constant")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of a matrix-vector unit: PE, SIMD, weight memory, sharing of multipliers."""
+"""The options of a matrix-vector unit: PE, SIMD, weight memory, what multiplies, sharing."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from itertools import product
 from math import ceil
 
+from qdeploy.fpga.compressors.sliced_products import Products, legal_products, size
 from qdeploy.fpga.lut_memory import lut_sites
 from qdeploy.fpga.memory import MemoryStyle
 from qdeploy.fpga.resources import cost
+from qdeploy.fpga.resources.matrix_vector import dot_products
 from qdeploy.fpga.resources.memories import block_rams
 from qdeploy.fpga.resources.terms import Parameters, integer
 from qdeploy.fpga.schedule.depths import SHALLOW
@@ -62,12 +64,15 @@ def divisors(number: int) -> list[int]:
     return [d for d in range(1, number + 1) if number % d == 0]
 
 
-def unit_options(shape: UnitShape, only: tuple[int, int] | None = None) -> list[Option]:
-    """Options of a matrix-vector unit that no other dominates.
+def unit_options(
+    shape: UnitShape, only: tuple[int, int] | None = None, products: Products | None = None
+) -> list[Option]:
+    """Options of a matrix-vector unit that no other dominates, none if it cannot have `products`.
 
     Args:
         shape: the unit.
         only: PE and SIMD if they are given.
+        products: what multiplies, if it is given.
     """
     pes, simds = divisors(shape.rows), divisors(shape.group_columns)
     if only:
@@ -75,11 +80,16 @@ def unit_options(shape: UnitShape, only: tuple[int, int] | None = None) -> list[
     options: list[Option] = []
     for simd in simds:
         one = shape.parameters(simd)
-        products = simd * int(one["ELEMENT_BITS"]) * int(one["WEIGHT_BITS"])
-        if products > _MOST_PRODUCT_BITS and options:
+        bits = simd * int(one["ELEMENT_BITS"]) * int(one["WEIGHT_BITS"])
+        if bits > _MOST_PRODUCT_BITS and options:
             break
-        options += (option for pe in pes for option in _memories(shape, one, pe, simd))
-    if shape.constant and (not only or only == (shape.rows, shape.group_columns)):
+        for pe, multiplied_by in product(pes, legal_products(dot_products(one))):
+            if products in (None, multiplied_by):
+                latency = size(dot_products(one), pe, multiplied_by).latency
+                core = {**one, "PE": pe, "PRODUCTS": multiplied_by, "LATENCY": latency}
+                options += _memories(shape, core, pe, simd)
+    whole = not only or only == (shape.rows, shape.group_columns)
+    if shape.constant and whole and products != "dsp":
         options.append(_option(shape, shape.constant()))
     return list(undominated(options, times=True))
 
@@ -95,7 +105,7 @@ def _memories(shape: UnitShape, one: Parameters, pe: int, simd: int) -> Iterator
         turns = group_words if shared else words
         lanes = next(d for d in divisors(pe) if pe // d <= turns)
         multipliers = lanes if shared else pe
-        taken = {"PE": pe, "LANES": lanes, "SCALE_LANES": multipliers, "WEIGHTS": memory}
+        taken = {"LANES": lanes, "SCALE_LANES": multipliers, "WEIGHTS": memory}
         yield _option(shape, {**one, **taken}, shared)
 
 
@@ -117,5 +127,6 @@ def _option(shape: UnitShape, parameters: Parameters, shared: int = 0) -> Option
             "SIMD": simd,
             "weight_memory": parameters["WEIGHTS"],
             "shared_multipliers": shared,
+            "products": parameters["PRODUCTS"],
         },
     )
