@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
+from qdeploy.fpga.compressors.sliced_products import Products, legal_products
 from qdeploy.fpga.design import ScaleForm
 from qdeploy.fpga.images import as_images
 from qdeploy.fpga.mapping import keep_structure, layer_columns
@@ -45,7 +47,6 @@ def scale_forms(model: ModelWrapper, network: IntegerNetwork) -> dict[str, tuple
 def _forms(model: ModelWrapper, present: NodeProto, columns: ScaledColumns) -> Iterator[ScaleForm]:
     built = getCustomOp(present)
     taken = (built.get_nodeattr("scale_form"), built.get_nodeattr("shared_multipliers"))
-    products = built.get_nodeattr("products")
     scaled = copy.deepcopy(present)
     keep_structure(scaled, columns)
     possible = [("post", 0), ("post", 1), ("recode", 0)]
@@ -53,10 +54,11 @@ def _forms(model: ModelWrapper, present: NodeProto, columns: ScaledColumns) -> I
         node = copy.deepcopy(scaled)
         apply(node, {"shared_multipliers": shared, **_changed(form, columns)})
         operator = getCustomOp(node)
-        operator.set_nodeattr("products", products if form == taken[0] else "lut")
         operator.set_nodeattr("SIMD", operator.usable_simd())
         if form == "post" and operator.get_nodeattr("weight_memory") == "constant":
             operator.set_nodeattr("weight_memory", "auto")
+        if form != taken[0]:
+            operator.set_nodeattr("products", _fewest_luts(operator, model))
         multipliers = operator.unit(model).scale_lanes if form == "post" else 0
         if shared and multipliers == built.get_nodeattr("PE") and taken != (form, shared):
             continue  # nothing to share
@@ -68,6 +70,14 @@ def _forms(model: ModelWrapper, present: NodeProto, columns: ScaledColumns) -> I
             cycles=operator.get_exp_cycles(),
             predicted=node_cost(model, operator),
         )
+
+
+def _fewest_luts(operator: Any, model: ModelWrapper) -> Products:
+    """What multiplies where DSP slices are not scarce."""
+    operator.set_nodeattr("products", "lut")
+    if operator.get_nodeattr("weight_memory") == "constant":
+        return "lut"
+    return legal_products(operator.unit(model).arithmetic().shape)[-1]
 
 
 def _changed(form: str, columns: ScaledColumns) -> dict[str, str]:

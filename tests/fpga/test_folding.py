@@ -80,7 +80,7 @@ def test_faster_targets_take_more_lanes() -> None:
 
 
 def test_groups_that_share_a_multiplier_are_whole_words() -> None:
-    folded = fold_for(1)
+    folded = fold(MAPPED, BOARD, BOARD.clock_mhz * 1e6, products={"conv1": "lut"})
     assert attribute(folded, "conv1", "SIMD") == 9  # one channel: "recode" has no groups
     assert attribute(folded, "conv2", "SIMD") in divisors(8)
 

@@ -20,7 +20,8 @@ from qdeploy.integer import IntegerNetwork
 
 BOARD = load_board("pynq-z2")
 # What looks like an instance and is declared nowhere: cells of the FPGA, and keywords.
-PRIMITIVES = {"LUT6", "LUT6_2", "CARRY4", "FDRE", "MUXF7", "MUXF8", "function", "generate"}
+PRIMITIVES = {"LUT6", "LUT6_2", "CARRY4", "FDRE", "DSP48E1", "MUXF7", "MUXF8"}
+PRIMITIVES |= {"function", "generate"}
 
 
 def design(network: IntegerNetwork, directory: Path, cycles: int = 600) -> Design:

@@ -122,10 +122,10 @@ def test_page_holds_every_name_and_number(full_report, full_page):
         ),
         "conv2 Convolution 32 × 8 × 8 17 −40,128 … 41,295 −9,120 … 8,733 ternary, 3 × 3",
         "ternary, 3 × 3 multipliers of 8 bits 294,912",
-        "conv1 16 1 16 LUTs post 576 100.0 % 100.0 % 611.5 100 0 0 –",
-        "conv2 16 32 512 block RAM post 576 100.0 % 100.0 % 2,148 2,207 1.5 4 2,201",
-        "pool – – – – – 64 11.1 % – 187",
-        "fc 2 8 16 logic – 320 55.6 % 55.6 % 341",
+        "conv1 16 1 16 LUTs DSP slices post 576 100.0 % 100.0 % 611.5 100 0 0 –",
+        "conv2 16 32 512 block RAM LUTs post 576 100.0 % 100.0 % 2,148 2,207 1.5 4 2,201",
+        "pool – – – – – – 64 11.1 % – 187",
+        "fc 2 8 16 logic LUTs – 320 55.6 % 55.6 % 341",
         "conv2 post ✓ chosen 16 32 576 1,833 1,901 3.5 16",
         "16 recode 0 32 576 7,406 6,113 15 0",
         "536.9 of 544, 98.7 %",
@@ -220,7 +220,7 @@ def test_missing_parts_say_why(minimal_report):
 
 def without_fpga(report: Report) -> Report:
     nothing = dict.fromkeys(
-        ("scale_form", "pe", "simd", "cycles", "used", "predicted", "weight_memory")
+        ("scale_form", "pe", "simd", "cycles", "used", "predicted", "weight_memory", "products")
     ) | {"scale_forms": []}
     return report.model_copy(
         update={
