@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from qdeploy.fpga.compressors.dot_products import Shape, structure  # noqa: E402
+from qdeploy.fpga.compressors.sliced_products import Products  # noqa: E402
 from qdeploy.fpga.estimation import usage  # noqa: E402
 from qdeploy.fpga.matrix_vector import Matrix, Outputs  # noqa: E402
 from qdeploy.fpga.matrix_vector.module import OPERATORS, Unit, unit_files  # noqa: E402
@@ -39,6 +40,8 @@ RTL = ROOT / "hw" / "rtl"
 COLUMNS, ROWS, LEVELS, POSITIONS = 576, 64, 3, 9
 # FINN 1.4's formula for its HLS units with thresholds (MVAU_hls.lut_estimation, same shapes).
 FINN = "FINN's HLS formula: {:g}"
+# finn-rtllib's mvu.sv, made readable for Yosys, without weights, thresholds and stream control.
+FINN_CORE = "FINN's RTL core by Yosys: {:g}"
 SLOWEST_MHZ = 150
 
 
@@ -47,16 +50,18 @@ class MatrixCase:
     """A matrix-vector unit.
 
     Attributes:
-        weights: "binary" or "ternary".
+        weights: "binary", "ternary" or bits of integers.
         bits: of unsigned elements.
         pe, simd, lanes: folding.
         limit: LUTs per lane, at most.
         scales: "" or how pixel-wise scales are multiplied: "own" (a DSP per row), "shared".
         finn: LUTs per lane by FINN's formula.
+        products: what multiplies.
+        finn_core: LUTs per lane of FINN's RTL core, which multiplies in as many DSP slices.
         slow: left out of quick runs.
     """
 
-    weights: str
+    weights: str | int
     bits: int
     pe: int
     simd: int
@@ -64,31 +69,42 @@ class MatrixCase:
     limit: float | None = None
     scales: str = ""
     finn: float | None = None
+    products: Products = "lut"
+    finn_core: float | None = None
     slow: bool = False
 
     @property
     def name(self) -> str:
-        """For instance mvu-ternary-u2-16x32-own."""
-        scales = f"-{self.scales}" if self.scales else ""
-        return f"mvu-{self.weights}-u{self.bits}-{self.pe}x{self.simd}{scales}"
+        """For instance mvu-ternary-u2-16x32-own, mvu-int4-u4-8x16-dsp."""
+        weights = self.weights if isinstance(self.weights, str) else f"int{self.weights}"
+        more = [self.scales] * bool(self.scales) + ["dsp"] * (self.products == "dsp")
+        return "-".join([f"mvu-{weights}-u{self.bits}-{self.pe}x{self.simd}", *more])
 
     def unit(self) -> Unit:
         """Random weights and thresholds."""
         rng = np.random.default_rng(0)
-        codes = rng.choice([-1, 1] if self.weights == "binary" else [-1, 0, 1], (1, ROWS, COLUMNS))
+        values: list[int] | range = [-1, 1] if self.weights == "binary" else [-1, 0, 1]
+        if isinstance(self.weights, int):
+            values = range(-(1 << self.weights - 1), 1 << self.weights - 1)
+        codes = rng.choice(values, (1, ROWS, COLUMNS))
         multipliers = rng.integers(1, 256, (1, 1, POSITIONS)) if self.scales else None
         matrix = Matrix(codes, multipliers, ValueRange(0, (1 << self.bits) - 1))
         thresholds = np.sort(rng.integers(-40, 40, (ROWS, LEVELS)), axis=1)
         outputs = Outputs(thresholds, 0, LEVELS.bit_length())
-        return Unit(
-            matrix, outputs, self.simd, self.pe, self.lanes, "block", self.scales == "shared"
-        )
+        shared = self.scales == "shared"
+        folding = self.simd, self.pe, self.lanes
+        return Unit(matrix, outputs, *folding, "block", shared, self.products)
 
 
 MATRIX_CASES = (
     MatrixCase("ternary", 2, 8, 16),
     MatrixCase("ternary", 2, 8, 16, scales="own"),
     MatrixCase("ternary", 2, 8, 16, lanes=2, scales="shared"),
+    MatrixCase(4, 4, 8, 16),
+    MatrixCase(4, 4, 8, 16, products="dsp"),
+    MatrixCase(8, 8, 8, 16, slow=True),
+    MatrixCase(8, 8, 8, 16, products="dsp", slow=True),
+    MatrixCase(8, 2, 8, 16, products="dsp", finn_core=26.4, slow=True),
     MatrixCase("binary", 1, 16, 32, limit=2.1, finn=7.5),
     MatrixCase("ternary", 2, 16, 32, limit=3.5, finn=14.1, slow=True),
     MatrixCase("binary", 2, 32, 64, lanes=4, limit=2.45, finn=10.2, slow=True),
@@ -169,6 +185,7 @@ def operators(*, quick: bool) -> Iterator[Row]:
             plain = plain or luts
             against = "" if case.limit is None else f"at most {case.limit}; "
             against += "" if case.finn is None else FINN.format(case.finn)
+            against += "" if case.finn_core is None else FINN_CORE.format(case.finn_core)
             yield Row(case.name, "lut_per_lane", luts / case.pe / case.simd, "LUT", against)
         else:
             limit = 15 if case.scales == "own" else 25

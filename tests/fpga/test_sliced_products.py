@@ -15,7 +15,8 @@ from qdeploy.fpga.compressors.sliced_products import group_netlist, legal_produc
 def shapes(draw: st.DrawFn) -> Shape:
     bits, weight_bits = draw(st.integers(1, 10)), draw(st.integers(2, 10))
     simd, sum_bits = draw(st.integers(1, 20)), draw(st.integers(1, 24))
-    return Shape("integer", simd, bits, bits > 1 and draw(st.booleans()), weight_bits, sum_bits)
+    signed, narrow = bits > 1 and draw(st.booleans()), draw(st.booleans())
+    return Shape("integer", simd, bits, signed, weight_bits, sum_bits, narrow)
 
 
 @settings(max_examples=150, deadline=None)
@@ -26,7 +27,9 @@ def test_slices_add_up_the_products(shape: Shape, pe: int, seed: int) -> None:
     words, plan = 24, packing(shape, pe)
     assert "dsp" in legal_products(shape)
     codes = random_codes(rng, shape, words * plan.rows).reshape(words, plan.rows, shape.simd)
-    lowest, highest = -(1 << shape.weight_bits - 1), (1 << shape.weight_bits - 1) - 1
+    highest = (1 << shape.weight_bits - 1) - 1
+    lowest = -highest - (not shape.narrow)
+    codes = codes.clip(lowest)
     codes[:4] = np.array([lowest, highest, lowest, highest])[:, np.newaxis, np.newaxis]
     codes[2:4, ::2] = codes[1::-1, ::2]
     unsigned = rng.integers(0, 1 << shape.element_bits, (words, shape.simd))
@@ -53,14 +56,20 @@ def test_slices_add_up_the_products(shape: Shape, pe: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bits", "rows_per_slice", "luts_per_lane", "saved_per_slice"),
-    [(3, 4, 2.7, 20), (4, 3, 2.0, 30), (6, 2, 2.7, 50), (8, 2, 10.1, 80)],
+    ("bits", "narrow", "rows_per_slice", "luts_per_lane", "saved_per_slice"),
+    [
+        (3, False, 4, 2.7, 20),
+        (4, False, 3, 2.0, 30),
+        (6, False, 2, 2.7, 50),
+        (8, False, 2, 10.1, 80),
+        (8, True, 2, 5.9, 90),
+    ],
 )
 def test_slices_save_luts(
-    bits: int, rows_per_slice: int, luts_per_lane: float, saved_per_slice: float
+    bits: int, narrow: bool, rows_per_slice: int, luts_per_lane: float, saved_per_slice: float
 ) -> None:
     """Compute cores of 16 rows and 32 columns with accumulators for 576 columns."""
-    shape = Shape("integer", 32, bits, False, bits, 2 * bits + 10)
+    shape = Shape("integer", 32, bits, False, bits, 2 * bits + 10, narrow)
     in_luts, in_slices = size(shape, 16, "lut"), size(shape, 16, "dsp")
     luts = 16 * in_slices.luts + in_slices.shared_luts
     assert in_slices.slices == -(-16 // rows_per_slice) * 32

@@ -19,7 +19,7 @@ from qdeploy.simulation.verilator import build_model
 
 PRIMITIVES = Path(__file__).with_name("primitives.v")
 BIPOLAR = ValueRange(-1, 1)
-CODES = {"binary": [-1, 1], "ternary": [-1, 0, 1]}
+CODES = {"binary": [-1, 1], "ternary": [-1, 0, 1], "narrow": list(range(-127, 128))}
 
 
 @dataclass(frozen=True)
@@ -192,6 +192,7 @@ LAYERS = [
     layer("block", "binary", (16, 64), unsigned(1), (8, 4, 4), 1, style="block"),
     layer("slices_four_bits", 4, (10, 36), unsigned(4), (9, 5, 5), 15, products="dsp"),
     layer("slices_eight_bits", 8, (6, 20), signed(8), (5, 3, 1), products="dsp"),
+    layer("slices_narrow", "narrow", (6, 20), unsigned(8), (5, 3, 1), 3, products="dsp"),
     layer("slices_three_bits", 3, (8, 24), signed(3), (8, 8, 4), 7, base=-4, products="dsp"),
     layer("slices_mixed", 5, (2, 12), unsigned(8), (12, 1, 1), 3, products="dsp"),
     layer("slices_pixels", 4, (6, 36), signed(4), (4, 3, 3), 3, groups=9, products="dsp"),

@@ -47,6 +47,7 @@ class Shape:
         element_signed: two's complement.
         weight_bits: of a code: 1 for xnor and binary, 2 for ternary.
         sum_bits: of an accumulator.
+        narrow: integer codes are never the lowest of so many bits.
     """
 
     kind: Kind
@@ -55,6 +56,7 @@ class Shape:
     element_signed: bool
     weight_bits: int
     sum_bits: int
+    narrow: bool = False
 
     @property
     def flip(self) -> bool:

@@ -207,7 +207,8 @@ def _groups(pe: int, plan: Packing) -> list[tuple[int, int]]:
 
 def _spacing(shape: Shape, rows: int) -> int:
     """As wide as the sum of the codes, shifted, stays within the multiplicand."""
-    return (MULTIPLICAND_BITS - 1 - shape.weight_bits) // (rows - 1) if rows > 1 else 0
+    highest = MULTIPLICAND_BITS - shape.weight_bits - (not shape.narrow)
+    return highest // (rows - 1) if rows > 1 else 0
 
 
 def _longest_chain(shape: Shape, rows: int) -> int:

@@ -12,7 +12,7 @@ and a threshold t on the left is one of ceil((t + offset(row)) / 2^GAIN) on the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,6 +59,12 @@ class Matrix:
             return 2
         return signed_bits(int(self.codes.min()), int(self.codes.max()))
 
+    @property
+    def narrow(self) -> bool:
+        """Whether integer codes are never the lowest of their bits."""
+        lowest = -(1 << (self.weight_bits - 1))
+        return self.kind == "integer" and int(self.codes.min()) > lowest
+
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
@@ -102,7 +108,9 @@ def arithmetic(matrix: Matrix, outputs: Outputs, simd: int) -> Arithmetic:
     groups = 1 if matrix.multipliers is None else matrix.multipliers.shape[2]
     gain, zero = int(matrix.bipolar), _zero(matrix)
     signed = matrix.elements.signed and not matrix.bipolar
-    shape = Shape(matrix.kind, simd, matrix.element_bits, signed, matrix.weight_bits, 1)
+    shape = Shape(
+        matrix.kind, simd, matrix.element_bits, signed, matrix.weight_bits, 1, matrix.narrow
+    )
     codes = matrix.codes.reshape(planes, height, groups, width // groups)
     # Everything is affine in the elements: the ends of Σ w·b, and what is added to it.
     low, high = ((end + zero) >> gain for end in (matrix.elements.low, matrix.elements.high))
@@ -125,7 +133,7 @@ def arithmetic(matrix: Matrix, outputs: Outputs, simd: int) -> Arithmetic:
         behind = (outputs.thresholds + offset[:, np.newaxis] + gain) >> gain
         rows = np.clip(behind, 0, total + 1)
     return Arithmetic(
-        shape=Shape(shape.kind, simd, shape.element_bits, signed, shape.weight_bits, sum_bits),
+        shape=replace(shape, sum_bits=sum_bits),
         start=start % (1 << sum_bits),
         gain=gain,
         multiplier_bits=0

@@ -169,12 +169,14 @@ class Unit:
         return blocks.transpose(1, 0, 4, 2, 3).reshape(-1, lanes)
 
     def parameters(self) -> dict[str, int | str]:
-        """Verilog parameters of the unit and its dot products, where weights are, what multiplies.
+        """Verilog parameters of the unit and its dot products, and how those are built.
 
-        For constant weights also PRODUCT_LUTS and PRODUCT_REGISTERS: what their trees take.
+        WEIGHTS and PRODUCTS are attributes of this class, NARROW is that of `Shape`. For constant
+        weights also PRODUCT_LUTS and PRODUCT_REGISTERS: what their trees take.
         """
         numbers = self.arithmetic()
         more: dict[str, int | str] = {"WEIGHTS": self.weights, "PRODUCTS": self.products}
+        more["NARROW"] = int(numbers.shape.narrow)
         if self.weights == "constant":
             core = self.structure("unit")
             latency = core.latency

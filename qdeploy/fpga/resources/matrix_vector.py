@@ -96,4 +96,5 @@ def dot_products(parameters: Parameters) -> Shape:
     kind, flip, simd, element_bits, weight_bits, sum_bits = integer(
         parameters, "KIND", "FLIP", "SIMD", "ELEMENT_BITS", "WEIGHT_BITS", "SUM_BITS"
     )
-    return Shape(KINDS[kind], simd, element_bits, bool(flip), weight_bits, sum_bits)
+    narrow = bool(parameters.get("NARROW"))
+    return Shape(KINDS[kind], simd, element_bits, bool(flip), weight_bits, sum_bits, narrow)
