@@ -118,11 +118,10 @@ def fold(
         else:
             solution = smallest(choices, budget, pace)
         bound = bound or solution.bound
-        folded = copy.deepcopy(model)
-        for node, option in zip(folded.graph.node, solution.choice, strict=True):
+        parallel = copy.deepcopy(model)
+        for node, option in zip(parallel.graph.node, solution.choice, strict=True):
             apply(node, option.values)
-        folded, schedule = insert_streams(folded, solution.cycles)
-        folded = folded.transform(AnnotateCycles())
+        folded, _ = insert_streams(parallel, solution.cycles)
         total = predicted(folded)
         excess = [max(0.0, a - b) for a, b in zip(total, allowed, strict=True)]
         if pace is not None and solution.cycles <= pace and not any(excess):
@@ -131,6 +130,8 @@ def fold(
         if held is not None and pace is not None and solution.cycles <= pace:
             budget = Cost(*(a - b for a, b in zip(budget, excess, strict=True)))
         held, pace = held_bits(folded), solution.cycles
+    folded, schedule = insert_streams(parallel, solution.cycles, smallest=True)
+    folded = folded.transform(AnnotateCycles())
     performance = _performance(folded)
     greedy = finn_folding(model, target or solution.cycles)
     record = FoldingRecord(
@@ -141,7 +142,7 @@ def fold(
         least_lut=solution.least_lut,
         solver_lut=solution.cost.lut,
         seconds=solution.seconds,
-        predicted=total,
+        predicted=predicted(folded),
         finn_cycles=_performance(greedy)["max_cycles"],
         finn_predicted=predicted(greedy),
     )

@@ -11,13 +11,16 @@ from qonnx.custom_op.registry import getCustomOp
 
 from qdeploy.fpga.finn_import import InsertDWC, InsertFIFO
 from qdeploy.fpga.mapping import node_attribute, set_attributes, specialize, unique_name
-from qdeploy.fpga.schedule.depths import SHALLOW, Schedule, find_schedule
+from qdeploy.fpga.schedule.depths import Schedule, find_schedule
+from qdeploy.fpga.schedule.fifos import SHALLOW
 from qdeploy.fpga.schedule.record import ScheduledFifo, ScheduledNode, ScheduleRecord
 
 CONVERTER = "StreamingDataWidthConverter"
 
 
-def insert_streams(model: ModelWrapper, cycles: int) -> tuple[ModelWrapper, ScheduleRecord]:
+def insert_streams(
+    model: ModelWrapper, cycles: int, *, smallest: bool = False
+) -> tuple[ModelWrapper, ScheduleRecord]:
     """The model with converters between streams of unequal words and FIFOs, and its schedule.
 
     A FIFO stands in front of every operator and at the output, but in front of a converter only if
@@ -26,6 +29,7 @@ def insert_streams(model: ModelWrapper, cycles: int) -> tuple[ModelWrapper, Sche
     Args:
         model: folded RTL nodes in topological order.
         cycles: per frame, at least those of the slowest node.
+        smallest: see `find_schedule`.
     """
     model = model.transform(InsertDWC())
     _split_converters(model)
@@ -36,7 +40,8 @@ def insert_streams(model: ModelWrapper, cycles: int) -> tuple[ModelWrapper, Sche
         for node in model.graph.node
         for tensor in node.input
     }
-    schedule = find_schedule(model, cycles, least | {model.graph.output[0].name: SHALLOW})
+    least[model.graph.output[0].name] = SHALLOW
+    schedule = find_schedule(model, cycles, least, smallest=smallest)
     nodes = tuple(_scheduled(node, schedule) for node in model.graph.node)
     # By the reader, as FINN gives the streams new names.
     streams = {(None, 0): model.graph.output[0].name}

@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qdeploy.fpga.schedule.steady_state import Actor, Channel, Times, steady_state
+from qdeploy.fpga.schedule.fifos import reduce, with_room
+from qdeploy.fpga.schedule.steady_state import Actor, Channel, Pipeline, Times, steady_state
 
 FRAMES = 5
 Graph = tuple[list[Actor], list[Channel], int]
@@ -81,6 +82,27 @@ def test_hardware_is_never_behind_the_schedule(graph: Graph) -> None:
         scheduled = (times[actor] + frames).ravel() - min(first, 0)
         assert len(reached[actor]) == len(scheduled)
         assert (reached[actor] <= scheduled).all()
+
+
+@settings(deadline=None, max_examples=10)
+@given(graphs())
+def test_hardware_with_the_smallest_fifos_is_never_behind_their_schedule(graph: Graph) -> None:
+    actors, channels, cycles = graph
+    fifos = {str(i): with_room(c, 9 * len(c.given)) for i, c in enumerate(channels)}
+    pipeline = Pipeline(actors, fifos.values(), cycles)
+    times = steady_state(actors, list(fifos.values()), cycles)
+    settled = pipeline.settled(times, actors, 10_000)
+    assert settled is not None
+    ones = dict.fromkeys(fifos, 1)
+    smallest, schedule = reduce(pipeline, fifos, settled, ones, ones)
+    reached = stepped(
+        (actors, list(smallest.values()), cycles), {c: c.room for c in smallest.values()}
+    )
+    first = min(int(steps.min()) for steps in schedule.values())
+    for actor in actors:
+        frames = np.arange(FRAMES)[:, np.newaxis] * cycles
+        assert (reached[actor] <= (schedule[actor] + frames).ravel() - min(first, 0)).all()
+    assert sum(c.room for c in smallest.values()) < sum(c.room for c in fifos.values())
 
 
 def test_a_branch_that_overtakes_waits_in_its_fifo() -> None:

@@ -262,8 +262,8 @@ def _matrix_vector_unit(model: ModelWrapper, operator: Any) -> Behaviour:
     return Behaviour((writer, issue, serial), (ring, queue), (taken,), (output,))
 
 
-def joined(output: Output, entrance: Input, latency: int, room: int) -> Channel:
-    """The stream from one node to the next."""
+def joined(output: Output, entrance: Input) -> Channel:
+    """The stream from one node to the next, without a FIFO."""
     return Channel(
         output.actor,
         entrance.actor,
@@ -271,8 +271,8 @@ def joined(output: Output, entrance: Input, latency: int, room: int) -> Channel:
         entrance.needed,
         entrance.taken,
         output.delay,
-        latency,
-        room,
+        latency=0,
+        room=1,
         sized=True,
     )
 

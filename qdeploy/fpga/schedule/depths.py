@@ -10,11 +10,13 @@ from math import prod
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
+from qdeploy.errors import InternalError
 from qdeploy.fpga.schedule.behaviour import Behaviour, behaviour, joined, sink, source
-from qdeploy.fpga.schedule.steady_state import Actor, Times, steady_state
+from qdeploy.fpga.schedule.fifos import SHALLOW, reduce, with_room
+from qdeploy.fpga.schedule.steady_state import Actor, Pipeline, Times, steady_state
 
-# A FIFO of more words than this has one register more.
-SHALLOW = 2
+# Looks at an actor that may correct a schedule.
+_TRIES = 100_000
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,9 @@ class Schedule:
     depths: dict[str, int]
 
 
-def find_schedule(model: ModelWrapper, cycles: int, least: Mapping[str, int]) -> Schedule:
+def find_schedule(
+    model: ModelWrapper, cycles: int, least: Mapping[str, int], *, smallest: bool = False
+) -> Schedule:
     """A schedule with small FIFOs.
 
     Args:
@@ -42,6 +46,10 @@ def find_schedule(model: ModelWrapper, cycles: int, least: Mapping[str, int]) ->
         cycles: per frame, at least those of the slowest node.
         least: smallest depth of the FIFO of each stream, by tensor; 1: there need not be one, a
             word that is offered waits in its writer.
+        smallest: whether to look for a schedule for cheaper FIFOs (`reduce`), which takes seconds.
+
+    Raises:
+        InternalError: if none is found.
     """
     graph = model.graph
     behaviours = {node.name: behaviour(model, getCustomOp(node)) for node in graph.node}
@@ -59,17 +67,33 @@ def find_schedule(model: ModelWrapper, cycles: int, least: Mapping[str, int]) ->
     room = {tensor: least[tensor] for tensor in streams}
     while True:
         channels = {
-            tensor: joined(*stream, latency=room[tensor] - 1, room=room[tensor])
-            for tensor, stream in streams.items()
+            tensor: with_room(joined(*stream), room[tensor]) for tensor, stream in streams.items()
         }
         times = steady_state(actors, [*inner, *channels.values()], cycles)
         peaks = {tensor: channel.peak(times, cycles) for tensor, channel in channels.items()}
         # Room for one, two or more words makes a difference to the latency.
         more = {tensor: max(room[tensor], min(peak, SHALLOW + 1)) for tensor, peak in peaks.items()}
         if more == room:
-            depths = {tensor: max(room[tensor], peak) for tensor, peak in peaks.items()}
-            return Schedule(behaviours, times, peaks, depths)
+            break
         room = more
+    fifos = {
+        tensor: with_room(channel, max(room[tensor], peaks[tensor]))
+        for tensor, channel in channels.items()
+    }
+    pipeline = Pipeline(actors, [*inner, *fifos.values()], cycles)
+    settled = pipeline.settled(times, actors, _TRIES)
+    if settled is None:
+        raise InternalError(f"found no schedule of {cycles} cycles per frame")
+    times = settled
+    if smallest:
+        fifos, times = reduce(pipeline, fifos, times, _bits(model), least)
+    start = times[offered.actors[0]][0]
+    return Schedule(
+        behaviours,
+        {actor: steps - start for actor, steps in times.items()},
+        {tensor: fifo.peak(times, cycles) for tensor, fifo in fifos.items()},
+        {tensor: fifo.room for tensor, fifo in fifos.items()},
+    )
 
 
 def _words(model: ModelWrapper) -> tuple[int, int]:
@@ -78,3 +102,13 @@ def _words(model: ModelWrapper) -> tuple[int, int]:
     shapes = first.get_folded_input_shape(), last.get_folded_output_shape()
     words_in, words_out = (prod(map(int, shape[:-1])) for shape in shapes)
     return words_in, words_out
+
+
+def _bits(model: ModelWrapper) -> dict[str, int]:
+    """Of a word of every stream."""
+    bits = {model.graph.output[0].name: getCustomOp(model.graph.node[-1]).get_outstream_width()}
+    for node in model.graph.node:
+        operator = getCustomOp(node)
+        for port in range(operator.input_streams()):
+            bits[node.input[port]] = operator.get_instream_width(port)
+    return bits

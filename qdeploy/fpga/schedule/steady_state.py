@@ -9,13 +9,15 @@ least as fast: its times grow with the times of what it waits for, and with noth
 Scheduling parallel computations, JACM 15, 1968).
 
 Here a step waits for its words and then for room, as in hardware with FIFOs of least depth, but not
-longer than nothing behind it is delayed: beyond that, FIFOs must be deeper.
+longer than nothing behind it is delayed: beyond that, FIFOs must be deeper. `settled` finds out
+whether given FIFOs have a schedule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +63,19 @@ class Channel:
     room: int
     sized: bool = False
 
+    @cached_property
+    def waits(self) -> tuple[Times, Times]:
+        """Steps of `target` that need words, and the last word that each needs."""
+        last = np.flatnonzero(np.append(np.diff(self.needed) > 0, True))
+        return self.needed[last], last
+
+    @cached_property
+    def reused(self) -> tuple[Times, Times]:
+        """Frames before and word whose place each word takes."""
+        words = len(self.given)
+        frame, word = np.divmod(np.arange(words) - self.room, words)
+        return -frame, word
+
     def entries(self, times: Mapping[Actor, Times]) -> Times:
         """When each word enters the storage."""
         return times[self.source][self.given] + self.delay
@@ -78,6 +93,64 @@ class Channel:
         gone = sum(np.searchsorted(exits + frame * cycles, entries) for frame in frames)
         held = np.arange(1, words + 1) - (gone + words * int(frames[0]))
         return int(held.max())
+
+
+class Pipeline:
+    """Actors and the channels between them, which all hold no more than their room.
+
+    Args:
+        actors: in topological order.
+        channels: between them.
+        cycles: per frame, at least the steps of every actor.
+    """
+
+    def __init__(self, actors: Sequence[Actor], channels: Iterable[Channel], cycles: int) -> None:
+        self._actors = list(actors)
+        self._cycles = cycles
+        self._to: dict[Actor, list[Channel]] = {actor: [] for actor in actors}
+        self._from: dict[Actor, list[Channel]] = {actor: [] for actor in actors}
+        for channel in channels:
+            self.add(channel)
+
+    def add(self, channel: Channel) -> None:
+        """Add a channel."""
+        self._to[channel.target].append(channel)
+        self._from[channel.source].append(channel)
+
+    def remove(self, channel: Channel) -> None:
+        """Take a channel away."""
+        self._to[channel.target].remove(channel)
+        self._from[channel.source].remove(channel)
+
+    def settled(
+        self, times: Mapping[Actor, Times], late: Iterable[Actor], tries: int
+    ) -> dict[Actor, Times] | None:
+        """The first schedule in which no step is earlier than in `times`.
+
+        Args:
+            times: in cycles.
+            late: actors whose steps may have to wait longer.
+            tries: how often an actor may be looked at.
+
+        Returns:
+            None if the steps do not come to rest. Then most likely there is no schedule: waiting
+            goes round in a circle.
+        """
+        settled, waiting, forth = dict(times), set(late), True
+        while waiting and tries > 0:
+            for actor in self._actors if forth else reversed(self._actors):
+                if actor not in waiting:
+                    continue
+                waiting.remove(actor)
+                tries -= 1
+                start = after(settled[actor], self._to[actor], settled)
+                start = roomy(start, self._from[actor], settled, self._cycles)
+                if not np.array_equal(start, settled[actor]):
+                    settled[actor] = start
+                    waiting.update(channel.target for channel in self._from[actor])
+                    waiting.update(channel.source for channel in self._to[actor])
+            forth = not forth
+        return None if waiting else settled
 
 
 def steady_state(
@@ -101,7 +174,7 @@ def steady_state(
     for actor in actors:
         evenly = np.arange(actor.steps) * cycles // actor.steps
         start = np.zeros(actor.steps, np.int64) if to[actor] else evenly
-        earliest[actor] = _forward(_after(start, to[actor], earliest), cycles)
+        earliest[actor] = _forward(after(start, to[actor], earliest), cycles)
 
     latest: dict[Actor, Times] = {}
     for _ in range(_SWEEPS):
@@ -114,11 +187,11 @@ def steady_state(
 
     times = dict(earliest)
     for actor in reversed(actors):
-        times[actor] = np.minimum(_roomy(times[actor], out[actor], times, cycles), latest[actor])
+        times[actor] = np.minimum(roomy(times[actor], out[actor], times, cycles), latest[actor])
     for _ in range(_SWEEPS):
         before = dict(times)
         for actor in actors:
-            start = _roomy(_after(times[actor], to[actor], times), out[actor], times, cycles)
+            start = roomy(after(times[actor], to[actor], times), out[actor], times, cycles)
             times[actor] = np.minimum(start, latest[actor])
         if _same(times, before):
             return times
@@ -152,23 +225,23 @@ def _before(
     return end
 
 
-def _after(start: Times, channels: Sequence[Channel], times: Mapping[Actor, Times]) -> Times:
+def after(start: Times, channels: Sequence[Channel], times: Mapping[Actor, Times]) -> Times:
     """Steps as soon as their words are there, but not before `start`."""
     start = start.copy()
     for channel in channels:
-        np.maximum.at(start, channel.needed, channel.entries(times) + channel.latency)
+        steps, words = channel.waits
+        there = times[channel.source][channel.given[words]] + (channel.delay + channel.latency)
+        start[steps] = np.maximum(start[steps], there)
     return start
 
 
-def _roomy(
-    start: Times, out: Sequence[Channel], times: Mapping[Actor, Times], cycles: int
-) -> Times:
+def roomy(start: Times, out: Sequence[Channel], times: Mapping[Actor, Times], cycles: int) -> Times:
     """Steps from `start` on as soon as there is room for what they give."""
     start = start.copy()
     for channel in out:
-        words = len(channel.given)
-        frame, word = np.divmod(np.arange(words) - channel.room, words)
-        free = channel.exits(times)[word] + frame * cycles + RETURN - channel.delay
+        frames, words = channel.reused
+        left = times[channel.target][channel.released[words]] - frames * cycles
+        free = left + (RETURN - channel.delay)
         start[channel.given] = np.maximum(start[channel.given], free)
     return _forward(start, cycles)
 

@@ -23,7 +23,7 @@ from qdeploy.fpga.matrix_vector.module import Unit
 from qdeploy.fpga.resources import Cost, constants, cost
 from qdeploy.fpga.resources.terms import Parameters
 from qdeploy.fpga.scales import ScaledColumns
-from qdeploy.fpga.schedule.depths import SHALLOW
+from qdeploy.fpga.schedule.fifos import SHALLOW
 from qdeploy.fpga.solver.problem import Link, Option, Problem, Stage, fifo_cost
 from qdeploy.fpga.solver.units import UnitShape, divisors, unit_options
 

@@ -15,7 +15,7 @@ from qdeploy.fpga.resources import cost
 from qdeploy.fpga.resources.matrix_vector import dot_products
 from qdeploy.fpga.resources.memories import block_rams
 from qdeploy.fpga.resources.terms import Parameters, integer
-from qdeploy.fpga.schedule.depths import SHALLOW
+from qdeploy.fpga.schedule.fifos import SHALLOW
 from qdeploy.fpga.solver.problem import Option, fifo_cost, undominated
 
 WEIGHT_MEMORIES: tuple[MemoryStyle, ...] = ("block", "distributed")
