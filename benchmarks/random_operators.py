@@ -21,7 +21,8 @@ def _unit(rng: random.Random) -> Unit:
     height = rng.choice([h for h in (10, 16, 32, 64, 128, 256) if h * channels * kernel <= 20_000])
     scaled = kind != "xnor" and rng.random() < 0.4
     planes = rng.choice([1, 1, 2]) if scaled else 1
-    limit = 1 << rng.choice([1, 2, 3])
+    products = "dsp" if kind == "integer" and rng.random() < 0.5 else "lut"
+    limit = 1 << rng.choice([2, 3, 7] if products == "dsp" else [1, 2, 3])
     choices = {"ternary": [-1, 0, 1], "integer": list(range(-limit, limit))}.get(kind, [-1, 1])
     width = channels * kernel
     codes = numpy_rng.choice(choices, (planes, height, width))
@@ -58,7 +59,7 @@ def _unit(rng: random.Random) -> Unit:
         style = "block"
     if words_total < 8:  # of which Yosys takes many columns apart
         style = "distributed"
-    return Unit(matrix, outputs, simd, pe, lanes, style, shared)
+    return Unit(matrix, outputs, simd, pe, lanes, style, shared, products)
 
 
 def _fifo(rng: random.Random) -> dict[str, int]:

@@ -45,7 +45,7 @@ _OPERATORS = """
 
 `python benchmarks/fpga.py --operators --json benchmarks/results/fpga_operators.json`
 
-| operator | LUT | LUT per lane | limit | FF | BRAM36 | DSP | MHz |
+| operator | LUT | LUT per lane | limit, or FINN | FF | BRAM36 | DSP | MHz |
 |---|---|---|---|---|---|---|---|
 """
 

@@ -17,7 +17,7 @@
 //   binary    2 * (sum of e with w = 1) - (sum of e) + 2^k - 1; k are the bits of SIMD * (2^A - 1)
 //   ternary   (sum of w * e) + SIMD * 2^A - (number of w < 0), A = ELEMENT_BITS
 //   integer   (sum of w * e) + 2^(WEIGHT_BITS - 1) * (2^A - 1) * SIMD
-// The generated structures of LUTs and carry chains add the same.
+// The generated structures of LUTs, carry chains and DSP slices add the same.
 module dot_products #(
     parameter KIND = 2,
     parameter SIMD = 1,
