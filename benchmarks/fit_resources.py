@@ -92,7 +92,7 @@ def _synthesis(operator: str, name: str, instance: "Unit | dict", directory: Pat
     top, files, values = operator, [f"{operator}.v"], ""
     if isinstance(instance, Unit):
         instance.write(directory, name)
-        scaled = instance.matrix.multipliers is not None
+        scaled = instance.matrix.scaled
         top = name
         files = [f"{f}.v" for f in OPERATORS] + unit_files(name, scaled=scaled)
     else:

@@ -54,7 +54,8 @@ class MatrixCase:
         bits: of unsigned elements.
         pe, simd, lanes: folding.
         limit: LUTs per lane, at most.
-        scales: "" or how pixel-wise scales are multiplied: "own" (a DSP per row), "shared".
+        scales: "" or how pixel-wise scales are multiplied: "own" (a DSP per row), "shared", "pre"
+            (with the elements).
         finn: LUTs per lane by FINN's formula.
         products: what multiplies.
         finn_core: LUTs per lane of FINN's RTL core, which multiplies in as many DSP slices.
@@ -88,7 +89,11 @@ class MatrixCase:
             values = range(-(1 << self.weights - 1), 1 << self.weights - 1)
         codes = rng.choice(values, (1, ROWS, COLUMNS))
         multipliers = rng.integers(1, 256, (1, 1, POSITIONS)) if self.scales else None
-        matrix = Matrix(codes, multipliers, ValueRange(0, (1 << self.bits) - 1))
+        elements = ValueRange(0, (1 << self.bits) - 1)
+        matrix = Matrix(codes, multipliers, elements)
+        if self.scales == "pre":
+            assert multipliers is not None
+            matrix = Matrix(codes, None, elements, element_scales=multipliers[0])
         thresholds = np.sort(rng.integers(-40, 40, (ROWS, LEVELS)), axis=1)
         outputs = Outputs(thresholds, 0, LEVELS.bit_length())
         shared = self.scales == "shared"
@@ -100,6 +105,7 @@ MATRIX_CASES = (
     MatrixCase("ternary", 2, 8, 16),
     MatrixCase("ternary", 2, 8, 16, scales="own"),
     MatrixCase("ternary", 2, 8, 16, lanes=2, scales="shared"),
+    MatrixCase("ternary", 2, 8, 16, scales="pre"),
     MatrixCase(4, 4, 8, 16),
     MatrixCase(4, 4, 8, 16, products="dsp"),
     MatrixCase(8, 8, 8, 16, slow=True),
@@ -188,10 +194,10 @@ def operators(*, quick: bool) -> Iterator[Row]:
             against += "" if case.finn_core is None else FINN_CORE.format(case.finn_core)
             yield Row(case.name, "lut_per_lane", luts / case.pe / case.simd, "LUT", against)
         else:
-            limit = 15 if case.scales == "own" else 25
+            limit = {"own": "at most 15", "shared": "at most 25", "pre": ""}[case.scales]
             assert plain is not None
             share = 100 * (luts / plain - 1)
-            yield Row(case.name, "scale_overhead", share, "%", f"at most {limit}")
+            yield Row(case.name, "scale_overhead", share, "%", limit)
     for name, (operator, parameters) in OTHERS.items():
         yield from _resources(name, synthesized(operator, parameters))
 
@@ -203,7 +209,7 @@ def synthesized(top: str, contents: Unit | dict[str, int]) -> dict[str, Any]:
         files = [f"{top}.v"]
         if isinstance(contents, Unit):
             contents.write(directory, top)
-            scaled = contents.matrix.multipliers is not None
+            scaled = contents.matrix.scaled
             files = [*(f"{name}.v" for name in OPERATORS), *unit_files(top, scaled=scaled)]
         else:
             values = " ".join(f"-chparam {name} {value}" for name, value in contents.items())

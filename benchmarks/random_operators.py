@@ -209,6 +209,20 @@ def _depthwise_unit(rng: random.Random) -> dict[str, int]:
     }
 
 
+def _element_scale(rng: random.Random) -> dict[str, int]:
+    bits, scale_bits = rng.choice([1, 1, 2, 2, 3, 4, 8]), rng.choice([2, 3, 4, 6, 8, 10])
+    simd = rng.choice([2, 4, 8, 16])
+    largest = ((1 << bits) - 1) * ((1 << scale_bits) - 1)
+    return {
+        "SIMD": simd,
+        "ELEMENT_BITS": bits,
+        "FLIP": int(bits > 1 and rng.random() < 0.3),
+        "SHARE": rng.choice([1, simd, simd]),
+        "SCALE_BITS": scale_bits,
+        "SCALED_BITS": largest.bit_length(),
+    }
+
+
 SAMPLERS: dict[str, Callable[[random.Random], Unit | dict[str, int]]] = {
     "matrix_vector_unit": _unit,
     "fifo": _fifo,
@@ -225,4 +239,5 @@ SAMPLERS: dict[str, Callable[[random.Random], Unit | dict[str, int]]] = {
     "sum_pool": _sum_pool,
     "depthwise_unit": _depthwise_unit,
     "top_k": _top_k,
+    "element_scale": _element_scale,
 }

@@ -123,8 +123,12 @@ def map_stage(network: Path, config: CompileConfig, board: Board) -> Stage:
         from qdeploy.fpga.verification import verify_nodes
 
         source = integer.load(network)
-        mapped = map_network(source, scale_form=config.scale_form)
+        forms = {
+            layer: value.scale_form for layer, value in config.folding.items() if value.scale_form
+        }
+        mapped = map_network(source, scale_form=config.scale_form, layer_forms=forms)
         mapped.save(str(directory / "mapped.onnx"))
+        layers = {node.name for node in source.nodes}
         folding = {layer: (value.pe, value.simd) for layer, value in config.folding.items()}
         folded = fold(
             mapped,
@@ -133,7 +137,7 @@ def map_stage(network: Path, config: CompileConfig, board: Board) -> Stage:
             folding,
             fill=config.fill or 1.0,
             latency=config.latency,
-            recode=config.scale_form is None,
+            any_form=() if config.scale_form else layers - forms.keys(),
             products=config.products,
         )
         frames = random_data(source, FINN_FRAMES).x

@@ -19,20 +19,27 @@ from pydantic import (
 )
 
 from qdeploy.errors import UserError
+from qdeploy.fpga.scales import ScaleForm
 from qdeploy.lowering import ResultKind
 from qdeploy.training.config import DataConfig, NetworkConfig, TrainingConfig
 
-ScaleForm = Literal["post", "recode"]
 Products = Literal["lut", "dsp"]
 
 
 class Folding(BaseModel):
-    """Parallelism of one matrix-vector unit: PE outputs times SIMD inputs per cycle."""
+    """One matrix-vector unit.
+
+    Attributes:
+        pe: outputs per cycle.
+        simd: inputs per cycle.
+        scale_form: as in `CompileConfig`, for this layer alone.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     pe: PositiveInt
     simd: PositiveInt
+    scale_form: ScaleForm | None = None
 
 
 class CompileConfig(BaseModel):
@@ -49,7 +56,7 @@ class CompileConfig(BaseModel):
         input_type: which numbers the input holds ("uint8/255") where the file does not quantize it.
         result: stream out "logits", or the "class" with the largest.
         scale_form: how scales inside the sum become hardware; by default what costs less.
-        folding: PE and SIMD by layer name; instead of what would be chosen.
+        folding: PE, SIMD and form of the scales by layer name; instead of what would be chosen.
         products: what multiplies inputs and weights, by layer name; the same.
         emit: "finn" also writes the input of `finn build`.
         hls: layers that FINN's HLS operators compute in what `emit` writes; all others, and all of

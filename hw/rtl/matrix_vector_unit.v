@@ -6,7 +6,7 @@
 //   ELEMENT_BITS      bits of an input element
 //   PLANES            code tensors that are summed; each sees the whole vector
 //   SUM_BITS          bits of a sum of `dot_products`
-//   LATENCY           of `dot_products`
+//   LATENCY           of `dot_products` and what is in front of it
 //   GROUPS            weights of a row that share a scale form a group; groups of a row, over all
 //                     planes, each the same number of words
 //   MULTIPLIER_BITS   bits of a scale; 0: no scales, GROUPS = 1
@@ -22,6 +22,8 @@
 //   dot_products      takes `elements`, `enable`, `first` and the weight memory's word as codes
 //   weight memory     words in the order row block, plane, word of the vector (outermost first)
 //   multiplier memory see `group_scale`; words per row block only if PER_ROW
+//   element_scale     or, in front of `dot_products`, scales of the elements; they are read at
+//                     `place`: plane and, in the lowest $clog2(MW / SIMD) bits, word of the vector
 //   row memory        see `row_output`
 //
 // II = (MW / SIMD) * PLANES * (MH / PE) cycles per vector. Words of the next vector are taken while
@@ -54,6 +56,7 @@ module matrix_vector_unit #(
     parameter SCALE_STEPS = PE / SCALE_LANES,
     parameter SCALE_WORDS = PER_ROW ? NF * GROUPS * SCALE_STEPS : GROUPS,
     parameter WEIGHT_ADDRESS_BITS = WEIGHT_WORDS > 1 ? $clog2(WEIGHT_WORDS) : 1,
+    parameter PLACE_BITS = SF * PLANES > 1 ? $clog2(SF) + $clog2(PLANES) : 1,
     parameter SCALE_ADDRESS_BITS = SCALE_WORDS > 1 ? $clog2(SCALE_WORDS) : 1,
     parameter SCALE_BITS = MULTIPLIER_BITS ? (PER_ROW ? SCALE_LANES : 1) * MULTIPLIER_BITS : 1,
     parameter COUNT_BITS = STEPS ? $clog2(STEPS + 1) : 1,
@@ -74,6 +77,7 @@ module matrix_vector_unit #(
     output first,
     input [PE*SUM_BITS-1:0] sums,
     output [WEIGHT_ADDRESS_BITS-1:0] weight_address,
+    output [PLACE_BITS-1:0] place,
     output [SCALE_ADDRESS_BITS-1:0] multiplier_address,
     input [SCALE_BITS-1:0] multiplier_data,
     output [ROW_SLOTS*ROW_SLOT_BITS-1:0] row_address,
@@ -96,6 +100,7 @@ module matrix_vector_unit #(
   wire group_end;
   wire issue = available && (credit || !block_end);
   assign weight_address = address;
+  assign place = (plane << $clog2(SF)) + sf;
   always @(posedge clk) begin
     if (!rst_n) begin
       sf <= 0;

@@ -31,14 +31,14 @@ def map_(
     from qdeploy.fpga.mapping import map_network
 
     config = compile_config(board=board, fps=fps, fill=fill, latency=latency)
-    target = load_board(config.board)
+    source, target = integer.load(network), load_board(config.board)
     folded = fold(
-        map_network(integer.load(network)),
+        map_network(source),
         target,
         config.target_fps,
         fill=config.fill or 1.0,
         latency=config.latency,
-        recode=True,
+        any_form={node.name for node in source.nodes},
     )
     with atomic_file(output) as partial:
         folded.model.save(str(partial))

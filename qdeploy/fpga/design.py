@@ -64,8 +64,8 @@ class ScaleForm(BaseModel):
     """One way to build the scales of a matrix-vector unit at its folding.
 
     Attributes:
-        form: "post" or "recode" (`qdeploy.fpga.scales`).
-        multipliers: sums multiplied per cycle; 0 for "recode".
+        form: "post", "pre" or "recode" (`qdeploy.fpga.scales`).
+        multipliers: sums ("pre": elements) multiplied per cycle; 0 for "recode".
         chosen: whether the design has it.
         simd: inputs per cycle: those of the design, or what of them fits into a group of columns.
         cycles: per frame.
@@ -98,7 +98,7 @@ class DesignNode(BaseModel):
         weight_bits: bits of a stored weight code.
         weight_memory: "block" (RAM), "distributed" (LUTs) or "constant" (logic).
         products: what multiplies in a matrix-vector unit, "lut" or "dsp".
-        scale_form: "none", "post" or "recode" (`qdeploy.fpga.scales`).
+        scale_form: "none", "post", "pre" or "recode" (`qdeploy.fpga.scales`).
         scale_forms: what the possible forms take, if there are scales.
         cycles: predicted cycles per frame; 0 for a FIFO, which is as fast as its neighbours.
         input_bits: bits of its input words.

@@ -10,8 +10,8 @@ settled here.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from onnx import NodeProto
@@ -33,6 +33,7 @@ from qdeploy.fpga.solver.options import (
     parallel_channels,
     predicted,
     problem,
+    unit_forms,
 )
 from qdeploy.fpga.solver.record import FoldingRecord
 from qdeploy.fpga.solver.search import fastest, shortest, smallest
@@ -82,7 +83,7 @@ def fold(
     *,
     fill: float = 1.0,
     latency: bool = False,
-    recode: bool = False,
+    any_form: Collection[str] = (),
     products: Mapping[str, Products] | None = None,
 ) -> FoldedModel:
     """Choose the parallelism and memories of every node and connect the nodes by streams.
@@ -95,7 +96,7 @@ def fold(
         folding: (PE, SIMD) of matrix-vector units by layer name, instead of what would be chosen.
         fill: share of each resource of the board that may be used.
         latency: minimize the latency of a frame in the empty pipeline instead.
-        recode: whether scales of form "post" may also become part of the weights.
+        any_form: layers whose scales may also have another form than in the graph.
         products: what multiplies in matrix-vector units by layer name, "lut" or "dsp".
 
     Raises:
@@ -105,12 +106,12 @@ def fold(
     target = _target(board, fps)
     chosen = folding or {}
     check_folding(model, chosen)
-    _check_products(model, products or {})
+    _check_products(model, products or {}, any_form)
     allowed = Cost(*(fill * amount for amount in board.resources.model_dump().values()))
     budget, pace, bound = allowed, target, 0
     held: HeldBits | None = None
     for _ in range(ROUNDS):
-        choices = problem(model, chosen, held or {}, recode=recode, products=products)
+        choices = problem(model, chosen, held or {}, any_form=any_form, products=products)
         if latency:
             solution = shortest(choices, budget, target)
         elif pace is None:
@@ -203,11 +204,16 @@ def check_folding(model: ModelWrapper, folding: Mapping[str, tuple[int, int]]) -
                 )
 
 
-def _check_products(model: ModelWrapper, products: Mapping[str, Products]) -> None:
+def _check_products(
+    model: ModelWrapper, products: Mapping[str, Products], any_form: Collection[str]
+) -> None:
     for layer, value in products.items():
-        node = _unit(model, layer, "products")
-        matrix = getCustomOp(node).unit(model).arithmetic().shape
-        legal = legal_products(matrix)
+        operator = getCustomOp(_unit(model, layer, "products"))
+        unit = operator.unit(model)
+        matrices = map(operator.matrix_of, unit_forms(operator, layer in any_form))
+        shapes = [replace(unit, matrix=matrix).arithmetic().shape for matrix in matrices]
+        matrix = shapes[0]
+        legal = legal_products(max(shapes, key=lambda shape: len(legal_products(shape))))
         if value not in legal:
             raise UserError(
                 f"DSP slices do not multiply its {matrix.kind} weights of {matrix.weight_bits} bits"

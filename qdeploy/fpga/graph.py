@@ -15,7 +15,7 @@ import numpy as np
 from qonnx.core.modelwrapper import ModelWrapper
 
 from qdeploy.fpga.graph_builder import QONNX_OPERATORS, Graph, data_type
-from qdeploy.fpga.scales import ScaledColumns
+from qdeploy.fpga.scales import ScaledColumns, expanded
 from qdeploy.fpga.spatial import (
     add_depthwise,
     add_max_pool,
@@ -189,16 +189,6 @@ def _arg_max(graph: Graph, node: ArgMax) -> None:
 def _pointwise(node: Convolution) -> bool:
     """A 1x1 convolution sees single pixels; no windows are needed."""
     return node.weights.shape[2:] == (1, 1) and node.strides == (1, 1) and not any(node.pads)
-
-
-def expanded(columns: ScaledColumns) -> Integers:
-    """The integer weights [MH, MW] that codes and multipliers stand for."""
-    if columns.multipliers is None:
-        single: Integers = columns.codes[0]
-        return single
-    size = columns.codes.shape[2] // columns.multipliers.shape[2]
-    weights: Integers = (columns.codes * columns.multipliers.repeat(size, axis=2)).sum(axis=0)
-    return weights
 
 
 def weight_type(weights: Integers) -> str:

@@ -7,7 +7,8 @@ Hardware nodes are named after the layer they belong to: "conv1_padding", "conv1
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 from onnx import NodeProto, helper, numpy_helper
@@ -32,7 +33,7 @@ from qdeploy.fpga.groups import one_group
 from qdeploy.fpga.images import as_images
 from qdeploy.fpga.mappable import obstacles
 from qdeploy.fpga.operators import OPERATORS
-from qdeploy.fpga.scales import ScaledColumns, scaled_columns
+from qdeploy.fpga.scales import ScaledColumns, ScaleForm, scaled_columns
 from qdeploy.fpga.unit_steps import unit_steps
 from qdeploy.integer import Convolution, Flatten, IntegerNetwork, Integers, Linear
 
@@ -42,23 +43,28 @@ _FINN_PREFIXES = ("MVAU_", "Thresholding_", "LabelSelect_")
 
 
 def map_network(
-    network: IntegerNetwork, *, scale_form: Literal["post", "recode"] | None = None
+    network: IntegerNetwork,
+    *,
+    scale_form: ScaleForm | None = None,
+    layer_forms: Mapping[str, ScaleForm] = MappingProxyType({}),
 ) -> ModelWrapper:
     """Map every layer to hardware operators that have RTL of ours; no folding yet (PE = SIMD = 1).
 
     Args:
         network: what to map.
-        scale_form: how scales inside a sum become hardware; by default "post" where it applies,
-            else "recode" (see `qdeploy.fpga.scales`).
+        scale_form: how scales inside a sum become hardware; by default the first form of
+            `qdeploy.fpga.scales` that is possible.
+        layer_forms: the same by layer name, instead of `scale_form`.
 
     Raises:
-        UserError: if a layer has no hardware, naming it and the remedy.
+        UserError: if a layer has no hardware, or its scales cannot have the form, naming it and the
+            remedy.
         ToolError: if finn-plus is missing.
     """
     for error in obstacles(network):
         raise error
     network = unit_steps(as_images(network))
-    columns = layer_columns(network, scale_form)
+    columns = layer_columns(network, scale_form, layer_forms)
     model = streamlined_graph(network, columns)
     for conversion in (
         InferQuantizedMatrixVectorActivation,
@@ -119,20 +125,28 @@ def node_attribute(node: NodeProto, name: str) -> str:
 
 
 def layer_columns(
-    network: IntegerNetwork, scale_form: Literal["post", "recode"] | None = None
+    network: IntegerNetwork,
+    scale_form: ScaleForm | None = None,
+    layer_forms: Mapping[str, ScaleForm] = MappingProxyType({}),
 ) -> dict[str, ScaledColumns]:
     """Weights in hardware order of every layer of a network that `unit_steps` returned."""
-    return {
-        node.name: _scaled_columns(network, node, scale_form)
+    columns = {
+        node.name: _scaled_columns(network, node, layer_forms.get(node.name, scale_form))
         for node in network.nodes
         if isinstance(node, (Convolution, Linear))
     }
+    for layer, form in layer_forms.items():
+        if layer in columns and columns[layer].form != form:
+            raise UserError(
+                f"it has no scales inside its sums that could have the form '{form}'",
+                layer=layer,
+                remedy="leave out its scale_form",
+            )
+    return columns
 
 
 def _scaled_columns(
-    network: IntegerNetwork,
-    node: Convolution | Linear,
-    scale_form: Literal["post", "recode"] | None,
+    network: IntegerNetwork, node: Convolution | Linear, scale_form: ScaleForm | None
 ) -> ScaledColumns:
     if is_depthwise(node):
         return scaled_columns(node, "recode")
@@ -156,8 +170,9 @@ def keep_structure(node: NodeProto, columns: ScaledColumns) -> None:
         scale_form=columns.form,
         codes=numpy_helper.from_array(columns.codes.astype(np.int32)),
     )
-    if columns.multipliers is not None:
-        set_attributes(node, multipliers=numpy_helper.from_array(columns.multipliers))
+    multipliers = columns.multipliers
+    kept = [] if multipliers is None else numpy_helper.from_array(multipliers)
+    set_attributes(node, multipliers=kept)
 
 
 def _remove_flattening(model: ModelWrapper) -> None:

@@ -15,7 +15,7 @@ from qdeploy.fpga.compressors.sliced_products import Products, legal_products
 from qdeploy.fpga.design import ScaleForm
 from qdeploy.fpga.images import as_images
 from qdeploy.fpga.mapping import keep_structure, layer_columns
-from qdeploy.fpga.scales import ScaledColumns
+from qdeploy.fpga.scales import ScaledColumns, possible_forms
 from qdeploy.fpga.solver.options import apply, node_cost
 from qdeploy.fpga.unit_steps import unit_steps
 from qdeploy.integer import IntegerNetwork
@@ -49,17 +49,22 @@ def _forms(model: ModelWrapper, present: NodeProto, columns: ScaledColumns) -> I
     taken = (built.get_nodeattr("scale_form"), built.get_nodeattr("shared_multipliers"))
     scaled = copy.deepcopy(present)
     keep_structure(scaled, columns)
-    possible = [("post", 0), ("post", 1), ("recode", 0)]
-    for form, shared in possible if columns.form == "post" else possible[2:]:
+    possible: tuple[str, ...] = (columns.form,)
+    if columns.multipliers is not None:
+        possible = possible_forms(columns.codes, columns.multipliers)
+    both = [(form, shared) for form in possible for shared in ((0, 1) if form == "post" else (0,))]
+    for form, shared in both:
         node = copy.deepcopy(scaled)
-        apply(node, {"shared_multipliers": shared, **_changed(form, columns)})
+        values: dict[str, int | str] = {"shared_multipliers": shared}
+        apply(node, values if form == columns.form else {**values, "scale_form": form})
         operator = getCustomOp(node)
         operator.set_nodeattr("SIMD", operator.usable_simd())
-        if form == "post" and operator.get_nodeattr("weight_memory") == "constant":
+        if form != "recode" and operator.get_nodeattr("weight_memory") == "constant":
             operator.set_nodeattr("weight_memory", "auto")
         if form != taken[0]:
             operator.set_nodeattr("products", _fewest_luts(operator, model))
-        multipliers = operator.unit(model).scale_lanes if form == "post" else 0
+        unit = operator.unit(model)
+        multipliers = {"post": unit.scale_lanes, "pre": unit.simd, "recode": 0}[form]
         if shared and multipliers == built.get_nodeattr("PE") and taken != (form, shared):
             continue  # nothing to share
         yield ScaleForm(
@@ -78,7 +83,3 @@ def _fewest_luts(operator: Any, model: ModelWrapper) -> Products:
     if operator.get_nodeattr("weight_memory") == "constant":
         return "lut"
     return legal_products(operator.unit(model).arithmetic().shape)[-1]
-
-
-def _changed(form: str, columns: ScaledColumns) -> dict[str, str]:
-    return {} if form == columns.form else {"scale_form": form}

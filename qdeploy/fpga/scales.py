@@ -4,14 +4,16 @@
 - "none": there are none.
 - "post": the codes of a group of columns are summed first, then the sum is multiplied once. Needs
   multipliers that are equal over groups of consecutive columns; rows may have their own.
+- "pre": the elements are multiplied before they meet the codes. Needs multipliers that all rows
+  share.
 - "recode": multiplier times code as an ordinary, wider integer weight. Always possible.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,8 @@ from numpy.typing import NDArray
 from qdeploy.errors import UserError
 from qdeploy.integer import Convolution, Integers, Linear
 
-ScaleForm = Literal["none", "post", "recode"]
+# In the order of preference where nobody compares what they cost.
+ScaleForm = Literal["post", "pre", "recode"]
 # Smaller groups would let the unit take fewer columns per cycle than anyone wants.
 SMALLEST_GROUP = 4
 
@@ -31,20 +34,21 @@ class ScaledColumns:
     Attributes:
         form: see the module.
         codes: int64 [planes, MH, MW].
-        multipliers: for "post" [planes, MH or 1, groups of equally many columns], else None.
+        multipliers: for "post" and "pre" [planes, MH or 1, groups of equally many columns], else
+            None.
     """
 
-    form: ScaleForm
+    form: Literal["none"] | ScaleForm
     codes: Integers
     multipliers: Integers | None = None
 
 
 def scaled_columns(
     node: Convolution | Linear,
-    wanted: Literal["post", "recode"] | None = None,
+    wanted: ScaleForm | None = None,
     order: Integers | None = None,
 ) -> ScaledColumns:
-    """The form for `node`: the wanted one, by default "post" where it is possible.
+    """The form for `node`: the wanted one, by default the first that is possible.
 
     Args:
         node: the layer.
@@ -53,7 +57,7 @@ def scaled_columns(
             image was flattened before the layer.
 
     Raises:
-        UserError: if "post" is wanted and impossible.
+        UserError: if the wanted form is impossible; the possible ones are named.
     """
     codes = np.stack([_columns(plane.codes, order) for plane in node.weights.planes])
     if not node.weights.is_scaled and len(codes) == 1:
@@ -64,20 +68,48 @@ def scaled_columns(
             for plane in node.weights.planes
         ]
     )
-    size = _group_size(multipliers)
-    if size < min(SMALLEST_GROUP, codes.shape[2]) and wanted == "post":
-        raise UserError(
-            "its multipliers differ between columns, so that no sum could be multiplied afterwards "
-            f"({node.weights.describe()})",
-            layer=node.name,
-            remedy="leave out scale_form, or use 'recode'",
-        )
-    if wanted == "recode" or size < min(SMALLEST_GROUP, codes.shape[2]):
-        return ScaledColumns("recode", (codes * multipliers).sum(axis=0, keepdims=True))
-    groups = multipliers[:, :, ::size]
+    groups = multipliers[:, :, :: _group_size(multipliers)]
     if (groups == groups[:, :1]).all():
         groups = groups[:, :1]
-    return ScaledColumns("post", codes, groups)
+    possible = possible_forms(codes, groups)
+    if wanted is not None and wanted not in possible:
+        between = "columns" if wanted == "post" else "rows"
+        raise UserError(
+            f"its multipliers differ between {between}, so that its scales cannot have the form "
+            f"'{wanted}' ({node.weights.describe()})",
+            layer=node.name,
+            remedy=f"leave out scale_form, or use {' or '.join(map(repr, possible))}",
+        )
+    return with_form(ScaledColumns(possible[0], codes, groups), wanted or possible[0])
+
+
+def possible_forms(codes: Integers, multipliers: Integers) -> tuple[ScaleForm, ...]:
+    """The forms that scales [planes, MH or 1, groups] of codes [planes, MH, MW] can have."""
+    columns = codes.shape[2]
+    legal = {
+        "post": columns // multipliers.shape[2] >= min(SMALLEST_GROUP, columns),
+        "pre": multipliers.shape[1] == 1,
+        "recode": True,
+    }
+    forms: tuple[ScaleForm, ...] = get_args(ScaleForm)
+    return tuple(form for form in forms if legal[form])
+
+
+def with_form(columns: ScaledColumns, form: ScaleForm) -> ScaledColumns:
+    """The same weights in another form; `columns` has multipliers."""
+    if form == "recode":
+        return ScaledColumns(form, expanded(columns)[np.newaxis])
+    return replace(columns, form=form)
+
+
+def expanded(columns: ScaledColumns) -> Integers:
+    """The integer weights [MH, MW] that codes and multipliers stand for."""
+    if columns.multipliers is None:
+        single: Integers = columns.codes[0]
+        return single
+    size = columns.codes.shape[2] // columns.multipliers.shape[2]
+    weights: Integers = (columns.codes * columns.multipliers.repeat(size, axis=2)).sum(axis=0)
+    return weights
 
 
 def _columns(weights: NDArray[np.signedinteger], order: Integers | None) -> Integers:

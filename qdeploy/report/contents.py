@@ -43,8 +43,8 @@ class ScaleForm(_Part):
     """One way to build the scales of a layer at its folding.
 
     Attributes:
-        form: "post" or "recode".
-        multipliers: sums multiplied per cycle; 0 for "recode".
+        form: "post", "pre" or "recode".
+        multipliers: sums ("pre": elements) multiplied per cycle; 0 for "recode".
         chosen: whether the design has it.
         simd: inputs per cycle.
         cycles: per frame.
@@ -74,7 +74,7 @@ class Layer(_Part):
         multipliers: integer scales inside the sum, as rows of a small matrix (K x K for
             pixel-wise), empty if none.
         macs: multiplications of a weight code per frame; 0 without weights.
-        scale_form: "post", "recode" or None where no scale is left inside the sum.
+        scale_form: "post", "pre", "recode" or None where no scale is left inside the sum.
         scale_forms: all possible forms, if any scale is left.
         weight_memory: where the codes live: "block" (RAM), "distributed" (LUTs) or "constant"
             (logic).

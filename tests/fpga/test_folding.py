@@ -39,8 +39,8 @@ def check_legal(model: ModelWrapper) -> None:
         assert prod(words_out) == prod(operator.get_normal_output_shape())
         if node.op_type == "MVAU_rtl":
             mh, mw, pe, simd = (operator.get_nodeattr(k) for k in ("MH", "MW", "PE", "SIMD"))
-            multipliers = operator.get_nodeattr("multipliers")
-            groups = 1 if multipliers is None else multipliers.shape[2]
+            summed = operator.get_nodeattr("scale_form") == "post"
+            groups = operator.get_nodeattr("multipliers").shape[2] if summed else 1
             assert mh % pe == 0
             assert (mw // groups) % simd == 0
             assert pe % words_out[-1] == 0
@@ -81,7 +81,7 @@ def test_faster_targets_take_more_lanes() -> None:
 
 def test_groups_that_share_a_multiplier_are_whole_words() -> None:
     folded = fold(MAPPED, BOARD, BOARD.clock_mhz * 1e6, products={"conv1": "lut"})
-    assert attribute(folded, "conv1", "SIMD") == 9  # one channel: "recode" has no groups
+    assert attribute(folded, "conv1", "SIMD") == 9  # one channel leaves no groups to sum
     assert attribute(folded, "conv2", "SIMD") in divisors(8)
 
 

@@ -27,7 +27,7 @@ from qdeploy.integer import Builder, Convolution, IntegerNetwork, Threshold, Val
 
 @pytest.mark.parametrize("codes", ["binary", "ternary"])
 @pytest.mark.parametrize("granularity", ["layer", "row", "pixel"])
-@pytest.mark.parametrize("scale_form", [None, "recode"])
+@pytest.mark.parametrize("scale_form", [None, "pre", "recode"])
 def test_finn_computes_every_tensor_of_the_cnn(
     codes: str, granularity: str, scale_form: str | None
 ) -> None:
@@ -50,6 +50,18 @@ def test_finn_computes_every_tensor_of_the_cnn(
 )
 def test_finn_computes_every_tensor_of(network: IntegerNetwork) -> None:
     verify_nodes(map_network(network), network, random_codes(network, 5))
+
+
+def test_forms_by_layer() -> None:
+    network = small_cnn()
+    model = map_network(network, scale_form="recode", layer_forms={"conv2": "pre"})
+    forms = {
+        node.name: getCustomOp(node).get_nodeattr("scale_form")
+        for node in model.graph.node
+        if node.op_type == "MVAU_rtl"
+    }
+    assert forms == {"conv1": "recode", "conv2": "pre", "fc": "none"}
+    verify_nodes(model, network, random_codes(network, 3))
 
 
 def test_a_difference_is_found_and_named() -> None:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each form that a design lists takes what a design that has this form takes."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
 
 import pytest
 from awkward_network import awkward_network
@@ -14,20 +15,22 @@ from qdeploy.fpga.design import DesignNode
 from qdeploy.fpga.folding import fold
 from qdeploy.fpga.generation import generate
 from qdeploy.fpga.mapping import map_network
+from qdeploy.fpga.scales import ScaleForm
 from qdeploy.integer import IntegerNetwork
 
 BOARD = load_board("pynq-z2")
+FORMS: tuple[ScaleForm, ...] = ("post", "pre", "recode")
 
 
 def units(
     network: IntegerNetwork,
     directory: Path,
-    form: Literal["post", "recode"] | None = None,
+    forms: Mapping[str, ScaleForm] = MappingProxyType({}),
     folding: dict[str, tuple[int, int]] | None = None,
 ) -> dict[str, DesignNode]:
     """Matrix-vector units by layer, their weights in LUTs."""
     directory.mkdir()
-    folded = fold(map_network(network, scale_form=form), BOARD, 100_000, folding)
+    folded = fold(map_network(network, layer_forms=forms), BOARD, 100_000, folding)
     for node in folded.model.graph.node:
         if node.op_type == "MVAU_rtl":
             getCustomOp(node).set_nodeattr("weight_memory", "distributed")
@@ -45,35 +48,36 @@ def test_the_chosen_form_is_the_unit(network: IntegerNetwork, tmp_path: Path) ->
             assert (form.cycles, form.predicted) == (unit.cycles, unit.predicted)
 
 
-@pytest.mark.parametrize(("built", "other"), [("post", "recode"), ("recode", "post")])
+@pytest.mark.parametrize("built", FORMS)
 def test_alternatives_cost_what_they_cost_where_they_are_built(
-    built: Literal["post", "recode"], other: Literal["post", "recode"], tmp_path: Path
+    built: ScaleForm, tmp_path: Path
 ) -> None:
     folding = {"conv2": (6, 4)}
     network = small_cnn()
+    here = units(network, tmp_path / "here", {"conv2": built}, folding)
+    assert [form.form for form in here["conv2"].scale_forms] == list(FORMS)
+    for other in FORMS:
+        there = units(network, tmp_path / other, {"conv2": other}, folding)["conv2"]
+        listed = next(f for f in here["conv2"].scale_forms if f.form == other)
+        assert there.scale_form == other
+        assert listed.chosen == (built == other)
+        assert (listed.cycles, listed.predicted) == (there.cycles, there.predicted)
     # conv1 has one channel, so that "post" has no groups to sum.
-    here = units(network, tmp_path / "here", built if built == "recode" else None, folding)
-    there = units(network, tmp_path / "there", other if other == "recode" else None, folding)
-    alternative = next(f for f in here["conv2"].scale_forms if f.form == other)
-    assert there["conv2"].scale_form == other
-    assert not alternative.chosen
-    assert (alternative.cycles, alternative.predicted) == (
-        there["conv2"].cycles,
-        there["conv2"].predicted,
-    )
-    assert [form.form for form in here["conv1"].scale_forms] == ["recode"]
+    assert [form.form for form in here["conv1"].scale_forms] == ["pre", "recode"]
     assert here["fc"].scale_forms == ()
 
 
 def test_simd_of_an_alternative_fits_into_a_group_of_columns(tmp_path: Path) -> None:
-    unit = units(small_cnn(), tmp_path / "rtl", "recode", {"conv2": (6, 12)})["conv2"]
+    unit = units(small_cnn(), tmp_path / "rtl", {"conv2": "recode"}, {"conv2": (6, 12)})["conv2"]
     post = next(form for form in unit.scale_forms if form.form == "post")
     assert (unit.simd, post.simd, post.cycles) == (12, 4, 3 * unit.cycles)
     assert post.multipliers == 6  # a group is one word: nothing to share
+    pre = next(form for form in unit.scale_forms if form.form == "pre")
+    assert (pre.simd, pre.cycles, pre.multipliers) == (12, unit.cycles, 12)
 
 
 def test_multipliers_can_be_shared(tmp_path: Path) -> None:
-    unit = units(small_cnn(), tmp_path / "rtl", None, {"conv2": (6, 2)})["conv2"]
+    unit = units(small_cnn(), tmp_path / "rtl", {}, {"conv2": (6, 2)})["conv2"]
     apart, shared = (form for form in unit.scale_forms if form.form == "post")
     assert (apart.multipliers, shared.multipliers) == (6, 3)
     assert apart.cycles == shared.cycles

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from sample_networks import random_weights
 
 from qdeploy.errors import UserError
-from qdeploy.fpga.graph import expanded, flattened_order
-from qdeploy.fpga.scales import scaled_columns
+from qdeploy.fpga.graph import flattened_order
+from qdeploy.fpga.scales import expanded, scaled_columns
 from qdeploy.integer import Convolution, Integers, Linear, Plane, Weights
 
 RNG = np.random.default_rng(0)
@@ -47,6 +47,14 @@ def test_groups_are_as_large_as_the_multipliers_allow(
     assert columns.multipliers is not None
     assert columns.multipliers.shape == groups
     assert np.array_equal(expanded(columns), matrix(node.weights))
+    if groups[1] == 1:
+        before = scaled_columns(node, "pre")
+        assert before.form == "pre"
+        assert np.array_equal(before.multipliers, columns.multipliers)
+    else:
+        with pytest.raises(UserError, match="between rows") as caught:
+            scaled_columns(node, "pre")
+        assert caught.value.remedy.endswith("use 'post' or 'recode'")
     recoded = scaled_columns(node, "recode")
     assert (recoded.form, recoded.multipliers) == ("recode", None)
     assert np.array_equal(expanded(recoded), matrix(node.weights))
@@ -59,13 +67,28 @@ def test_no_multipliers_no_form() -> None:
     assert np.array_equal(columns.codes[0], matrix(node.weights))
 
 
-def test_multipliers_that_differ_from_column_to_column_are_recoded() -> None:
-    node = layer(np.arange(1, 6).reshape(1, 5, 1, 1))
-    assert scaled_columns(node).form == "recode"
-    assert np.array_equal(expanded(scaled_columns(node)), matrix(node.weights))
-    with pytest.raises(UserError, match="multipliers differ") as caught:
-        scaled_columns(node, "post")
-    assert caught.value.layer == "conv"
+@pytest.mark.parametrize(
+    ("multipliers", "forms"),
+    [
+        (np.arange(1, 6).reshape(1, 5, 1, 1), ["pre", "recode"]),
+        (np.arange(1, 21).reshape(4, 5, 1, 1), ["recode"]),
+    ],
+)
+def test_multipliers_that_differ_from_column_to_column_leave_no_sums_to_scale(
+    multipliers: np.ndarray, forms: list[str]
+) -> None:
+    node = layer(multipliers)
+    assert scaled_columns(node).form == forms[0]
+    for wanted in ("post", "pre", "recode"):
+        if wanted in forms:
+            columns = scaled_columns(node, wanted)
+            assert columns.form == wanted
+            assert np.array_equal(expanded(columns), matrix(node.weights))
+            continue
+        with pytest.raises(UserError, match="multipliers differ") as caught:
+            scaled_columns(node, wanted)
+        assert caught.value.layer == "conv"
+        assert caught.value.remedy.endswith(" or ".join(map(repr, forms)))
 
 
 @given(

@@ -25,12 +25,13 @@ from qdeploy.integer import IntegerNetwork, run, run_codes
 BOARD = load_board("pynq-z2")
 DESIGNS = {
     # Both convolutions and their windows work in every cycle: nothing may be lost anywhere.
-    "cnn": (small_cnn(2), 576, {}),
-    "residual": (residual_network(), 720, {}),
-    "dense": (dense_network(), 972, {}),
-    "separable": (separable_network(), 576, {}),
-    "signal": (signal_network(), 240, {}),
-    "awkward": (awkward_network(), 800, {"input": (2, 6), "out": (2, 5), "fc": (3, 6)}),
+    "cnn": (small_cnn(2), 576, {}, {}),
+    "pre": (small_cnn(3), 576, {"conv2": (6, 12)}, {"conv1": "pre", "conv2": "pre"}),
+    "residual": (residual_network(), 720, {}, {}),
+    "dense": (dense_network(), 972, {}, {}),
+    "separable": (separable_network(), 576, {}, {}),
+    "signal": (signal_network(), 240, {}, {}),
+    "awkward": (awkward_network(), 800, {"input": (2, 6), "out": (2, 5), "fc": (3, 6)}, {}),
 }
 
 
@@ -38,9 +39,10 @@ DESIGNS = {
 def accelerator(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> SimulatedAccelerator:
-    network, cycles, folding = DESIGNS[request.param]
+    network, cycles, folding, forms = DESIGNS[request.param]
     directory = tmp_path_factory.mktemp(request.param)
-    folded = fold(map_network(network), BOARD, BOARD.clock_mhz * 1e6 / cycles, folding)
+    mapped = map_network(network, layer_forms=forms)
+    folded = fold(mapped, BOARD, BOARD.clock_mhz * 1e6 / cycles, folding)
     generate(folded.model, network, BOARD, directory)
     return SimulatedAccelerator(directory, build_simulator(directory, directory), network)
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -70,10 +70,13 @@ class Layer:
 
 def weights(matrix: Matrix) -> np.ndarray:
     """[MH, MW], codes and multipliers multiplied out."""
-    if matrix.multipliers is None:
+    scales = matrix.multipliers
+    if matrix.element_scales is not None:
+        scales = matrix.element_scales[:, np.newaxis]
+    if scales is None:
         return matrix.codes[0]
-    size = matrix.codes.shape[2] // matrix.multipliers.shape[2]
-    return (matrix.codes * matrix.multipliers.repeat(size, axis=2)).sum(axis=0)
+    size = matrix.codes.shape[2] // scales.shape[2]
+    return (matrix.codes * scales.repeat(size, axis=2)).sum(axis=0)
 
 
 def layer(
@@ -91,6 +94,7 @@ def layer(
     style: str = "auto",
     shared: bool = False,
     products: Products = "lut",
+    pre: bool = False,
 ) -> Layer:
     """A layer of `shape` (MH, MW).
 
@@ -108,6 +112,7 @@ def layer(
         style: of the weight memory.
         shared: lanes share the multipliers.
         products: what multiplies.
+        pre: the elements are scaled, not the sums.
     """
     rng = np.random.default_rng([ord(letter) for letter in name])
     limit = 0 if isinstance(kind, str) else 1 << (kind - 1)
@@ -119,6 +124,8 @@ def layer(
         multipliers = rng.integers(0, 40, (planes, shape[0] if per_row else 1, groups))
         multipliers[0, 0, -1] = 39
     matrix = Matrix(codes, multipliers, elements, elements == BIPOLAR)
+    if pre:
+        matrix = replace(matrix, multipliers=None, element_scales=multipliers[:, 0])
     largest = max(-elements.low, elements.high) * np.abs(weights(matrix)).sum(axis=1).max()
     outputs = Outputs(None, 0, int(largest).bit_length() + 1)
     if levels:
@@ -174,6 +181,19 @@ LAYERS = [
     layer(
         "binary_planes", "binary", (6, 8), unsigned(2), (4, 3, 3), planes=3, groups=1, per_row=True
     ),
+    layer("pre_pixels", "ternary", (8, 72), unsigned(2), (4, 4, 2), 3, groups=9, pre=True),
+    layer("pre_pixels_wide", "ternary", (6, 36), unsigned(2), (12, 6, 2), 3, groups=9, pre=True),
+    layer("pre_columns", "ternary", (4, 18), unsigned(4), (6, 4, 2), 7, groups=18, pre=True),
+    layer("pre_one_bit", "binary", (8, 36), unsigned(1), (6, 2, 1), 1, groups=4, pre=True),
+    layer("pre_bipolar", "ternary", (8, 36), BIPOLAR, (6, 4, 2), 3, groups=9, pre=True),
+    layer("pre_bipolar_word", "binary", (5, 9), BIPOLAR, (9, 5, 5), groups=9, pre=True),
+    layer("pre_signed", "ternary", (6, 20), signed(3), (5, 3, 1), 7, base=-4, groups=2, pre=True),
+    layer("pre_planes", "binary", (6, 12), signed(4), (4, 3, 1), 3, planes=3, groups=3, pre=True),
+    layer(
+        "pre_planes_word", "ternary", (4, 8), unsigned(8), (8, 2, 1), planes=2, groups=1, pre=True
+    ),
+    layer("pre_integer", 3, (4, 12), BIPOLAR, (3, 2, 1), 5, groups=4, pre=True),
+    layer("pre_image", "ternary", (1, 9), unsigned(8), (1, 1, 1), groups=9, pre=True),
     layer("ternary_255", "ternary", (4, 24), unsigned(8), (6, 4, 1), 255),
     layer("ternary_two_levels", "ternary", (4, 6), unsigned(8), (6, 4, 4), 2, base=-1),
     layer("ternary_tall", "ternary", (10, 64), unsigned(2), (8, 5, 1)),
@@ -217,7 +237,7 @@ def write_modules(directory: Path, layers: Sequence[Layer]) -> list[Path]:
     files = []
     for one in layers:
         one.unit.write(directory, one.name)
-        scaled = one.unit.matrix.multipliers is not None
+        scaled = one.unit.matrix.scaled
         files += [directory / file for file in unit_files(one.name, scaled=scaled)]
     return files
 

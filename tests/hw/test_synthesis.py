@@ -43,7 +43,8 @@ CHECKS: list[tuple[Callable[..., None], Any]] = [
     *(
         (test_matrix_vector_unit.test_products_at_the_promised_rate, layer)
         for layer in test_matrix_vector_unit.LAYERS
-        if layer.name in ("xnor_bipolar", "ternary_pixels_shared", "binary_two_bits", "two_bits")
+        if layer.name
+        in ("xnor_bipolar", "ternary_pixels_shared", "binary_two_bits", "two_bits", "pre_signed")
     ),
     (test_threshold.test_counts_the_thresholds_reached, test_threshold.QUANTIZERS[0]),
     (test_max_pool.test_maximum_of_every_window, test_max_pool.VARIANTS[1]),

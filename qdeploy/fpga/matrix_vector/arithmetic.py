@@ -8,6 +8,9 @@ true element is 2^GAIN · b - z (z = 2^(A-1) for signed elements; 1 and GAIN = 1
     Σ_g a_g · Σ w·x  =  2^GAIN · Σ_g a_g · S_g - offset(row)
 
 and a threshold t on the left is one of ceil((t + offset(row)) / 2^GAIN) on the sum of a_g · S_g.
+
+Where the elements are scaled instead, the products see a·b, and the columns of all planes are one
+group: Σ a·w·x = 2^GAIN · Σ w·(a·b) - z · Σ a·w.
 """
 
 from __future__ import annotations
@@ -31,12 +34,20 @@ class Matrix:
             consecutive columns; None if all are 1 and there is one plane.
         elements: range of the input elements.
         bipolar: elements are -1 and +1 only, stored in one bit.
+        element_scales: unsigned, [P, groups of a plane]: scales that are multiplied with the
+            elements instead of the sums; None: none. Not both.
     """
 
     codes: Integers
     multipliers: Integers | None
     elements: ValueRange
     bipolar: bool = False
+    element_scales: Integers | None = None
+
+    @property
+    def scaled(self) -> bool:
+        """Whether there are scales of either kind."""
+        return self.multipliers is not None or self.element_scales is not None
 
     @property
     def element_bits(self) -> int:
@@ -44,10 +55,24 @@ class Matrix:
         return 1 if self.bipolar else self.elements.bits
 
     @property
+    def scale_bits(self) -> int:
+        """Bits of a scale of either kind, 0 if there are none."""
+        scales = self.multipliers if self.element_scales is None else self.element_scales
+        return 0 if scales is None else max(1, int(scales.max()).bit_length())
+
+    @property
+    def factor_bits(self) -> int:
+        """Bits of what is multiplied with the codes: an element, scaled if it has a scale."""
+        if self.element_scales is None:
+            return self.element_bits
+        largest = (1 << self.element_bits) - 1
+        return max(1, (largest * int(self.element_scales.max())).bit_length())
+
+    @property
     def kind(self) -> Kind:
         """The smallest way to store and multiply the codes."""
         if (np.abs(self.codes) == 1).all():
-            return "xnor" if self.element_bits == 1 else "binary"
+            return "xnor" if self.factor_bits == 1 else "binary"
         return "ternary" if (np.abs(self.codes) <= 1).all() else "integer"
 
     @property
@@ -108,21 +133,29 @@ def arithmetic(matrix: Matrix, outputs: Outputs, simd: int) -> Arithmetic:
     groups = 1 if matrix.multipliers is None else matrix.multipliers.shape[2]
     gain, zero = int(matrix.bipolar), _zero(matrix)
     signed = matrix.elements.signed and not matrix.bipolar
-    shape = Shape(
-        matrix.kind, simd, matrix.element_bits, signed, matrix.weight_bits, 1, matrix.narrow
-    )
     codes = matrix.codes.reshape(planes, height, groups, width // groups)
+    scales = np.ones(1, np.int64)
+    if matrix.element_scales is not None:
+        signed = False
+        codes = matrix.codes.swapaxes(0, 1).reshape(1, height, 1, planes * width)
+        scales = matrix.element_scales.repeat(width // matrix.element_scales.shape[1])
+    shape = Shape(
+        matrix.kind, simd, matrix.factor_bits, signed, matrix.weight_bits, 1, matrix.narrow
+    )
     # Everything is affine in the elements: the ends of Σ w·b, and what is added to it.
     low, high = ((end + zero) >> gain for end in (matrix.elements.low, matrix.elements.high))
-    positive, negative = np.maximum(codes, 0).sum(-1), np.minimum(codes, 0).sum(-1)
+    positive = (scales * np.maximum(codes, 0)).sum(-1)
+    negative = (scales * np.minimum(codes, 0)).sum(-1)
     added = _added(shape, codes)
     start = -int((low * positive + high * negative + added).min())
     largest = high * positive + low * negative + added + start
-    multipliers = np.ones((planes, 1, 1), np.int64)
+    multipliers = np.ones((len(codes), 1, 1), np.int64)
     if matrix.multipliers is not None:
         multipliers = matrix.multipliers
     total = int((multipliers * largest).sum(axis=(0, 2)).max())
-    offset = (multipliers * ((added + start << gain) + zero * codes.sum(-1))).sum(axis=(0, 2))
+    offset = (multipliers * ((added + start << gain) + zero * (positive + negative))).sum(
+        axis=(0, 2)
+    )
     sum_bits = max(1, int(largest.max()).bit_length())
     total_bits = (total + 1).bit_length()  # one more is "never"
     if matrix.multipliers is None:
@@ -136,9 +169,7 @@ def arithmetic(matrix: Matrix, outputs: Outputs, simd: int) -> Arithmetic:
         shape=replace(shape, sum_bits=sum_bits),
         start=start % (1 << sum_bits),
         gain=gain,
-        multiplier_bits=0
-        if matrix.multipliers is None
-        else max(1, int(multipliers.max()).bit_length()),
+        multiplier_bits=0 if matrix.multipliers is None else matrix.scale_bits,
         total_bits=total_bits,
         rows=rows,
     )

@@ -8,6 +8,7 @@ and carry chains or DSP slices; both have the same ports, latency and sums.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 from pathlib import Path
 from typing import Literal
 
@@ -36,6 +37,7 @@ OPERATORS = (
     "group_scale",
     "matrix_vector_unit",
     "dot_products",
+    "element_scale",
 )
 
 
@@ -78,8 +80,9 @@ class Unit:
         words = columns // self.simd if self.shared_multipliers else planes * width // self.simd
         assert columns % self.simd == height % self.pe == self.pe % self.lanes == 0
         assert self.pe // self.lanes <= words
+        assert multipliers is None or self.matrix.element_scales is None
         if self.weights == "constant":
-            assert multipliers is None
+            assert not self.matrix.scaled
             assert (planes, height, width) == (1, self.pe, self.simd)
         if self.products == "dsp":
             assert self.weights != "constant"
@@ -87,7 +90,7 @@ class Unit:
 
     @property
     def scale_lanes(self) -> int:
-        """Sums multiplied per cycle, if there are scales."""
+        """Sums multiplied per cycle, if they are scaled."""
         return self.lanes if self.shared_multipliers else self.pe
 
     @property
@@ -124,7 +127,7 @@ class Unit:
         memories: list[tuple[str, Integers | None, int, MemoryStyle]] = [
             ("weights", self.weight_words(), 1, _memory_style(self.weights)),
             ("rows", self._offset_words(numbers), self.outputs.bits, "auto"),
-            ("multipliers", self._multiplier_words(), numbers.multiplier_bits, "auto"),
+            ("multipliers", self._multiplier_words(), self.matrix.scale_bits, "auto"),
         ]
         for role, elements, bits, style in memories:
             if elements is not None:
@@ -157,10 +160,10 @@ class Unit:
         return numbers.rows.reshape(-1, self.lanes) if self.outputs.thresholds is None else None
 
     def _multiplier_words(self) -> Integers | None:
-        """Order: group (over all planes), or row block, group, step."""
+        """Order: group (over all planes), or row block, group, step; of elements: place."""
         multipliers = self.matrix.multipliers
         if multipliers is None:
-            return None
+            return None if self.matrix.element_scales is None else self._element_scale_words()
         planes, rows, groups = multipliers.shape
         if rows == 1:
             return multipliers.reshape(-1, 1)
@@ -168,11 +171,35 @@ class Unit:
         blocks = multipliers.reshape(planes, rows // self.pe, self.pe // lanes, lanes, groups)
         return blocks.transpose(1, 0, 4, 2, 3).reshape(-1, lanes)
 
+    @property
+    def _scale_share(self) -> int:
+        """Neighbouring elements of a word that share a scale, if elements are scaled."""
+        assert self.matrix.element_scales is not None
+        groups = self.matrix.element_scales.shape[1]
+        return gcd(self.simd, self.matrix.codes.shape[2] // groups)
+
+    @property
+    def _places(self) -> int:
+        """Words of a memory that is read at the place of a word: each plane at a power of two."""
+        planes, _, width = self.matrix.codes.shape
+        words = width // self.simd
+        return int(((planes - 1) << (words - 1).bit_length()) + words)
+
+    def _element_scale_words(self) -> Integers:
+        scales, (planes, _, width) = self.matrix.element_scales, self.matrix.codes.shape
+        assert scales is not None
+        share, words = self._scale_share, width // self.simd
+        shared = scales.repeat(width // scales.shape[1] // share, axis=1)
+        padded = np.zeros((planes, 1 << (words - 1).bit_length(), self.simd // share), np.int64)
+        padded[:, :words] = shared.reshape(planes, words, -1)
+        return padded.reshape(-1, self.simd // share)[: self._places]
+
     def parameters(self) -> dict[str, int | str]:
         """Verilog parameters of the unit and its dot products, and how those are built.
 
         WEIGHTS and PRODUCTS are attributes of this class, NARROW is that of `Shape`. For constant
-        weights also PRODUCT_LUTS and PRODUCT_REGISTERS: what their trees take.
+        weights also PRODUCT_LUTS and PRODUCT_REGISTERS: what their trees take. For scaled elements
+        also those of `element_scale`.
         """
         numbers = self.arithmetic()
         more: dict[str, int | str] = {"WEIGHTS": self.weights, "PRODUCTS": self.products}
@@ -183,8 +210,10 @@ class Unit:
             more |= {"PRODUCT_LUTS": core.luts, "PRODUCT_REGISTERS": core.registers}
         else:
             latency = size(numbers.shape, self.pe, self.products).latency
-        unit = self._unit_parameters(numbers, latency)
-        return unit | self._product_parameters(numbers, latency) | more
+        if self.matrix.element_scales is not None:
+            more |= self._element_scale_parameters()
+        products = self._product_parameters(numbers, latency)
+        return products | self._unit_parameters(numbers, latency) | more
 
     def _unit_parameters(self, numbers: Arithmetic, latency: int) -> dict[str, int | str]:
         planes, height, width = self.matrix.codes.shape
@@ -194,10 +223,10 @@ class Unit:
             "MH": height,
             "SIMD": self.simd,
             "PE": self.pe,
-            "ELEMENT_BITS": numbers.shape.element_bits,
+            "ELEMENT_BITS": self.matrix.element_bits,
             "PLANES": planes,
             "SUM_BITS": numbers.shape.sum_bits,
-            "LATENCY": latency,
+            "LATENCY": latency + (self.matrix.element_scales is not None),
             "GROUPS": 1 if multipliers is None else planes * multipliers.shape[2],
             "MULTIPLIER_BITS": numbers.multiplier_bits,
             "PER_ROW": int(multipliers is not None and multipliers.shape[1] > 1),
@@ -224,15 +253,28 @@ class Unit:
             "START": f"{shape.sum_bits}'d{numbers.start}",
         }
 
+    def _element_scale_parameters(self) -> dict[str, int | str]:
+        matrix = self.matrix
+        return {
+            "SIMD": self.simd,
+            "ELEMENT_BITS": matrix.element_bits,
+            "FLIP": int(matrix.elements.signed and not matrix.bipolar),
+            "SHARE": self._scale_share,
+            "SCALE_BITS": matrix.scale_bits,
+            "SCALED_BITS": matrix.factor_bits,
+        }
+
     def _top(self, name: str, numbers: Arithmetic, latency: int) -> str:
-        height, shape = self.matrix.codes.shape[1], numbers.shape
-        multipliers, thresholds = self.matrix.multipliers, self.outputs.thresholds
+        height, matrix, shape = self.matrix.codes.shape[1], self.matrix, numbers.shape
+        multipliers, thresholds = matrix.multipliers, self.outputs.thresholds
         per_row = multipliers is not None and multipliers.shape[1] > 1
-        words = self.interval
-        scale_words = 0
+        multiplier_words, element_scale, scale_bits = 0, None, 1
         if multipliers is not None:
-            scale_words = len(self._multiplier_words())  # type: ignore[arg-type]
-        scale_width = numbers.multiplier_bits * (self.scale_lanes if per_row else 1)
+            multiplier_words = len(self._multiplier_words())  # type: ignore[arg-type]
+        if matrix.element_scales is not None:
+            element_scale = self._element_scale_parameters()
+            scale_bits = self.simd // self._scale_share * matrix.scale_bits
+        multiplier_width = numbers.multiplier_bits * (self.scale_lanes if per_row else 1)
         row_address = address_bits(height // self.lanes)
         row_bits = self.lanes * self.outputs.bits
         if thresholds is not None:
@@ -241,18 +283,21 @@ class Unit:
             row_bits = self.lanes * stages * numbers.total_bits
         return top_module(
             name,
-            input_bits=self.simd * shape.element_bits,
+            input_bits=self.simd * matrix.element_bits,
             output_bits=self.lanes * self.outputs.bits,
             code_bits=self.pe * shape.weight_bits * self.simd,
             sum_bits=self.pe * shape.sum_bits,
-            weight_address=address_bits(words),
+            weight_address=address_bits(self.interval),
+            place=address_bits(self._places),
             row_address=row_address,
             row_bits=row_bits,
-            scale_address=address_bits(scale_words),
-            scale_bits=max(1, scale_width),
+            multiplier_address=address_bits(multiplier_words),
+            multiplier_bits=max(1, multiplier_width),
+            scale_bits=scale_bits,
+            factors_bits=self.simd * shape.element_bits,
             unit=self._unit_parameters(numbers, latency),
             products=self._product_parameters(numbers, latency),
-            scaled=multipliers is not None,
+            element_scale=element_scale,
         )
 
 

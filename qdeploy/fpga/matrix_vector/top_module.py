@@ -11,7 +11,7 @@ def top_module(
     *,
     unit: Mapping[str, int | str],
     products: Mapping[str, int | str],
-    scaled: bool,
+    element_scale: Mapping[str, int | str] | None,
     **widths: int,
 ) -> str:
     """Module `name`.
@@ -20,14 +20,22 @@ def top_module(
         name: of the module, prefix of the names of its parts.
         unit: parameters of matrix_vector_unit.
         products: parameters of dot_products.
-        scaled: whether there is a memory of multipliers.
+        element_scale: parameters of element_scale, None without it.
         widths: bits of the wires.
     """
+    scales, address, factors = _NO_SCALES, "weight_address", "elements"
+    if element_scale is not None:
+        scales = _ELEMENT_SCALES.format(name=name, scale=_parameters(element_scale), **widths)
+        address, factors = "delayed_address", "factors"
+    elif unit["MULTIPLIER_BITS"]:
+        scales = _SUM_SCALES.format(name=name)
     return _TOP.format(
         name=name,
         unit=_parameters(unit),
         products=_parameters(products),
-        multipliers=_MULTIPLIERS.format(name=name) if scaled else _NO_SCALES,
+        scales=scales,
+        address=address,
+        factors=factors,
         **widths,
     )
 
@@ -36,7 +44,7 @@ def _parameters(values: Mapping[str, int | str]) -> str:
     return ",\n      ".join(f".{key}({value})" for key, value in values.items())
 
 
-_MULTIPLIERS = """\
+_SUM_SCALES = """\
   {name}_multipliers multipliers (
       .clk(clk),
       .enable(1'b1),
@@ -45,6 +53,28 @@ _MULTIPLIERS = """\
   );
 """
 _NO_SCALES = "  assign multiplier_data = 0;\n"
+# The weights are read a cycle later, for the scaled elements.
+_ELEMENT_SCALES = """\
+  wire [{scale_bits}-1:0] scales;
+  wire [{factors_bits}-1:0] factors;
+  reg [{weight_address}-1:0] delayed_address;
+  always @(posedge clk) delayed_address <= weight_address;
+  {name}_multipliers multipliers (
+      .clk(clk),
+      .enable(1'b1),
+      .address(place),
+      .data(scales)
+  );
+  element_scale #(
+      {scale}
+  ) scale (
+      .clk(clk),
+      .elements(elements),
+      .scales(scales),
+      .scaled(factors)
+  );
+  assign multiplier_data = 0;
+"""
 _TOP = """\
 // SPDX-License-Identifier: Apache-2.0
 // Matrix-vector layer; see matrix_vector_unit.v for the streams.
@@ -63,14 +93,15 @@ module {name} (
   wire [{sum_bits}-1:0] sums;
   wire enable, first;
   wire [{weight_address}-1:0] weight_address;
+  wire [{place}-1:0] place;
   wire [{row_address}-1:0] row_address;
   wire [{row_bits}-1:0] row_data;
-  wire [{scale_address}-1:0] multiplier_address;
-  wire [{scale_bits}-1:0] multiplier_data;
+  wire [{multiplier_address}-1:0] multiplier_address;
+  wire [{multiplier_bits}-1:0] multiplier_data;
   {name}_weights weights (
       .clk(clk),
       .enable(1'b1),
-      .address(weight_address),
+      .address({address}),
       .data(codes)
   );
   {name}_rows rows (
@@ -79,7 +110,7 @@ module {name} (
       .address(row_address),
       .data(row_data)
   );
-{multipliers}
+{scales}
 `ifdef SYNTHESIS
   {name}_dot_products products (
 `else
@@ -88,7 +119,7 @@ module {name} (
   ) products (
 `endif
       .clk(clk),
-      .elements(elements),
+      .elements({factors}),
       .codes(codes),
       .enable(enable),
       .first(first),
@@ -110,6 +141,7 @@ module {name} (
       .first(first),
       .sums(sums),
       .weight_address(weight_address),
+      .place(place),
       .multiplier_address(multiplier_address),
       .multiplier_data(multiplier_data),
       .row_address(row_address),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from math import gcd, prod
 from pathlib import Path
@@ -17,6 +18,7 @@ from qdeploy.fpga.matrix_vector import Matrix, Outputs
 from qdeploy.fpga.matrix_vector.module import OPERATORS, Unit, unit_files
 from qdeploy.fpga.memory import worth_block
 from qdeploy.fpga.operators.wrapper import Instance, VerilogOperator
+from qdeploy.fpga.scales import ScaledColumns
 from qdeploy.integer import Integers, ValueRange
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
         """
         return {
             **super().get_nodeattr_types(),
-            "scale_form": ("s", False, "none", {"none", "post", "recode"}),
+            "scale_form": ("s", False, "none", {"none", "post", "pre", "recode"}),
             "codes": ("t", True, None),
             "multipliers": ("t", False, None),
             "products": ("s", False, "lut", {"lut", "dsp"}),
@@ -52,19 +54,36 @@ class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
         }
 
     @cached_property
-    def matrix(self) -> Matrix:
-        """Structured weights and elements."""
-        kind = self.get_input_datatype(0)
+    def columns(self) -> ScaledColumns:
+        """Structured weights."""
         multipliers = self.get_nodeattr("multipliers")
-        return Matrix(
+        return ScaledColumns(
+            self.get_nodeattr("scale_form"),
             self.get_nodeattr("codes").astype(np.int64),
             None if multipliers is None else multipliers.astype(np.int64),
+        )
+
+    @cached_property
+    def matrix(self) -> Matrix:
+        """Structured weights and elements."""
+        return self.matrix_of(self.columns)
+
+    def matrix_of(self, columns: ScaledColumns) -> Matrix:
+        """The same with other weights."""
+        kind = self.get_input_datatype(0)
+        matrix = Matrix(
+            columns.codes,
+            columns.multipliers,
             ValueRange(int(kind.min()), int(kind.max())),
             kind == DataType["BIPOLAR"],
         )
+        if columns.form == "pre" and columns.multipliers is not None:
+            scales = columns.multipliers[:, 0]
+            return replace(matrix, multipliers=None, element_scales=scales)
+        return matrix
 
     def group_columns(self) -> int:
-        """Columns whose sum is scaled at once: SIMD must divide it."""
+        """Columns that SIMD must divide: those whose sum is scaled at once, or all."""
         multipliers = self.matrix.multipliers
         width: int = self.get_nodeattr("MW")
         return width if multipliers is None else int(width // multipliers.shape[2])
@@ -162,7 +181,7 @@ class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
 
     def generated_files(self) -> list[str]:
         """Files of the unit."""
-        return unit_files(self._unit_module(), scaled=self.matrix.multipliers is not None)
+        return unit_files(self._unit_module(), scaled=self.matrix.scaled)
 
     def _unit_module(self) -> str:
         return f"{self.get_verilog_top_module_name().removesuffix('_node')}_unit"

@@ -129,6 +129,22 @@ def sum_pool(parameters: Parameters) -> Terms:
     )
 
 
+def element_scale(parameters: Parameters) -> Terms:
+    """Parameters of element_scale.v; its memory is beside it."""
+    simd, bits, flip = integer(parameters, "SIMD", "ELEMENT_BITS", "FLIP")
+    scale_bits, scaled_bits = integer(parameters, "SCALE_BITS", "SCALED_BITS")
+    slices, shorter = dsps(bits, scale_bits), min(bits, scale_bits)
+    return Terms(
+        Cost(dsp=simd * slices),
+        lut={
+            "flips": simd * flip if slices else 0,
+            "selections": simd * scaled_bits if shorter == 1 else 0,
+            "additions": 0 if slices else simd * (shorter - 1) * max(bits, scale_bits),
+        },
+        ff={"products": 0 if slices else simd * scaled_bits},
+    )
+
+
 def depthwise_unit(parameters: Parameters) -> Terms:
     """Parameters of depthwise_unit.v; its memory is beside it."""
     channels, pe, kernel = integer(parameters, "CHANNELS", "PE", "KERNEL_WORDS")
@@ -159,6 +175,7 @@ _SHORTEST_SHIFT = 3
 ELEMENTS: dict[str, Callable[[Parameters], Terms]] = {
     "arg_max": arg_max,
     "depthwise_unit": depthwise_unit,
+    "element_scale": element_scale,
     "max_pool": max_pool,
     "stream_add": stream_add,
     "sum_pool": sum_pool,

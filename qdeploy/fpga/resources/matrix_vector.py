@@ -47,6 +47,14 @@ def matrix_vector_unit(parameters: Parameters) -> Terms:
         counted = counted.plus(Cost(*(lanes * amount for amount in one)))
     if not steps:
         counted = counted.plus(constants(lanes * output_bits, mh // lanes))
+    element_registers = simd * element_bits
+    if "SCALED_BITS" in p:
+        share, factor_bits, flip = integer(p, "SHARE", "SCALE_BITS", "FLIP")
+        if dsps(element_bits, factor_bits) and not flip:
+            element_registers = 0  # those of the slices
+        counted = counted.plus(constants(factor_bits * simd // share, words * planes))
+        # The address of the weights waits for the scaled elements.
+        counted = counted.plus(Cost(ff=clog2(words * planes * blocks)))
     counters = clog2(words) + clog2(planes) + clog2(blocks) + clog2(words * planes * blocks)
     rows = clog2(mh // lanes)
     return Terms(
@@ -66,7 +74,7 @@ def matrix_vector_unit(parameters: Parameters) -> Terms:
             "unit": 1,
             "counters": counters,
             "ring": ring,
-            "elements": simd * element_bits,
+            "elements": element_registers,
             "stages": core.latency,
             "held": pe * held,
             "scales": clog2(groups) + 1 if scale_bits else 0,
@@ -93,8 +101,13 @@ def _style(parameter: int | str) -> MemoryStyle:
 
 def dot_products(parameters: Parameters) -> Shape:
     """The shape of the dot products; to count a new one takes milliseconds."""
+    scaled = "SCALED_BITS" in parameters  # then unsigned
     kind, flip, simd, element_bits, weight_bits, sum_bits = integer(
-        parameters, "KIND", "FLIP", "SIMD", "ELEMENT_BITS", "WEIGHT_BITS", "SUM_BITS"
+        parameters,
+        *("KIND", "FLIP", "SIMD"),
+        "SCALED_BITS" if scaled else "ELEMENT_BITS",
+        *("WEIGHT_BITS", "SUM_BITS"),
     )
     narrow = bool(parameters.get("NARROW"))
-    return Shape(KINDS[kind], simd, element_bits, bool(flip), weight_bits, sum_bits, narrow)
+    signed = bool(flip) and not scaled
+    return Shape(KINDS[kind], simd, element_bits, signed, weight_bits, sum_bits, narrow)

@@ -12,7 +12,7 @@ _SHAPES_18 = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36)
 _SHAPES_36 = (*((2 * depth, width) for depth, width in _SHAPES_18), (512, 72))
 # Yosys multiplies in a DSP slice from so many bits of an operand and of the product on; an unsigned
 # operand has at most so many bits in one.
-_DSP_OPERAND, _DSP_PRODUCT, _DSP_OPERANDS = 3, 9, (24, 17)
+_DSP_OPERAND, _DSP_PRODUCT, _DSP_OPERANDS = 2, 9, (24, 17)
 
 
 def block_rams(width: int, depth: int) -> float:

@@ -51,7 +51,10 @@ def cost(operator: str, parameters: Parameters) -> Cost:
     made_of, coefficients = terms(operator, parameters), _coefficients()[operator]
     lut = sum(coefficients.lut.get(name, 0.0) * value for name, value in made_of.lut.items())
     ff = sum(coefficients.ff.get(name, 0.0) * value for name, value in made_of.ff.items())
-    return made_of.counted.plus(Cost(lut, ff))
+    total = made_of.counted.plus(Cost(lut, ff))
+    if operator == "matrix_vector_unit" and "SCALED_BITS" in parameters:
+        return total.plus(cost("element_scale", parameters))
+    return total
 
 
 @cache

@@ -4,25 +4,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial, reduce
 from math import ceil, gcd, prod
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
-from onnx import NodeProto, numpy_helper
+from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
 from qdeploy.fpga.compressors.sliced_products import Products
-from qdeploy.fpga.graph import expanded
-from qdeploy.fpga.mapping import set_attributes
-from qdeploy.fpga.matrix_vector import Matrix
+from qdeploy.fpga.mapping import keep_structure
 from qdeploy.fpga.matrix_vector.module import Unit
 from qdeploy.fpga.resources import Cost, constants, cost
 from qdeploy.fpga.resources.terms import Parameters
-from qdeploy.fpga.scales import ScaledColumns
+from qdeploy.fpga.scales import ScaledColumns, ScaleForm, possible_forms, with_form
 from qdeploy.fpga.schedule.fifos import SHALLOW
 from qdeploy.fpga.solver.problem import Link, Option, Problem, Stage, fifo_cost
 from qdeploy.fpga.solver.units import UnitShape, divisors, unit_options
@@ -55,7 +52,7 @@ def problem(
     folding: Mapping[str, tuple[int, int]],
     held: HeldBits,
     *,
-    recode: bool = False,
+    any_form: Collection[str] = (),
     products: Mapping[str, Products] | None = None,
 ) -> Problem:
     """What there is to choose in a graph of `map_network`.
@@ -64,7 +61,7 @@ def problem(
         model: the graph; stays as it is.
         folding: (PE, SIMD) of matrix-vector units by layer name; nothing else is tried for them.
         held: what FIFOs hold, whatever the parallelism.
-        recode: whether scales of form "post" may also become part of the weights.
+        any_form: layers whose scales may also have another form than in the graph.
         products: what multiplies in matrix-vector units, by layer name; chosen for the others.
     """
     nodes = list(model.graph.node)
@@ -76,7 +73,7 @@ def problem(
         if name in places
     ]
     stages = [
-        _unit_stage(model, node, folding, held, recode, products or {})
+        _unit_stage(model, node, folding, held, any_form, products or {})
         if node.op_type == "MVAU_rtl"
         else _stage(model, node, held)
         for node in nodes
@@ -113,12 +110,12 @@ def _unit_stage(
     node: NodeProto,
     folding: Mapping[str, tuple[int, int]],
     held: HeldBits,
-    recode: bool,
+    any_form: Collection[str],
     products: Mapping[str, Products],
 ) -> Stage:
     operator = getCustomOp(node)
     name = operator.get_nodeattr("layer")
-    shapes = list(_unit_shapes(model, operator, held.get((node.name, 0), 0), recode))
+    shapes = list(_unit_shapes(model, operator, held.get((node.name, 0), 0), name in any_form))
     options = [
         option
         for shape in shapes
@@ -192,27 +189,25 @@ def predicted(model: ModelWrapper) -> Cost:
 def apply(node: NodeProto, values: Mapping[str, int | str]) -> None:
     """Give a node of the graph the attributes of an option."""
     operator = getCustomOp(node)
-    if values.get("scale_form") == "recode":
-        weights = recoded(operator.matrix).codes.astype(np.int32)
-        set_attributes(node, codes=numpy_helper.from_array(weights), multipliers=[])
+    form = values.get("scale_form")
+    if form is not None:
+        keep_structure(node, with_form(operator.columns, cast(ScaleForm, form)))
     for name, value in values.items():
         operator.set_nodeattr(name, value)
 
 
 def _unit_shapes(
-    model: ModelWrapper, operator: Any, held: int, recode: bool
+    model: ModelWrapper, operator: Any, held: int, any_form: bool
 ) -> Iterator[UnitShape]:
-    """The unit as it is and, if wanted and it has scales, with the scales in the weights."""
+    """The unit as it is and, if wanted and it has scales, with every other form of them."""
     unit = operator.unit(model)
-    forms: list[tuple[Matrix, dict[str, int | str]]] = [(unit.matrix, {})]
-    if recode and unit.matrix.multipliers is not None:
-        forms.append((recoded(unit.matrix), {"scale_form": "recode"}))
-    for matrix, values in forms:
+    for columns in unit_forms(operator, any_form):
+        matrix = operator.matrix_of(columns)
         planes, rows, width = matrix.codes.shape
         groups = 1 if matrix.multipliers is None else matrix.multipliers.shape[2]
         plain = replace(unit, matrix=matrix, pe=1, lanes=1, weights="auto", products="lut")
         constant = None
-        if planes == 1 and matrix.multipliers is None and matrix.codes.size <= MOST_CONSTANTS:
+        if planes == 1 and not matrix.scaled and matrix.codes.size <= MOST_CONSTANTS:
             whole = replace(plain, simd=width, pe=rows, lanes=rows, weights="constant")
             constant = whole.parameters
         yield UnitShape(
@@ -224,14 +219,17 @@ def _unit_shapes(
             held,
             partial(_parameters, plain),
             constant,
-            values,
+            {} if columns is operator.columns else {"scale_form": columns.form},
         )
 
 
-def recoded(matrix: Matrix) -> Matrix:
-    """The same matrix with its scales in the weights."""
-    weights = expanded(ScaledColumns("post", matrix.codes, matrix.multipliers))
-    return replace(matrix, codes=weights[np.newaxis], multipliers=None)
+def unit_forms(operator: Any, any_form: bool) -> list[ScaledColumns]:
+    """The weights of a unit as they are and, if wanted, with every other form of their scales."""
+    present = operator.columns
+    if not any_form or present.multipliers is None:
+        return [present]
+    possible = possible_forms(present.codes, present.multipliers)
+    return [present, *(with_form(present, form) for form in possible if form != present.form)]
 
 
 def _parameters(unit: Unit, simd: int) -> Parameters:

@@ -80,12 +80,13 @@ def unit_options(
     options: list[Option] = []
     for simd in simds:
         one = shape.parameters(simd)
-        bits = simd * int(one["ELEMENT_BITS"]) * int(one["WEIGHT_BITS"])
+        scaled = "SCALED_BITS" in one
+        bits = simd * dot_products(one).element_bits * int(one["WEIGHT_BITS"])
         if bits > _MOST_PRODUCT_BITS and options:
             break
         for pe, multiplied_by in product(pes, legal_products(dot_products(one))):
             if products in (None, multiplied_by):
-                latency = size(dot_products(one), pe, multiplied_by).latency
+                latency = size(dot_products(one), pe, multiplied_by).latency + scaled
                 core = {**one, "PE": pe, "PRODUCTS": multiplied_by, "LATENCY": latency}
                 options += _memories(shape, core, pe, simd)
     whole = not only or only == (shape.rows, shape.group_columns)
