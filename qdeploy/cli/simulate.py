@@ -46,6 +46,8 @@ def simulate(
         f"{count} frames equal the integer reference; {run.initiation_interval:,.1f} cycles per "
         f"frame (predicted {accelerator.design.cycles_per_frame:,}), latency {run.latency:,} cycles"
     )
+    if run.slowed_by:
+        print(f"slower than predicted: {run.slowed_by}")
     print(
         f"simulated {run.frames_per_second:,.1f} frames/s, {run.cycles_per_second:,.0f} cycles/s"
         + (f"; wrote {trace}" if trace else "")

@@ -71,6 +71,51 @@ def measure_occupancy(
     ]
 
 
+def explain_lost_throughput(design_directory: Path, words: NDArray[np.uint8], outputs: int) -> str:
+    """Which fork a full FIFO holds up longest while the FIFO of another branch is empty.
+
+    Args:
+        design_directory: what `generate` wrote.
+        words: see `StreamSimulator.run`.
+        outputs: words that come out.
+
+    Raises:
+        ToolError: if Verilator or the C++ compiler is missing or fails.
+    """
+    fifos = [node for node in load_design(design_directory).nodes if node.depth is not None]
+    pairs = [
+        (full, empty)
+        for full in fifos
+        for empty in fifos
+        if full.writer and full.writer == empty.writer and full is not empty
+    ]
+    if not pairs:
+        return "there are no branches: an operator is slower than predicted"
+    signals = [
+        Signal(
+            1,
+            "1'b1",
+            f"watched.{full.name}_instance.operator.s_tvalid"
+            f" && !watched.{full.name}_instance.operator.s_tready"
+            f" && !watched.{empty.name}_instance.operator.m_tvalid",
+        )
+        for full, empty in pairs
+    ]
+    simulator = watched_simulator(design_directory, signals)
+    simulator.record([0] * len(signals))
+    simulator.run(words, outputs)
+    cycles, (full, empty) = max(
+        zip(simulator.moved(), pairs, strict=True), key=lambda found: found[0]
+    )
+    if not cycles:
+        return "no branch holds up another one: an operator is slower than predicted"
+    return (
+        f"{full.writer} is held up in {cycles:,} cycles: {full.name} ({full.depth} words, read by "
+        f"{full.reader}) is full, while {empty.name} ({empty.depth} words, read by {empty.reader}) "
+        f"is empty"
+    )
+
+
 def explain_standstill(occupancies: list[Occupancy]) -> str:
     """Which node waits for a word while a FIFO in front of it is full."""
     inputs: dict[str | None, list[Occupancy]] = {}

@@ -13,7 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from qdeploy.errors import UserError
 from qdeploy.fpga.design import Stream, load_design
 from qdeploy.fpga.graph import channels_last
-from qdeploy.fpga.occupancy import explain_standstill, measure_occupancy
+from qdeploy.fpga.occupancy import (
+    explain_lost_throughput,
+    explain_standstill,
+    measure_occupancy,
+)
 from qdeploy.integer import IntegerNetwork, Integers
 from qdeploy.simulation.driver import StandstillError, StreamSimulator
 from qdeploy.simulation.packing import pack_words, unpack_words
@@ -31,6 +35,8 @@ class SimulatedRun:
         latency: cycles from the first word of the first frame to the last word of its result.
         cycles: of the whole run.
         seconds: that the simulation took.
+        slowed_by: full and empty FIFO, if there were no gaps and stalls and the initiation interval
+            is longer than predicted.
     """
 
     outputs: Integers
@@ -38,6 +44,7 @@ class SimulatedRun:
     latency: int
     cycles: int
     seconds: float
+    slowed_by: str = ""
 
     @property
     def frames_per_second(self) -> float:
@@ -148,12 +155,17 @@ class SimulatedAccelerator:
         seconds = time.perf_counter() - start
         ends = result.output_cycles.reshape(frames, -1)[:, -1]
         half = frames // 2
+        interval = float(ends[-1] - ends[half]) / (frames - 1 - half) if frames > 2 else None
+        slowed_by = ""
+        if not input_gap and not output_stall and (interval or 0) > self.design.cycles_per_frame:
+            slowed_by = explain_lost_throughput(self.design_directory, words, outputs)
         return SimulatedRun(
             self._outputs(result.words, frames),
-            float(ends[-1] - ends[half]) / (frames - 1 - half) if frames > 2 else None,
+            interval,
             int(ends[0] - result.input_cycles[0]) + 1,
             result.cycles,
             seconds,
+            slowed_by,
         )
 
     def trace(self, path: Path) -> None:

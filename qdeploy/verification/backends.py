@@ -80,6 +80,7 @@ def verify(
         )
         measured = {
             "interval_cycles": run.initiation_interval,
+            "slowed_by": run.slowed_by,
             "latency_cycles": run.latency,
             "simulated_frames_per_second": run.frames_per_second,
             "simulated_cycles_per_second": run.cycles_per_second,

@@ -110,6 +110,7 @@ class Verification(_Part):
         trained_differences: predictions in which the trained torch network (evaluated in float32)
             differs from the integers; None without one.
         interval_cycles: measured initiation interval of the simulated accelerator.
+        slowed_by: full and empty FIFO of the accelerator, if it is slower than predicted.
         latency_cycles: from the first input word to the last output word of the first frame.
         simulated_frames_per_second: speed of the simulation.
         simulated_cycles_per_second: speed of the simulation.
@@ -124,6 +125,7 @@ class Verification(_Part):
     extremes: list[Extremes] = []
     trained_differences: int | None = None
     interval_cycles: float | None = None
+    slowed_by: str = ""
     latency_cycles: int | None = None
     simulated_frames_per_second: float | None = None
     simulated_cycles_per_second: float | None = None

@@ -27,6 +27,8 @@ def sentences(found: Verification) -> list[str]:
             f"Simulation: {found.simulated_frames_per_second:,.1f} frames/s, "
             f"{found.simulated_cycles_per_second:,.0f} cycles/s."
         )
+    if found.slowed_by:
+        lines.append(f"The accelerator is slower than predicted: {found.slowed_by}.")
     return lines
 
 

@@ -2,6 +2,7 @@
 """FIFOs are deep enough for the predicted interval, hardly deeper, and named when they are not."""
 
 import copy
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -115,6 +116,21 @@ def test_a_standstill_names_the_full_and_the_empty_fifo(
     assert str(caught.value).splitlines()[-1].strip() == (
         "first of layer 'first' waits for a word: first_fifo_2 (34 words, written by b) is empty, "
         "while first_fifo (2 words, written by stem_act_fork) is full"
+    )
+
+
+def test_lost_throughput_names_the_full_and_the_empty_fifo(
+    residual: tuple[IntegerNetwork, FoldedModel], tmp_path: Path
+) -> None:
+    network, folded = residual
+    shallow = with_depth(folded.model, "first_fifo", 129)
+    run = accelerator(network, shallow, tmp_path).run_codes(random_codes(network, 24))
+    assert run.initiation_interval is not None
+    assert run.initiation_interval > folded.cycles_per_frame
+    assert re.fullmatch(
+        r"stem_act_fork is held up in [\d,]+ cycles: first_fifo \(129 words, read by first\) "
+        r"is full, while \w+ \(\d+ words, read by \w+\) is empty",
+        run.slowed_by,
     )
 
 
