@@ -71,3 +71,13 @@ def test_registers_in_a_dsp_cut_its_path() -> None:
     times = [path(*ends, stage) for stage in stages]
     assert times == sorted(times, reverse=True)
     assert times[0] > 4 > times[-1]
+
+
+def test_the_register_behind_the_pre_adder_cuts_the_path_to_the_multiplier() -> None:
+    def dsp(**registers: str) -> Any:
+        return cell("DSP48E1", "P", {"USE_DPORT": "TRUE", **registers}, A=[2], D=[2], P=[3])
+
+    multiplied = path(flip_flop(2, 2), dsp(MREG="1", PREG="1"))
+    added = path(flip_flop(2, 2), dsp(ADREG="1", MREG="1", PREG="1"))
+    taken = path(flip_flop(2, 2), dsp(AREG="1", DREG="1", ADREG="1", MREG="1", PREG="1"))
+    assert multiplied > added > taken
