@@ -59,7 +59,7 @@ class Counter:
     def place(self, netlist: Netlist, take: Take, column: int) -> list[Net]:
         """Put the counter at `column`; `take(column, count)` gives its bits, one bit per column."""
         if not self.atoms:
-            low, high = netlist.pair(lambda *b: sum(b) >= 2, lambda *b: sum(b) & 1, take(column, 3))
+            low, high = netlist.pair(_two_or_more, _parity, take(column, 3))
             return [high, low]
         carry = take(column, 1)[0] if self.carry_in else ZERO
         selects: list[Net] = []
@@ -76,11 +76,40 @@ class Counter:
         return [*sums, last]
 
 
+# Functions of LUTs; by name, so that their tables are made once.
+def _parity(*bits: int) -> int:
+    return sum(bits) & 1
+
+
+def _two_or_more(*bits: int) -> bool:
+    return sum(bits) >= 2
+
+
+def _two_or_three(*bits: int) -> bool:
+    return sum(bits) in (2, 3)
+
+
+def _four_or_more(*bits: int) -> bool:
+    return sum(bits) >= 4
+
+
+def _first(one: int, other: int) -> int:
+    return one
+
+
+def _fourth(*bits: int) -> int:
+    return bits[3]
+
+
+def _carry_and_next(one: int, two: int, three: int, upper: int) -> int:
+    return upper ^ (one + two + three >= 2)
+
+
 def _six(
     netlist: Netlist, low: list[Net], high: list[Net], through_lut: bool
 ) -> tuple[list[Net], list[Net]]:
-    parity = netlist.lut(lambda *b: sum(b) & 1, low)
-    four, two = netlist.pair(lambda *b: sum(b) >= 4, lambda *b: sum(b) in (2, 3), low[:5])
+    parity = netlist.lut(_parity, low)
+    four, two = netlist.pair(_four_or_more, _two_or_three, low[:5])
     return [parity, two], [low[5], four]
 
 
@@ -88,10 +117,10 @@ def _four_and_one(
     netlist: Netlist, low: list[Net], high: list[Net], through_lut: bool
 ) -> tuple[list[Net], list[Net]]:
     if through_lut:
-        fourth, parity = netlist.pair(lambda *b: b[3], lambda *b: sum(b) & 1, low)
+        fourth, parity = netlist.pair(_fourth, _parity, low)
     else:
-        fourth, parity = low[3], netlist.lut(lambda *b: sum(b) & 1, low)
-    upper = netlist.lut(lambda a, b, c, y: y ^ (a + b + c >= 2), [*low[:3], *high])
+        fourth, parity = low[3], netlist.lut(_parity, low)
+    upper = netlist.lut(_carry_and_next, [*low[:3], *high])
     return [parity, upper], [fourth, high[0]]
 
 
@@ -99,10 +128,10 @@ def _two_and_two(
     netlist: Netlist, low: list[Net], high: list[Net], through_lut: bool
 ) -> tuple[list[Net], list[Net]]:
     if through_lut:
-        first, lower = netlist.pair(lambda a, b: a, lambda a, b: a ^ b, low)
+        first, lower = netlist.pair(_first, _parity, low)
     else:
-        first, lower = low[0], netlist.lut(lambda a, b: a ^ b, low)
-    upper = netlist.lut(lambda a, b: a ^ b, high)
+        first, lower = low[0], netlist.lut(_parity, low)
+    upper = netlist.lut(_parity, high)
     return [lower, upper], [first, high[0]]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -233,6 +234,7 @@ class Netlist:
         return {ZERO: "1'b0", ONE: "1'b1"}.get(net) or self.names.get(net, f"n{net}")
 
 
+@lru_cache(maxsize=256)
 def _table(function: Boolean, inputs: int) -> int:
     rows = product((0, 1), repeat=inputs)
     return sum(bool(function(*reversed(bits))) << row for row, bits in enumerate(rows))

@@ -3,15 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, reduce
 from math import lcm
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from qdeploy.fpga.resources import Cost, cost
 
 # Cycles that a word spends in the FIFO behind a stage, in its output register and in a converter.
 LINK_DELAY = 3
+# The solver counts in integers: quarters of LUTs and flip-flops, halves of block RAMs.
+UNITS = Cost(4, 4, 2, 1)
+
+Times = int | npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -88,21 +96,34 @@ class Problem:
 
         The words of a stage are taken to leave evenly between its first and its last one.
         """
-        first, last = [0] * len(choice), [0] * len(choice)
-        for reader, (stage, option) in enumerate(zip(self.stages, choice, strict=True)):
+        _, last = self.times([o.cycles for o in choice], [o.tail for o in choice])
+        return int(last[-1])
+
+    def times(self, cycles: Sequence[Times], tails: Sequence[Times]) -> tuple[list[Any], list[Any]]:
+        """When the first and the last word of a frame leaves each stage; see `latency`.
+
+        Args:
+            cycles: of each stage, a number or an array of alternatives.
+            tails: of each stage, likewise.
+        """
+        first: list[Any] = []
+        last: list[Any] = []
+        for reader, stage in enumerate(self.stages):
             writers = [link.writer for link in self.links if link.reader == reader]
-            for w in writers:
-                arrived = first[w] - (stage.lead * (first[w] - last[w]) // 1024) + LINK_DELAY
-                first[reader] = max(first[reader], arrived)
-            if not writers:
-                first[reader] = -(-stage.lead * option.cycles // 1024)
-            last[reader] = max(
-                # What was read before the first word left counts as done.
-                first[reader] + option.cycles - option.cycles * stage.lead // 1024,
-                *(last[w] + option.tail + LINK_DELAY for w in writers),
-                0,
-            )
-        return last[-1]
+            arrived = [
+                first[w] - (stage.lead * (first[w] - last[w]) // 1024) + LINK_DELAY for w in writers
+            ]
+            first.append(reduce(np.maximum, arrived or [-(-stage.lead * cycles[reader] // 1024)]))
+            # What was read before the first word left counts as done.
+            own = first[reader] + cycles[reader] - cycles[reader] * stage.lead // 1024
+            ends = [last[w] + tails[reader] + LINK_DELAY for w in writers]
+            last.append(reduce(np.maximum, ends, own))
+        return first, last
+
+
+def counted(cost: Cost) -> tuple[int, ...]:
+    """A cost in the integers of the solver."""
+    return tuple(round(amount * unit) for amount, unit in zip(cost, UNITS, strict=True))
 
 
 @cache
@@ -119,24 +140,3 @@ def converter_cost(output_bits: int, input_bits: int) -> Cost:
 def fifo_cost(width: int, depth: int = 2) -> Cost:
     """Of a FIFO."""
     return cost("fifo", {"WIDTH": width, "DEPTH": depth})
-
-
-def undominated(options: Iterable[Option], *, times: bool) -> tuple[Option, ...]:
-    """Options that no other with the same words beats in every resource.
-
-    Args:
-        options: candidates.
-        times: whether cycles and tail count like a resource.
-    """
-    kept: dict[tuple[tuple[int, ...], int], list[tuple[tuple[float, ...], Option]]] = {}
-    measured = [
-        ((*option.cost, *((option.cycles, option.tail) if times else ())), option)
-        for option in options
-    ]
-    for measures, option in sorted(measured, key=lambda pair: pair[0]):
-        rivals = kept.setdefault((option.input_bits, option.output_bits), [])
-        if not any(
-            all(a <= b for a, b in zip(rival, measures, strict=True)) for rival, _ in rivals
-        ):
-            rivals.append((measures, option))
-    return tuple(option for rivals in kept.values() for _, option in rivals)

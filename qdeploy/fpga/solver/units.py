@@ -16,7 +16,8 @@ from qdeploy.fpga.resources.matrix_vector import dot_products
 from qdeploy.fpga.resources.memories import block_rams
 from qdeploy.fpga.resources.terms import Parameters, integer
 from qdeploy.fpga.schedule.fifos import SHALLOW
-from qdeploy.fpga.solver.problem import Option, fifo_cost, undominated
+from qdeploy.fpga.solver.dominance import undominated
+from qdeploy.fpga.solver.problem import Option, fifo_cost
 
 WEIGHT_MEMORIES: tuple[MemoryStyle, ...] = ("block", "distributed")
 # A word with more products than this takes seconds to count and a board of its own.
