@@ -138,6 +138,7 @@ def fold(
     record = FoldingRecord(
         aim="latency" if latency else "cycles",
         cycles=performance["max_cycles"],
+        slowest=performance["max_cycles_node_name"],
         latency=solution.latency,
         bound=bound,
         least_lut=solution.least_lut,

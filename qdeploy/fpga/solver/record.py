@@ -18,6 +18,7 @@ class FoldingRecord(BaseModel):
     Attributes:
         aim: what was minimized before the LUTs.
         cycles: initiation interval.
+        slowest: the node that takes so many.
         latency: predicted cycles of a frame through the empty pipeline.
         bound: fewer of `aim` are proven impossible within the budget; equal to what was reached if
             that is optimal.
@@ -34,6 +35,7 @@ class FoldingRecord(BaseModel):
 
     aim: Literal["cycles", "latency"]
     cycles: int
+    slowest: str
     latency: int
     bound: int
     least_lut: float
@@ -47,11 +49,11 @@ class FoldingRecord(BaseModel):
         """In one or two sentences."""
         ours, finn = self.predicted, self.finn_predicted
         return (
-            f"The folding takes {ours.lut:,.0f} LUT, {ours.bram36:g} BRAM36, {ours.dsp:.0f} DSP by "
-            f"the resource model at {self.cycles:,} cycles per frame ({self.proof()}, found in "
-            f"{self.seconds:.1f} s). FINN's SetFolding of the same operators for the same target: "
-            f"{self.finn_cycles:,} cycles, {finn.lut:,.0f} LUT, {finn.bram36:g} BRAM36, "
-            f"{finn.dsp:.0f} DSP."
+            f"The folding takes {_amounts(ours)} by the resource model at {self.cycles:,} cycles "
+            f"per frame, which {self.slowest} needs ({self.proof()}, "
+            f"found in {self.seconds:.1f} s). "
+            "FINN's own SetFolding, for the same target, with our operators and by the same "
+            f"model: {self.finn_cycles:,} cycles per frame, {_amounts(finn)}."
         )
 
     def proof(self) -> str:
@@ -64,3 +66,7 @@ class FoldingRecord(BaseModel):
         if spare > 0.001:
             return f"no faster one fits; one with up to {spare:.1%} fewer LUTs is not excluded"
         return "proven optimal"
+
+
+def _amounts(cost: Cost) -> str:
+    return f"{cost.lut:,.0f} LUT, {cost.bram36:g} BRAM36, {cost.dsp:.0f} DSP"
