@@ -15,6 +15,7 @@ import random
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -35,7 +36,7 @@ from qdeploy.fpga.yosys import run_yosys  # noqa: E402
 SAMPLES = ROOT / "benchmarks" / "resource_samples.json"
 COEFFICIENTS = ROOT / "qdeploy" / "fpga" / "resources" / "coefficients.json"
 HELD_OUT = 3  # every third
-PER_RUN = 6  # instances per start of Yosys
+PER_RUN = 12  # instances per start of Yosys
 RESOURCES = ("lut", "ff", "bram36", "dsp")
 
 
@@ -43,7 +44,7 @@ def main() -> None:
     """Synthesize what is asked for, fit everything, print the errors."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("operators", nargs="*", help="modules of hw/rtl; by default all")
-    parser.add_argument("--samples", type=int, default=24, help="of each operator")
+    parser.add_argument("--samples", type=int, default=36, help="of each operator")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fit-only", action="store_true")
     parser.add_argument("--json", type=Path, help="write the errors here")
@@ -57,6 +58,7 @@ def main() -> None:
     coefficients = {operator: fitted(operator, samples[operator]) for operator in samples}
     COEFFICIENTS.write_text(json.dumps(coefficients, indent=2) + "\n")
     errors = {operator: held_out_errors(operator, samples[operator]) for operator in samples}
+    print(f"a prediction takes {_microseconds(samples):.0f} microseconds")
     print(f"{'operator':20} {'mean LUT':>9} {'worst':>6} {'mean FF':>8} {'worst':>6}  BRAM, DSP")
     for operator, error in errors.items():
         print(
@@ -67,43 +69,61 @@ def main() -> None:
         options.json.write_text(json.dumps(errors, indent=2) + "\n")
 
 
+def _microseconds(samples: dict[str, list[dict]]) -> float:
+    """Mean time of `cost` over all samples, trees counted already."""
+    known = [(operator, s["parameters"]) for operator, rows in samples.items() for s in rows]
+    for case in known:
+        cost(*case)
+    start = time.perf_counter()
+    for case in known:
+        cost(*case)
+    return 1e6 * (time.perf_counter() - start) / len(known)
+
+
 def measured(operator: str, count: int, seed: int) -> Iterator[list[dict]]:
-    """Parameters and Yosys' results of `count` random instances, in batches."""
+    """Parameters and Yosys' results of at most `count` random instances, in batches."""
     rng = random.Random(seed)  # noqa: S311 (no secret)
-    instances = [(f"sample{i}", SAMPLERS[operator](rng)) for i in range(count)]
-    for start in range(0, count, PER_RUN):
+    drawn = (SAMPLERS[operator](rng) for _ in range(count))
+    instances = list({str(_parameters(instance)): instance for instance in drawn}.values())
+    for start in range(0, len(instances), PER_RUN):
+        batch = instances[start : start + PER_RUN]
         with tempfile.TemporaryDirectory() as folder:
-            directory, batch = Path(folder), instances[start : start + PER_RUN]
-            for path in (hardware_directory() / "rtl").glob("*.v"):
-                shutil.copyfile(path, directory / path.name)
-            run_yosys("; ".join(_synthesis(operator, *i, directory) for i in batch), directory)
-            results = []
-            for name, instance in batch:
-                modules = json.loads((directory / f"{name}.json").read_text())["modules"]
-                (top,) = (m for m in modules.values() if m["attributes"].get("top"))
-                used = usage(top).model_dump(include=set(RESOURCES))
-                parameters = instance.parameters() if isinstance(instance, Unit) else instance
-                results.append({"parameters": parameters, **used})
-        print(f"{operator}: {start + len(batch)} of {count}", flush=True)
-        yield results
+            used = _synthesized(operator, batch, Path(folder))
+        print(f"{operator}: {start + len(batch)} of {len(instances)}", flush=True)
+        yield [
+            {"parameters": _parameters(instance)} | usage(module).model_dump(include=set(RESOURCES))
+            for instance, module in zip(batch, used, strict=True)
+        ]
 
 
-def _synthesis(operator: str, name: str, instance: "Unit | dict", directory: Path) -> str:
-    top, files, values = operator, [f"{operator}.v"], ""
-    if isinstance(instance, Unit):
-        instance.write(directory, name)
-        scaled = instance.matrix.scaled
-        top = name
-        files = [f"{f}.v" for f in OPERATORS] + unit_files(name, scaled=scaled)
-    else:
-        values = " ".join(f"-chparam {key} {value}" for key, value in instance.items())
-    return (
-        f"design -reset; read_verilog -defer -DSYNTHESIS {' '.join(files)}; "
-        "read_verilog -lib +/xilinx/cells_sim.v; "
-        f"hierarchy -check -top {top} {values}; rename -top {name}; "
-        f"synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -top {name}; "
-        f"write_json {name}.json"
+def _parameters(instance: Unit | dict) -> dict:
+    return instance.parameters() if isinstance(instance, Unit) else instance
+
+
+def _synthesized(operator: str, batch: Sequence[Unit | dict], directory: Path) -> list[dict]:
+    """The modules of instances in one design, each flattened, none optimized with another."""
+    for path in (hardware_directory() / "rtl").glob("*.v"):
+        shutil.copyfile(path, directory / path.name)
+    files, lines = dict.fromkeys(f"{name}.v" for name in (*OPERATORS, operator)), []
+    for i, instance in enumerate(batch):
+        name, values = operator, ""
+        if isinstance(instance, Unit):
+            name = f"sample{i}"
+            instance.write(directory, name)
+            scaled = instance.matrix.scaled
+            files |= dict.fromkeys(unit_files(name, scaled=scaled))
+        else:
+            values = ", ".join(f".{key}({value})" for key, value in instance.items())
+        lines.append(f"  (* keep, keep_hierarchy *) {name} #({values}) instance{i} ();")
+    (directory / "all.v").write_text("\n".join(["module all ();", *lines, "endmodule\n"]))
+    script = (
+        f"read_verilog -defer {' '.join(files)} all.v; read_verilog -lib +/xilinx/cells_sim.v; "
+        "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -top all; write_json all.json"
     )
+    run_yosys(script, directory)
+    modules = json.loads((directory / "all.json").read_text())["modules"]
+    cells = modules["all"]["cells"]
+    return [modules[cells[f"instance{i}"]["type"]] for i in range(len(batch))]
 
 
 def fitted(operator: str, samples: Sequence[dict]) -> dict[str, dict[str, float]]:

@@ -16,10 +16,12 @@ def _unit(rng: random.Random) -> Unit:
     numpy_rng = np.random.default_rng(rng.getrandbits(32))
     kind = rng.choice(["xnor", "binary", "binary", "ternary", "ternary", "integer"])
     bits = 1 if kind == "xnor" else rng.choice([1, 2, 2, 3, 4, 8])
-    channels, kernel = rng.choice([8, 16, 32, 64, 128]), rng.choice([1, 1, 9])
-    # Yosys takes minutes to read the contents of larger memories.
-    height = rng.choice([h for h in (10, 16, 32, 64, 128, 256) if h * channels * kernel <= 20_000])
-    scaled = kind != "xnor" and rng.random() < 0.4
+    constant = rng.random() < 0.25
+    channels, kernel = rng.choice([8, 16, 32, 64, 128]), 1 if constant else rng.choice([1, 1, 9])
+    # Yosys takes minutes to read the contents of larger memories, and for larger trees.
+    limit = 4_000 if constant else 20_000
+    height = rng.choice([h for h in (10, 16, 32, 64, 128, 256) if h * channels * kernel <= limit])
+    scaled = not constant and kind != "xnor" and rng.random() < 0.4
     planes = rng.choice([1, 1, 2]) if scaled else 1
     products = "dsp" if kind == "integer" and rng.random() < 0.5 else "lut"
     limit = 1 << rng.choice([2, 3, 7] if products == "dsp" else [1, 2, 3])
@@ -33,6 +35,8 @@ def _unit(rng: random.Random) -> Unit:
     group = channels if scaled else width
     simd = rng.choice([d for d in divisors(group) if d <= 64 and d * 32 >= min(width, 256)])
     pe = rng.choice([d for d in divisors(height) if d * simd <= 1024 and d <= 32])
+    if constant:
+        simd, pe = width, height
     shared = scaled and rng.random() < 0.5
     words = (group if shared else planes * width) // simd
     lanes = next(d for d in divisors(pe) if pe // d <= words)
@@ -59,6 +63,9 @@ def _unit(rng: random.Random) -> Unit:
         style = "block"
     if words_total < 8:  # of which Yosys takes many columns apart
         style = "distributed"
+    if constant:
+        style = "constant"
+        products = "lut"
     return Unit(matrix, outputs, simd, pe, lanes, style, shared, products)
 
 
@@ -108,9 +115,9 @@ def _sliding_window(rng: random.Random) -> dict[str, int]:
 def _max_pool(rng: random.Random) -> dict[str, int]:
     return {
         "PE": rng.choice([1, 2, 4, 8, 16, 32, 64]),
-        "BITS": rng.choice([1, 2, 2, 4, 8]),
+        "BITS": rng.choice([1, 2, 2, 3, 4, 8]),
         "SIGNED": rng.choice([0, 1]),
-        "KERNEL_WORDS": rng.choice([4, 4, 9]),
+        "KERNEL_WORDS": rng.choice([2, 3, 4, 4, 9]),
     }
 
 
@@ -140,7 +147,7 @@ def _threshold(rng: random.Random) -> dict[str, int]:
 
 
 def _stream_fork(rng: random.Random) -> dict[str, int]:
-    return {"WIDTH": rng.choice([2, 8, 32, 64]), "COPIES": rng.choice([2, 2, 3, 4, 8])}
+    return {"WIDTH": rng.choice([2, 8, 32, 64]), "COPIES": rng.choice([2, 2, 3, 4, 5, 6, 8])}
 
 
 def _stream_concat(rng: random.Random) -> dict[str, int]:

@@ -24,12 +24,11 @@ module max_pool #(
 );
   reg [PE*BITS-1:0] largest;  // of this window so far; the answer while full
   reg [$clog2(KERNEL_WORDS+1)-1:0] words;
-  reg full;
+  reg first, full;
   assign m_tdata  = largest;
   assign m_tvalid = full;
   assign s_tready = !full || m_tready;
   wire take = s_tvalid && s_tready;
-  wire first = words == 0;
   wire last = words == KERNEL_WORDS - 1;
 
   wire [PE*BITS-1:0] larger;
@@ -39,7 +38,13 @@ module max_pool #(
       wire [BITS-1:0] fresh = s_tdata[p*BITS+:BITS];
       wire [BITS-1:0] kept = largest[p*BITS+:BITS];
       wire greater = SIGNED ? $signed(fresh) > $signed(kept) : fresh > kept;
-      assign larger[p*BITS+:BITS] = first || greater ? fresh : kept;
+      wire changes = first || greater;
+      // A bit is cheaper as a function of three than with a clock enable of its own.
+      if (BITS == 1) begin : one_bit
+        assign larger[p*BITS+:BITS] = {BITS{changes}} & fresh | ~{BITS{changes}} & kept;
+      end else begin : several
+        assign larger[p*BITS+:BITS] = changes ? fresh : kept;
+      end
     end
   endgenerate
 
@@ -47,9 +52,13 @@ module max_pool #(
     if (take) largest <= larger;
     if (!rst_n) begin
       words <= 0;
+      first <= 1'b1;
       full  <= 1'b0;
     end else begin
-      if (take) words <= last ? 0 : words + 1'b1;
+      if (take) begin
+        words <= last ? 0 : words + 1'b1;
+        first <= last;
+      end
       if (take && last) full <= 1'b1;
       else if (m_tready) full <= 1'b0;
     end

@@ -25,7 +25,8 @@ module stream_fork #(
   assign m_tvalid = {COPIES{s_tvalid}} & ~done;
   assign s_tready = &finished;
   always @(posedge clk) begin
-    if (!rst_n) done <= 0;
-    else if (s_tvalid) done <= s_tready ? 0 : finished;
+    // Without a word in front, no bit of done is set: an offered word stays until it is taken.
+    if (!rst_n || !s_tvalid || s_tready) done <= 0;
+    else done <= finished;
   end
 endmodule

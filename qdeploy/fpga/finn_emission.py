@@ -18,6 +18,7 @@ from qdeploy.fpga.finn_import import dataflow_performance
 from qdeploy.fpga.finn_steps import step_use_qdeploy_operators
 from qdeploy.fpga.graph import channels_last
 from qdeploy.fpga.hls_layers import executable, use_hls
+from qdeploy.fpga.solver.options import note_costs
 from qdeploy.fpga.verification import verify_nodes
 from qdeploy.integer import IntegerNetwork, Integers, run_codes
 
@@ -103,6 +104,7 @@ def emit_finn(
     emitted, hls_nodes = use_hls(model, hls)
     if hls_nodes:
         verify_nodes(executable(emitted), network, codes)
+    note_costs(emitted)
     emitted.save(str(directory / MODEL))
     shape = emitted.get_tensor_shape(emitted.graph.output[0].name)
     outputs = channels_last(run_codes(network, codes)[network.output])

@@ -13,7 +13,6 @@ from qdeploy.errors import ToolError
 
 try:
     from finn.analysis.fpgadataflow.dataflow_performance import dataflow_performance
-    from finn.analysis.fpgadataflow.res_estimation import res_estimation
     from finn.core.onnx_exec import execute_onnx
     from finn.custom_op.fpgadataflow.rtl import custom_op as rtl_operators
     from finn.transformation.fpgadataflow.annotate_cycles import AnnotateCycles
@@ -44,7 +43,6 @@ __all__ = [
     "SetFolding",
     "dataflow_performance",
     "execute_onnx",
-    "res_estimation",
     "rtl_operators",
 ]
 

@@ -30,6 +30,7 @@ from qdeploy.fpga.solver.options import (
     HeldBits,
     apply,
     held_bits,
+    note_costs,
     parallel_channels,
     predicted,
     problem,
@@ -133,6 +134,7 @@ def fold(
         held, pace = held_bits(folded), solution.cycles
     folded, schedule = insert_streams(parallel, solution.cycles, smallest=True)
     folded = folded.transform(AnnotateCycles())
+    note_costs(folded)
     performance = _performance(folded)
     greedy = finn_folding(model, target or solution.cycles)
     record = FoldingRecord(

@@ -6,7 +6,6 @@ from __future__ import annotations
 import copy
 import shutil
 from collections.abc import Iterator
-from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from qonnx.custom_op.registry import getCustomOp
 from qdeploy.files import content_hash
 from qdeploy.fpga.board import Board
 from qdeploy.fpga.design import Design, DesignNode, ScaleForm, Stream, Tap
-from qdeploy.fpga.finn_import import dataflow_performance, res_estimation
+from qdeploy.fpga.finn_import import dataflow_performance
 from qdeploy.fpga.graph_builder import verilog_name
 from qdeploy.fpga.hls_layers import refuse_hls
 from qdeploy.fpga.memory import contents_files
@@ -57,7 +56,6 @@ def generate(model: ModelWrapper, network: IntegerNetwork, board: Board, directo
             files[path.name] = None
     (directory / f"{top}.v").write_text(stitch(model, network.name, top))
     performance: dict[str, Any] = model.analysis(dataflow_performance)
-    estimates = model.analysis(partial(res_estimation, fpgapart=board.part))
     forms = scale_forms(model, network)
     first, last = getCustomOp(model.graph.node[0]), getCustomOp(model.graph.node[-1])
     design = Design(
@@ -76,8 +74,7 @@ def generate(model: ModelWrapper, network: IntegerNetwork, board: Board, directo
         cycles_per_frame=performance["max_cycles"],
         critical_node=performance["max_cycles_node_name"],
         nodes=tuple(
-            _describe(model, node, estimates[node.name], forms.get(node.name, ()))
-            for node in model.graph.node
+            _describe(model, node, board, forms.get(node.name, ())) for node in model.graph.node
         ),
         taps=tuple(_taps(model, network)),
     )
@@ -118,13 +115,11 @@ def _neighbours(model: ModelWrapper, fifo: NodeProto) -> dict[str, str | None]:
 
 
 def _describe(
-    model: ModelWrapper,
-    node: NodeProto,
-    estimate: dict[str, int | float],
-    forms: tuple[ScaleForm, ...],
+    model: ModelWrapper, node: NodeProto, board: Board, forms: tuple[ScaleForm, ...]
 ) -> DesignNode:
     operator = getCustomOp(node)
     declared = operator.get_nodeattr_types()
+    finn = operator.finn_estimate(board.part)
 
     def attribute(name: str) -> Any:
         return operator.get_nodeattr(name) if name in declared else None
@@ -147,7 +142,7 @@ def _describe(
         input_bits=operator.get_instream_width(),
         output_bits=operator.get_outstream_width(),
         predicted=node_cost(model, operator),
-        finn_luts=int(estimate["LUT"]),
-        finn_bram18=int(estimate["BRAM_18K"]),
-        finn_dsps=int(estimate["DSP"]),
+        finn_luts=finn.lut,
+        finn_bram18=finn.bram18,
+        finn_dsps=finn.dsp,
     )

@@ -24,6 +24,7 @@ MemoryStyle = Literal["auto", "block", "distributed"]
 # Block RAM is worth it where it replaces more than so many LUT sites per 18 kbit.
 _SITES_PER_BLOCK = 64
 _BLOCK_WORDS, _BLOCK_WIDTH = 512, 36
+SHALLOW = 64  # words of a memory whose equal columns are kept once
 _CONSTANT_BITS = 1 << 16  # every tool reads a number of so many
 
 _TEMPLATE = """\
@@ -33,7 +34,7 @@ module {module} (
     input clk,
     input enable,
     input [{address_bits}-1:0] address,
-    output reg [{width}-1:0] data
+    output {kind}[{width}-1:0] data
 );
 {contents}
 endmodule
@@ -45,6 +46,12 @@ _ARRAY = """\
 _CONSTANT = """\
   localparam [{bits}-1:0] WORDS = {bits}'h{words:x};
   always @(posedge clk) if (enable) data <= WORDS[address*{width}+:{width}];"""
+_SHARED_ARRAY = """\
+  {attribute}reg [{width}-1:0] memory[0:{depth}-1];
+  reg [{width}-1:0] word;  // a bit for all columns that are equal
+  initial $readmemh("./{file}", memory);
+  always @(posedge clk) if (enable) word <= memory[address];
+  assign data = {{{columns}}};"""
 _LUTS = """\
 `ifdef SYNTHESIS
 {luts}
@@ -66,7 +73,7 @@ def write_memory(
     Ports: `clk`, `enable`, `address` (`max(1, ceil(log2(depth)))` bits), `data` (`width_bits`).
 
     The contents of a block RAM go to `module_name`.mem in the same folder, a hexadecimal word per
-    line.
+    line; if some of its columns are constant or equal (see `stored_columns`), without them.
 
     Args:
         path: the Verilog file.
@@ -91,14 +98,24 @@ def memory_module(
     """The Verilog that `write_memory` writes; writes the file of contents to `directory` if any."""
     if not words or not all(0 <= word < 1 << width_bits for word in words):
         raise InternalError(f"memory {module_name}: words that do not fit {width_bits} bits")
-    depth, bits = len(words), len(words) * width_bits
+    depth, bits, shared = len(words), len(words) * width_bits, False
     block = style == "block" or (style == "auto" and worth_block(depth, width_bits))
     if block or bits > _CONSTANT_BITS:
         file = f"{module_name}.mem"
-        digits = -(-width_bits // 4)
+        kept, columns = stored_columns(words, width_bits)
+        shared = block and len(kept) < width_bits
+        if shared:
+            words = [sum((word >> bit & 1) << i for i, bit in enumerate(kept)) for word in words]
+        stored = len(kept) if shared else width_bits
+        contents = (_SHARED_ARRAY if shared else _ARRAY).format(
+            attribute='(* rom_style = "block" *) ' if block else "",
+            width=stored,
+            depth=depth,
+            file=file,
+            columns=", ".join(reversed(columns)),
+        )
+        digits = -(-stored // 4)
         (directory / file).write_text("".join(f"{word:0{digits}x}\n" for word in words))
-        attribute = '(* rom_style = "block" *) ' if block else ""
-        contents = _ARRAY.format(attribute=attribute, width=width_bits, depth=depth, file=file)
     else:
         together = sum(word << (index * width_bits) for index, word in enumerate(words))
         contents = _CONSTANT.format(bits=bits, width=width_bits, words=together)
@@ -106,11 +123,32 @@ def memory_module(
         contents = _LUTS.format(luts=lut_memory(words, width_bits), behaviour=contents)
     return _TEMPLATE.format(
         module=module_name,
+        kind="" if shared else "reg ",
         depth=depth,
         width=width_bits,
         address_bits=address_bits(depth),
         contents=contents,
     )
+
+
+def stored_columns(words: Sequence[int], width_bits: int) -> tuple[list[int], list[str]]:
+    """Bits of a word that a memory must hold, and Verilog of every bit in terms of `word`.
+
+    Constant columns and those equal to another one need no memory. Only shallow memories are
+    searched for them: longer columns are hardly ever equal.
+    """
+    if len(words) > SHALLOW:
+        return list(range(width_bits)), [f"word[{bit}]" for bit in range(width_bits)]
+    known = {0: "1'b0", (1 << len(words)) - 1: "1'b1"}
+    kept: list[int] = []
+    columns = []
+    for bit in range(width_bits):
+        column = sum((word >> bit & 1) << row for row, word in enumerate(words))
+        if column not in known:
+            known[column] = f"word[{len(kept)}]"
+            kept.append(bit)
+        columns.append(known[column])
+    return kept or [0], columns
 
 
 def contents_files(source: Path) -> list[Path]:

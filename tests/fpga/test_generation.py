@@ -82,7 +82,7 @@ def test_weights_of_a_scaled_layer_are_stored_as_codes(tmp_path: Path) -> None:
 
 
 def test_contents_of_block_rams_lie_in_files_of_known_hash(tmp_path: Path) -> None:
-    words = [3, 0, 255, 17]
+    words = [1 << bit for bit in range(8)]
     write_memory(tmp_path / "weights.v", "weights", words, 8, "block")
     file = tmp_path / "weights.mem"
     assert [int(line, 16) for line in file.read_text().split()] == words

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memories of LUTs hold the words, simulated as cells, and take the sites that are said."""
+"""Memories hold the words, those of LUTs simulated as cells and in the sites that are said."""
 
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from qdeploy.simulation.verilator import build_model
 
 PRIMITIVES = Path(__file__).parents[1] / "hw" / "primitives.v"
 SHAPES = [(1, 3), (2, 1), (7, 5), (32, 9), (33, 4), (64, 6), (65, 3), (130, 4), (300, 3), (1100, 2)]
+MEMORIES = [(style, *shape) for style in ("distributed", "block") for shape in SHAPES]
 
 
 def contents(depth: int, width: int) -> list[int]:
@@ -28,8 +29,7 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> StreamSimulator:
     """All memories side by side behind a stream of addresses, one cycle later."""
     directory = tmp_path_factory.mktemp("memories")
     modules, instances = ["`define SYNTHESIS\n"], []
-    for index, (depth, width) in enumerate(SHAPES):
-        style = "distributed"
+    for index, (style, depth, width) in enumerate(MEMORIES):
         words = contents(depth, width)
         modules.append(memory_module(directory, f"memory_{index}", words, width, style))
         instances.append(
@@ -40,7 +40,7 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> StreamSimulator:
     (directory / "top.v").write_text(
         "".join(modules)
         + f"""module top (input ap_clk, input ap_rst_n, input [15:0] in0_V_TDATA,
-  input in0_V_TVALID, output in0_V_TREADY, output [{16 * len(SHAPES) - 1}:0] out0_V_TDATA,
+  input in0_V_TVALID, output in0_V_TREADY, output [{16 * len(MEMORIES) - 1}:0] out0_V_TDATA,
   output reg out0_V_TVALID, input out0_V_TREADY);
   assign in0_V_TREADY = !out0_V_TVALID || out0_V_TREADY;
   wire take = in0_V_TVALID && in0_V_TREADY;
@@ -57,9 +57,9 @@ endmodule
 def test_every_address_has_its_word(simulator: StreamSimulator) -> None:
     addresses = np.arange(max(depth for depth, _ in SHAPES)).reshape(-1, 1)
     result = simulator.run(pack_words(addresses, 16), len(addresses), output_stall=0.3)
-    found = unpack_words(result.words, 16, len(SHAPES), signed=False)
-    for index, (depth, width) in enumerate(SHAPES):
-        assert found[:depth, index].tolist() == contents(depth, width), (depth, width)
+    found = unpack_words(result.words, 16, len(MEMORIES), signed=False)
+    for index, (style, depth, width) in enumerate(MEMORIES):
+        assert found[:depth, index].tolist() == contents(depth, width), (style, depth, width)
 
 
 @pytest.mark.parametrize(("depth", "width"), SHAPES)

@@ -2,7 +2,6 @@
 """The resource model against results of Yosys that are not in its fit."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -22,11 +21,10 @@ def test_luts_and_flip_flops_are_near_those_of_yosys(operator: str) -> None:
     predicted = [cost(operator, sample["parameters"]) for sample in held_out]
     for name in ("lut", "ff"):
         error = sum(
-            # A handful of LUTs need not be right to a tenth.
-            abs(getattr(p, name) - s[name]) / max(20, s[name])
+            abs(getattr(p, name) - s[name]) / max(1, s[name])
             for p, s in zip(predicted, held_out, strict=True)
         )
-        assert error / len(held_out) < 0.12, name
+        assert error / len(held_out) < 0.1, name
 
 
 @pytest.mark.parametrize("operator", operators())
@@ -56,15 +54,6 @@ def test_block_rams_and_dsp_slices_are_those_of_yosys(operator: str) -> None:
 )
 def test_block_rams_of_a_memory(width: int, depth: int, expected: float) -> None:
     assert block_rams(width, depth) == expected
-
-
-def test_a_known_unit_costs_microseconds() -> None:
-    parameters = SAMPLES["matrix_vector_unit"][0]["parameters"]
-    cost("matrix_vector_unit", parameters)
-    start = time.perf_counter()
-    for _ in range(1000):
-        cost("matrix_vector_unit", parameters)
-    assert time.perf_counter() - start < 0.5  # 100 times what it takes on an idle machine
 
 
 def test_costs_add_up() -> None:

@@ -25,7 +25,14 @@ from qdeploy.fpga.compressors.sliced_products import (
 from qdeploy.fpga.matrix_vector.arithmetic import Arithmetic, Matrix, Outputs, arithmetic
 from qdeploy.fpga.matrix_vector.thresholds import write_thresholds
 from qdeploy.fpga.matrix_vector.top_module import top_module
-from qdeploy.fpga.memory import MemoryStyle, address_bits, memory_words, write_memory
+from qdeploy.fpga.memory import (
+    SHALLOW,
+    MemoryStyle,
+    address_bits,
+    memory_words,
+    stored_columns,
+    write_memory,
+)
 from qdeploy.integer import Integers
 
 WeightStyle = Literal["auto", "block", "distributed", "constant"]
@@ -197,23 +204,36 @@ class Unit:
     def parameters(self) -> dict[str, int | str]:
         """Verilog parameters of the unit and its dot products, and how those are built.
 
-        WEIGHTS and PRODUCTS are attributes of this class, NARROW is that of `Shape`. For constant
-        weights also PRODUCT_LUTS and PRODUCT_REGISTERS: what their trees take. For scaled elements
-        also those of `element_scale`.
+        WEIGHTS and PRODUCTS are attributes of this class, NARROW is that of `Shape`, WEIGHT_WIDTH
+        the bits of a word that the weight memory holds (see `stored_columns`). For constant weights
+        also PRODUCT_LUTS and PRODUCT_REGISTERS: what their trees take. For scaled elements also
+        those of `element_scale`.
         """
         numbers = self.arithmetic()
-        more: dict[str, int | str] = {"WEIGHTS": self.weights, "PRODUCTS": self.products}
-        more["NARROW"] = int(numbers.shape.narrow)
+        more: dict[str, int | str] = {
+            "WEIGHTS": self.weights,
+            "WEIGHT_WIDTH": 0,
+            "PRODUCTS": self.products,
+            "NARROW": int(numbers.shape.narrow),
+        }
         if self.weights == "constant":
             core = self.structure("unit")
             latency = core.latency
             more |= {"PRODUCT_LUTS": core.luts, "PRODUCT_REGISTERS": core.registers}
         else:
             latency = size(numbers.shape, self.pe, self.products).latency
+            more["WEIGHT_WIDTH"] = self._weight_width()
         if self.matrix.element_scales is not None:
             more |= self._element_scale_parameters()
         products = self._product_parameters(numbers, latency)
         return products | self._unit_parameters(numbers, latency) | more
+
+    def _weight_width(self) -> int:
+        if self.interval > SHALLOW:
+            return self.pe * self.matrix.weight_bits * self.simd
+        words = self.weight_words()
+        kept, _ = stored_columns(memory_words(words, 1), words.shape[1])
+        return len(kept)
 
     def _unit_parameters(self, numbers: Arithmetic, latency: int) -> dict[str, int | str]:
         planes, height, width = self.matrix.codes.shape

@@ -167,18 +167,6 @@ class WeightedAdd(Join, HWCustomOp):  # type: ignore[misc]
             "OUTPUT_BITS": self.get_output_datatype().bitwidth(),
         }
 
-    def lut_estimation(self, fpgapart: str) -> int:
-        """FINN has no formula."""
-        return 0
-
-    def bram_estimation(self, fpgapart: str) -> int:
-        """FINN has no formula."""
-        return 0
-
-    def dsp_estimation(self, fpgapart: str) -> int:
-        """FINN has no formula."""
-        return 0
-
 
 def packed(values: list[int], bits: int) -> str:
     """Verilog of a vector of integers, the first in the lowest bits, two's complement."""

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from finn.custom_op.fpgadataflow.hwcustomop import HWCustomOp
 from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
 
+from qdeploy.errors import UserError
 from qdeploy.fpga.board import hardware_directory
 from qdeploy.fpga.memory import contents_files, write_memory
 from qdeploy.fpga.operators.rtl_simulation import simulate_node
+from qdeploy.fpga.resources import Cost
 from qdeploy.integer import Integers
 from qdeploy.simulation.packing import pack_words
 
@@ -84,6 +86,14 @@ class Memory:
         return [int.from_bytes(row.tobytes(), "little") for row in packed]
 
 
+class FinnEstimate(NamedTuple):
+    """LUTs, 18 kbit block RAMs and DSP slices."""
+
+    lut: int
+    bram18: int
+    dsp: int
+
+
 @dataclass(frozen=True)
 class Instance:
     """The module that does a node's work: `clk`, `rst_n`, streams s_* and m_*.
@@ -109,15 +119,14 @@ class VerilogOperator(RTLBackend):  # type: ignore[misc]
         library: the modules of hw/rtl that it needs, if more than itself.
         memory_role: what its memory ports are called after ("weight"), "" if it has none.
         open_ports: outputs of the operator that the node does not use.
-        finn_implementation: the class of FINN whose formulas the estimates quote: what FINN
-            expects its own implementation of the node to take.
+        finn_implementation: FINN's own implementation of the node, None if there is none.
     """
 
     operator: ClassVar[str]
     library: ClassVar[tuple[str, ...]] = ()
     memory_role: ClassVar[str] = ""
     open_ports: ClassVar[tuple[str, ...]] = ()
-    finn_implementation: ClassVar[type[HWCustomOp]]
+    finn_implementation: ClassVar[type[HWCustomOp] | None] = None
 
     def parameters(self) -> dict[str, int | str]:
         """Verilog values of the operator's parameters."""
@@ -140,8 +149,16 @@ class VerilogOperator(RTLBackend):  # type: ignore[misc]
         return f"in{index}_V_TDATA[{self.get_instream_width(index)}-1:0]"
 
     def get_nodeattr_types(self) -> dict[str, tuple[Any, ...]]:
-        """FINN's attributes and `layer`, the layer as in the PyTorch model."""
-        return {**super().get_nodeattr_types(), "layer": ("s", False, "")}
+        """FINN's attributes and two of ours.
+
+        `layer` is the layer as in the PyTorch model. `predicted` is the `Cost` by the resource
+        model: `note_costs` writes it, because FINN asks a node without its constants.
+        """
+        return {
+            **super().get_nodeattr_types(),
+            "layer": ("s", False, ""),
+            "predicted": ("floats", False, []),
+        }
 
     def get_verilog_top_module_name(self) -> str:
         """The module of this node; FINN renames nodes later, but not what has been generated.
@@ -258,17 +275,55 @@ class VerilogOperator(RTLBackend):  # type: ignore[misc]
         module = self.get_verilog_top_module_name()
         return [*files, f"create_bd_cell -type module -reference {module} {self.onnx_node.name}"]
 
+    def predicted(self) -> Cost:
+        """What `note_costs` noted.
+
+        Raises:
+            UserError: if it has not noted anything.
+        """
+        noted = self.get_nodeattr("predicted")
+        if not noted:
+            raise UserError(
+                f"the cost of node {self.onnx_node.name} is not known before it is folded",
+                layer=self.get_nodeattr("layer"),
+                remedy="fold the graph first (qdeploy.fpga.folding.fold)",
+            )
+        return Cost(*noted)
+
     def lut_estimation(self, fpgapart: str) -> int:
-        """LUTs by the formula of `finn_implementation`."""
-        return int(self.finn_implementation(self.onnx_node).lut_estimation(fpgapart))
+        """LUT sites by the resource model."""
+        return round(self.predicted().lut)
 
     def bram_estimation(self, fpgapart: str) -> int:
-        """18 kbit block RAMs by the formula of `finn_implementation`."""
-        return int(self.finn_implementation(self.onnx_node).bram_estimation(fpgapart))
+        """18 kbit block RAMs by the resource model."""
+        return round(2 * self.predicted().bram36)
+
+    def bram_efficiency_estimation(self, fpgapart: str) -> float:
+        """Not known: FINN's default."""
+        return 1
 
     def dsp_estimation(self, fpgapart: str) -> int:
-        """DSP slices by the formula of `finn_implementation`."""
-        return int(self.finn_implementation(self.onnx_node).dsp_estimation(fpgapart))
+        """DSP slices by the resource model."""
+        return round(self.predicted().dsp)
+
+    def uram_estimation(self, fpgapart: str) -> int:
+        """No operator has UltraRAM."""
+        return 0
+
+    def uram_efficiency_estimation(self, fpgapart: str) -> float:
+        """FINN's value where there is none."""
+        return 1
+
+    def finn_estimate(self, fpgapart: str) -> FinnEstimate:
+        """What FINN's formulas expect of FINN's own implementation of the node."""
+        if self.finn_implementation is None:
+            return FinnEstimate(0, 0, 0)
+        other = self.finn_implementation(self.onnx_node)
+        return FinnEstimate(
+            int(other.lut_estimation(fpgapart)),
+            int(other.bram_estimation(fpgapart)),
+            int(other.dsp_estimation(fpgapart)),
+        )
 
     def _memory_module(self) -> str:
         return f"{self.get_verilog_top_module_name()}_{self.memory_role}s"

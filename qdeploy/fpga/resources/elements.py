@@ -13,31 +13,40 @@ from qdeploy.fpga.resources.terms import Parameters, Terms, address_bits, clog2,
 def max_pool(parameters: Parameters) -> Terms:
     """Parameters of max_pool.v."""
     pe, bits, kernel = integer(parameters, "PE", "BITS", "KERNEL_WORDS")
+    count = clog2(kernel + 1)
+    # Up to four bits are compared in LUTs, more on a carry chain, which gives a clock enable.
+    short = {1: 1, 2: 2, 3: 2, 4: 3}.get(bits, 0)
     return Terms(
-        lut={"pool": 1, "elements": pe, "bits": pe * max(0, bits - 2)},
-        ff={"pool": 1, "count": clog2(kernel + 1), "word": pe * bits},
+        lut={
+            "pool": 1,
+            "count": count,
+            "short elements": pe * short,
+            "long elements": 0 if short else pe * (bits / 2 + 1),
+        },
+        ff={"pool": 2, "count": count, "word": pe * bits},
     )
 
 
 def arg_max(parameters: Parameters) -> Terms:
     """Parameters of arg_max.v."""
     classes, pe, bits, index = integer(parameters, "CLASSES", "PE", "BITS", "INDEX_BITS")
-    (signed,) = integer(parameters, "SIGNED")
     several = classes > pe  # words of a vector
     count = clog2(classes // pe + 1) if several else 0
     return Terms(
         lut={
             "class": 1,
-            "several": several,
-            "bits": bits * several,
-            "matches": (pe - 1) * (bits + 1),
-            "index": index * several,
             "count": count,
+            "index": index * several,
+            # The value of a vector's only word does not go on from its last match.
+            "compared": bits * (pe - 1 + several),
+            "selected": bits * max(0, pe - 2 + several),
+            # These LUTs make the clock enable, too, and share nothing.
+            "selected last": bits * several * (pe > 1),
         },
         ff={
-            "class": 1,
-            "bits": 2 * (bits + signed) * several,
-            "index": 2 * index * several,
+            "class": 2,
+            "bits": 2 * bits * several,
+            "index": index * (1 + several),
             "count": count,
             "place": clog2(pe),
         },
@@ -68,26 +77,28 @@ def threshold(parameters: Parameters) -> Terms:
 
 def top_k(parameters: Parameters) -> Terms:
     """Parameters of top_k.v."""
-    classes, places, bits, index = integer(parameters, "CLASSES", "K", "BITS", "INDEX_BITS")
+    places, bits, index = integer(parameters, "K", "BITS", "INDEX_BITS")
     return Terms(
         lut={
             "top": 1,
-            "count": clog2(classes),
+            "index": index,
             "comparators": places * bits,
-            "moved": places * index,
+            "moved": (places - 1) * (bits + index),
         },
-        ff={"top": 1, "count": clog2(classes), "places": places * (bits + 2 + index)},
+        ff={"top": 1, "filled": places - 1, "index": index, "places": places * (bits + index)},
     )
 
 
 def stream_add(parameters: Parameters) -> Terms:
     """Parameters of stream_add.v."""
     inputs, pe, bits, output_bits = integer(parameters, "INPUTS", "PE", "INPUT_BITS", "OUTPUT_BITS")
-    (factor_bits, factors) = integer(parameters, "MULTIPLIER_BITS", "MULTIPLIERS")
+    factor_bits, factors, signed = integer(
+        parameters, "MULTIPLIER_BITS", "MULTIPLIERS", "INPUT_SIGNED"
+    )
     each = [factors >> i * factor_bits & (1 << factor_bits) - 1 for i in range(inputs)]
     # A power of two costs nothing.
     multiplied = [value for value in each if value & (value - 1)]
-    slices = dsps(bits + 1, factor_bits)
+    slices = dsps(bits + signed, factor_bits)
     absorbed = slices > 0 and len(multiplied) == inputs  # sums are made in the slices, too
     logic = 0 if slices else sum(bits + value.bit_length() for value in multiplied)
     plain = 0 if absorbed else bits * (inputs - len(multiplied))
@@ -95,12 +106,14 @@ def stream_add(parameters: Parameters) -> Terms:
         Cost(dsp=pe * len(multiplied) * slices),
         lut={
             "add": 1,
-            "sums": 0 if absorbed else pe * (inputs - 1) * output_bits,
+            # The highest bit is the carry out of the chain.
+            "sums": 0 if absorbed else pe * (inputs - 1) * (output_bits - 1),
             "products": pe * logic,
         },
         ff={
             "add": 1,
             "products": pe * (logic + plain),
+            "signs": pe * signed * len(multiplied) if logic else 0,
             "sums": 0 if absorbed else pe * output_bits,
         },
     )

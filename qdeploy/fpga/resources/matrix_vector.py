@@ -16,7 +16,7 @@ def matrix_vector_unit(parameters: Parameters) -> Terms:
     """Parameters as `qdeploy.fpga.matrix_vector.module.Unit.parameters` gives them."""
     p = parameters
     mw, mh, simd, pe, planes, lanes = integer(p, "MW", "MH", "SIMD", "PE", "PLANES", "LANES")
-    element_bits, weight_bits = integer(p, "ELEMENT_BITS", "WEIGHT_BITS")
+    element_bits, weight_width = integer(p, "ELEMENT_BITS", "WEIGHT_WIDTH")
     sum_bits, total_bits, output_bits = integer(p, "SUM_BITS", "TOTAL_BITS", "OUTPUT_BITS")
     groups, scale_bits, per_row, steps = integer(p, "GROUPS", "MULTIPLIER_BITS", "PER_ROW", "STEPS")
     core = _products(p)
@@ -32,9 +32,7 @@ def matrix_vector_unit(parameters: Parameters) -> Terms:
 
     counted = Cost(pe * core.luts + core.shared_luts, pe * core.registers + core.shared_registers)
     counted = counted.plus(Cost(queue, dsp=core.slices + multiplied * slices))
-    counted = counted.plus(
-        constants(pe * simd * weight_bits, words * planes * blocks, _style(p["WEIGHTS"]))
-    )
+    counted = counted.plus(constants(weight_width, words * planes * blocks, _style(p["WEIGHTS"])))
     if ring:
         counted = counted.plus(Cost(lut_rams(simd * element_bits, 1 << ring)))
     if scale_bits and per_row:

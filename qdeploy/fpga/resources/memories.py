@@ -40,6 +40,15 @@ def lut_rams(width: int, depth: int) -> int:
     return 4 * -(-width // 3) * -(-depth // 64)
 
 
+def single_port_rams(width: int, depth: int) -> int:
+    """LUTs of a memory with one port: RAM32M of 8 bits, else RAM64X1S to RAM256X1S."""
+    if depth <= 32:
+        return 4 * -(-width // 8)
+    if depth <= 128:
+        return width * -(-depth // 64)
+    return 4 * width * -(-depth // 256)
+
+
 def shift_luts(width: int, depth: int) -> int:
     """LUTs of a shift register that is read at any place."""
     return width * -(-depth // 32)

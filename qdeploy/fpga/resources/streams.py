@@ -6,12 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qdeploy.fpga.resources.cost import Cost
-from qdeploy.fpga.resources.memories import block_rams, lut_rams, shift_luts
+from qdeploy.fpga.resources.memories import block_rams, lut_rams, shift_luts, single_port_rams
 from qdeploy.fpga.resources.terms import Parameters, Terms, clog2, integer
 
 # fifo.v in style "auto": the deepest shift register. Memories of these operators: the least
 # words and bits of a block RAM.
 _DEEPEST_SHIFT, _BLOCK_WORDS, _BLOCK_BITS = 33, 256, 8192
+# Yosys' price of a block RAM of 36 kbit in LUTs, where it may choose.
+_RAMS_PER_BLOCK = 256
 
 
 def fifo_memory(width: int, depth: int) -> int:
@@ -106,6 +108,8 @@ def sliding_window(parameters: Parameters) -> Terms:
         lut={
             "window": 1,
             "addresses": pixels * clog2(capacity),
+            # Where windows do not overlap, the one after a window begins where that ends.
+            "steps back": clog2(capacity) if kernel > stride else 0,
             "counters": counters,
             "words of memory": 0 if block else pixels * width * ((capacity - 1) // 64),
         },
@@ -143,16 +147,21 @@ def upsample(parameters: Parameters) -> Terms:
     width, fold, image = integer(parameters, "WIDTH", "FOLD", "IMAGE_WIDTH")
     repeats = integer(parameters, "ROWS", "COLUMNS")
     depth = image * fold
-    counters = sum(clog2(n + 1) for n in (fold, *repeats))
-    block = _in_block(width, depth)
-    memory = Cost(bram36=block_rams(width, depth)) if block else Cost(lut_rams(width, depth))
+    word = clog2(fold + 1) if fold > 1 else 0
+    rams, blocks = single_port_rams(width, depth), block_rams(width, depth)
+    block = rams >= _RAMS_PER_BLOCK * blocks
     return Terms(
-        memory,
-        lut={"upsample": 1, "addresses": clog2(depth), "counters": counters, "word": width},
-        ff={
+        Cost(bram36=blocks) if block else Cost(rams),
+        lut={
             "upsample": 1,
-            "addresses": 2 * clog2(depth),
-            "counters": counters,
+            "addresses": clog2(depth),
+            "pixels": clog2(depth) + word if fold > 1 else 0,
+            "word": width,
+        },
+        ff={
+            "upsample": 2,
+            "addresses": clog2(depth) * (2 if fold > 1 else 1),
+            "counters": word + sum(clog2(n + 1) for n in repeats),
             "word": width * (1 if block else 2),
         },
     )

@@ -186,6 +186,14 @@ def predicted(model: ModelWrapper) -> Cost:
     return total
 
 
+def note_costs(model: ModelWrapper) -> None:
+    """Write the predicted cost of our operators into their attribute `predicted`, in place."""
+    for node in model.graph.node:
+        if node.domain.endswith(".rtl"):
+            operator = getCustomOp(node)
+            operator.set_nodeattr("predicted", [float(a) for a in node_cost(model, operator)])
+
+
 def apply(node: NodeProto, values: Mapping[str, int | str]) -> None:
     """Give a node of the graph the attributes of an option."""
     operator = getCustomOp(node)

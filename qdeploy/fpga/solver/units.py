@@ -107,7 +107,12 @@ def _memories(shape: UnitShape, one: Parameters, pe: int, simd: int) -> Iterator
         turns = group_words if shared else words
         lanes = next(d for d in divisors(pe) if pe // d <= turns)
         multipliers = lanes if shared else pe
-        taken = {"LANES": lanes, "SCALE_LANES": multipliers, "WEIGHTS": memory}
+        taken = {
+            "LANES": lanes,
+            "SCALE_LANES": multipliers,
+            "WEIGHTS": memory,
+            "WEIGHT_WIDTH": width,
+        }
         yield _option(shape, {**one, **taken}, shared)
 
 
