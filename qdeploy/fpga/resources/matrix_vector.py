@@ -45,7 +45,9 @@ def matrix_vector_unit(parameters: Parameters) -> Terms:
         counted = counted.plus(Cost(*(lanes * amount for amount in one)))
     if not steps:
         counted = counted.plus(constants(lanes * output_bits, mh // lanes))
-    element_registers = simd * element_bits
+    # Trees of constant weights count the registers of their elements, too.
+    constant = p["WEIGHTS"] == "constant"
+    element_registers = 0 if constant else simd * element_bits
     if "SCALED_BITS" in p:
         share, factor_bits, flip = integer(p, "SHARE", "SCALE_BITS", "FLIP")
         if dsps(element_bits, factor_bits) and not flip:
@@ -79,7 +81,9 @@ def matrix_vector_unit(parameters: Parameters) -> Terms:
             "operands": multiplied * sum_bits,
             "totals": total_bits * pe if scale_bits else 0,
             "rows": rows * max(1, stages),
-            "x": lanes * max(1, stages) * total_bits,
+            "x": 0 if constant else lanes * max(1, stages) * total_bits,
+            "x behind constants": lanes * stages * total_bits if constant else 0,
+            "sums behind constants": lanes * output_bits if constant and not steps else 0,
             "outputs": lanes * output_bits,
         },
     )
