@@ -100,7 +100,8 @@ def run_case(case: NetworkCase) -> NetworkResult:
     """
     network = random_network(case.config)
     start = time.perf_counter()
-    folded = fold(map_network(network), BOARD, case.fps, fill=case.fill)
+    layers = {node.name for node in network.nodes}
+    folded = fold(map_network(network), BOARD, case.fps, fill=case.fill, any_form=layers)
     fold_seconds = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
