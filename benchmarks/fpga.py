@@ -129,6 +129,9 @@ OTHERS: dict[str, tuple[str, dict[str, int]]] = {
                                       "KERNEL_WIDTH": 3}),
     "threshold-16x3": ("threshold", {"CHANNELS": 64, "PE": 4, "INPUT_BITS": 12, "STEPS": 3,
                                      "OUTPUT_BITS": 2}),
+    "depthwise-8x3": ("depthwise_unit", {"CHANNELS": 64, "PE": 8, "KERNEL_WORDS": 9,
+                                         "INPUT_BITS": 2, "WEIGHT_BITS": 2, "SUM_BITS": 8,
+                                         "STEPS": 3, "LANES": 1, "OUTPUT_BITS": 2}),
     "max-pool-16": ("max_pool", {"PE": 16, "BITS": 2, "KERNEL_WORDS": 4}),
     "arg-max-10": ("arg_max", {"CLASSES": 10, "PE": 1, "BITS": 12}),
 }  # fmt: skip
@@ -212,6 +215,7 @@ def synthesized(top: str, contents: Unit | dict[str, int]) -> dict[str, Any]:
             scaled = contents.matrix.scaled
             files = [*(f"{name}.v" for name in OPERATORS), *unit_files(top, scaled=scaled)]
         else:
+            files = ["parallel_to_serial.v", "row_output.v", *files]
             values = " ".join(f"-chparam {name} {value}" for name, value in contents.items())
         for path in RTL.glob("*.v"):
             shutil.copyfile(path, directory / path.name)

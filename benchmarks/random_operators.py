@@ -133,7 +133,7 @@ def _arg_max(rng: random.Random) -> dict[str, int]:
 
 
 def _threshold(rng: random.Random) -> dict[str, int]:
-    channels, steps = rng.choice([1, 3, 8, 16, 64]), rng.choice([1, 3, 3, 7, 15])
+    channels, steps = rng.choice([1, 3, 8, 16, 64]), rng.choice([1, 3, 3, 7, 15, 255])
     return {
         "CHANNELS": channels,
         "PE": rng.choice([d for d in divisors(channels) if d <= 16]),
@@ -142,7 +142,6 @@ def _threshold(rng: random.Random) -> dict[str, int]:
         "STEPS": steps,
         "OUTPUT_BITS": steps.bit_length(),
         "BASE": 0,
-        "STEP": 1,
     }
 
 
@@ -204,15 +203,21 @@ def _depthwise_unit(rng: random.Random) -> dict[str, int]:
         rng.choice([2, 4, 8]),
         rng.choice([1, 2, 2, 3, 4, 8]),
     )
+    pe = rng.choice([d for d in divisors(channels) if d <= 16])
+    kernel, steps = rng.choice([9, 9, 25]), rng.choice([0, 1, 3, 3, 15])
     return {
         "CHANNELS": channels,
-        "PE": rng.choice([d for d in divisors(channels) if d <= 16]),
-        "KERNEL_WORDS": rng.choice([9, 9, 25]),
+        "PE": pe,
+        "KERNEL_WORDS": kernel,
         "INPUT_BITS": bits,
         "INPUT_SIGNED": rng.choice([0, 1]),
         "BIPOLAR": 0,
         "WEIGHT_BITS": weight_bits,
-        "OUTPUT_BITS": bits + weight_bits + 5,
+        "SUM_BITS": bits + weight_bits + 5,
+        "STEPS": steps,
+        "LANES": next(d for d in divisors(pe) if pe // d <= kernel) if steps else pe,
+        "OUTPUT_BITS": steps.bit_length() if steps else bits + weight_bits + 5,
+        "BASE": 0,
     }
 
 

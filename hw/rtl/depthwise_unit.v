@@ -1,20 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// Depthwise convolution: every channel of a window times weights of its own, summed. A
-// `sliding_window` with DEPTHWISE = 1 in front gives the windows: KERNEL_WORDS words of PE channels,
-// then the next PE channels.
+// Depthwise convolution: every channel of a window times weights of its own, summed; the sums leave,
+// or how many thresholds they reach. A `sliding_window` with DEPTHWISE = 1 in front gives the
+// windows: KERNEL_WORDS words of PE channels, then the next PE channels.
 //
 //   CHANNELS, PE  channels of a pixel and of a word; PE divides CHANNELS
 //   KERNEL_WORDS  pixels of a window
 //   INPUT_BITS    bits of x, two's complement if INPUT_SIGNED
 //   BIPOLAR       x is one bit: 0 means -1, 1 means +1
 //   WEIGHT_BITS   1: 0 means -1, 1 means +1; 2: -1, 0 or +1; more: any, all two's complement
-//   OUTPUT_BITS   bits of a sum, two's complement
+//   SUM_BITS      bits of a sum, two's complement
+//   STEPS         thresholds per channel; 0: y is the sum, OUTPUT_BITS = SUM_BITS, LANES = PE
+//   LANES         channels of an output word; divides PE, PE / LANES <= KERNEL_WORDS
+//   OUTPUT_BITS   bits of y, two's complement if negative
+//   BASE          with thresholds: y = BASE + (how many of the channel's thresholds are <= the sum)
 //
 // Weights come from a memory outside, read synchronously: weight_data is the word at the
 // weight_address of the last cycle with weight_enable. Word f * KERNEL_WORDS + k holds, at element
 // p, the weight of pixel k of channel f * PE + p.
+// Thresholds come from memories in the order of `row_output`, words of LANES channels; what is kept
+// is the threshold plus 2^(SUM_BITS - 1). row_data is what belongs to the row_address of the last
+// cycle with row_enable. Without thresholds leave these ports open.
 //
-// II = KERNEL_WORDS cycles per output word: one input word per cycle.
+// II = KERNEL_WORDS cycles per PE channels: one input word per cycle.
 module depthwise_unit #(
     parameter CHANNELS = 1,
     parameter PE = 1,
@@ -23,30 +30,43 @@ module depthwise_unit #(
     parameter INPUT_SIGNED = 0,
     parameter BIPOLAR = 0,
     parameter WEIGHT_BITS = 2,
-    parameter OUTPUT_BITS = 8,
-    parameter ADDRESSES = CHANNELS / PE * KERNEL_WORDS  // leave it
+    parameter SUM_BITS = 8,
+    parameter STEPS = 0,
+    parameter LANES = PE,
+    parameter OUTPUT_BITS = SUM_BITS,
+    parameter integer BASE = 0,
+    // derived
+    parameter ADDRESSES = CHANNELS / PE * KERNEL_WORDS,
+    parameter WORDS = CHANNELS / LANES,
+    parameter SLOTS = STEPS ? LANES * $clog2(STEPS + 1) : 1,
+    parameter SLOT_BITS = (WORDS > 1 ? $clog2(WORDS) : 1) + (STEPS ? $clog2(STEPS + 1) : 0)
 ) (
     input clk,
     input rst_n,
     input [PE*INPUT_BITS-1:0] s_tdata,
     input s_tvalid,
     output s_tready,
-    output [PE*OUTPUT_BITS-1:0] m_tdata,
+    output [LANES*OUTPUT_BITS-1:0] m_tdata,
     output m_tvalid,
     input m_tready,
     output weight_enable,
     output [(ADDRESSES>1?$clog2(ADDRESSES):1)-1:0] weight_address,
-    input [PE*WEIGHT_BITS-1:0] weight_data
+    input [PE*WEIGHT_BITS-1:0] weight_data,
+    output row_enable,
+    output [SLOTS*SLOT_BITS-1:0] row_address,
+    input [SLOTS*SUM_BITS-1:0] row_data
 );
   localparam ADDRESS_BITS = ADDRESSES > 1 ? $clog2(ADDRESSES) : 1;
   localparam X_BITS = INPUT_BITS + 1;
   localparam PRODUCT_BITS = X_BITS + (WEIGHT_BITS > 2 ? WEIGHT_BITS : 0);
 
+  // What is compared is unsigned, in the same order.
+  localparam [SUM_BITS-1:0] FLIP = STEPS ? 1 << (SUM_BITS - 1) : 0;
+
   // x and its weights, then the products, then their sum
   reg x_valid, product_valid, sum_valid;
-  wire free = !sum_valid || m_tready;
+  wire free = !m_tvalid || m_tready;
   assign s_tready = free;
-  assign m_tvalid = sum_valid;
 
   reg [PE*INPUT_BITS-1:0] x;
   reg [ADDRESS_BITS-1:0] address;
@@ -54,6 +74,7 @@ module depthwise_unit #(
   wire first = pixel == 0;
   wire last = pixel == KERNEL_WORDS - 1;
   assign weight_enable  = free;
+  assign row_enable     = free;
   assign weight_address = address;
   always @(posedge clk) begin
     if (free) x <= s_tdata;
@@ -72,6 +93,7 @@ module depthwise_unit #(
     end
   end
 
+  wire [PE*SUM_BITS-1:0] sums;
   genvar p;
   generate
     for (p = 0; p < PE; p = p + 1) begin : channel
@@ -96,11 +118,50 @@ module depthwise_unit #(
             carry   <= 1'b0;
           end
       end
-      reg signed [OUTPUT_BITS-1:0] sum;
-      wire signed [OUTPUT_BITS-1:0] partial = first ? 0 : sum;
-      assign m_tdata[p*OUTPUT_BITS+:OUTPUT_BITS] = sum;
+      reg signed [SUM_BITS-1:0] sum;
+      wire signed [SUM_BITS-1:0] partial = first ? 0 : sum;
+      assign sums[p*SUM_BITS+:SUM_BITS] = sum ^ FLIP;
       always @(posedge clk)
         if (free && product_valid) sum <= partial + product + $signed({1'b0, carry});
+    end
+
+    if (STEPS == 0) begin : raw
+      assign m_tdata     = sums;
+      assign m_tvalid    = sum_valid;
+      assign row_address = 0;
+    end else begin : thresholds
+      wire [LANES*SUM_BITS-1:0] x;
+      wire x_valid;
+      parallel_to_serial #(
+          .WIDTH(LANES * SUM_BITS),
+          .STEPS(PE / LANES)
+      ) serial (
+          .clk(clk),
+          .rst_n(rst_n),
+          .enable(free),
+          .s_data(sums),
+          .s_valid(sum_valid),
+          .m_data(x),
+          .m_valid(x_valid)
+      );
+      row_output #(
+          .LANES(LANES),
+          .SUM_BITS(SUM_BITS),
+          .STEPS(STEPS),
+          .OUTPUT_BITS(OUTPUT_BITS),
+          .BASE(BASE),
+          .WORDS(WORDS)
+      ) search (
+          .clk(clk),
+          .rst_n(rst_n),
+          .enable(free),
+          .s_data(x),
+          .s_valid(x_valid),
+          .m_data(m_tdata),
+          .m_valid(m_tvalid),
+          .row_address(row_address),
+          .row_data(row_data)
+      );
     end
   endgenerate
 endmodule

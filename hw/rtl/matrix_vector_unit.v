@@ -190,6 +190,7 @@ module matrix_vector_unit #(
       ) serial_sums (
           .clk(clk),
           .rst_n(rst_n),
+          .enable(1'b1),
           .s_data(sums),
           .s_valid(sum_valid),
           .m_data(factors),
@@ -220,6 +221,7 @@ module matrix_vector_unit #(
       ) serial_totals (
           .clk(clk),
           .rst_n(rst_n),
+          .enable(1'b1),
           .s_data(scaled),
           .s_valid(scaled_valid),
           .m_data(totals),
@@ -233,6 +235,7 @@ module matrix_vector_unit #(
       ) serial_sums (
           .clk(clk),
           .rst_n(rst_n),
+          .enable(1'b1),
           .s_data(sums),
           .s_valid(sum_valid),
           .m_data(totals),
@@ -254,6 +257,7 @@ module matrix_vector_unit #(
   ) output_stage (
       .clk(clk),
       .rst_n(rst_n),
+      .enable(1'b1),
       .s_data(totals),
       .s_valid(totals_valid),
       .m_data(outputs),

@@ -5,13 +5,14 @@
 //   STEPS   parts of a word
 //
 // The next word comes STEPS cycles after the last at the earliest. Parts leave from the next cycle on
-// (STEPS = 1: in the same cycle).
+// (STEPS = 1: in the same cycle). Only cycles with `enable` count.
 module parallel_to_serial #(
     parameter WIDTH = 8,
     parameter STEPS = 1
 ) (
     input clk,
     input rst_n,
+    input enable,
     input [STEPS*WIDTH-1:0] s_data,
     input s_valid,
     output [WIDTH-1:0] m_data,
@@ -28,12 +29,11 @@ module parallel_to_serial #(
       assign m_data  = held[step*WIDTH+:WIDTH];
       assign m_valid = busy;
       always @(posedge clk) begin
-        if (s_valid) held <= s_data;
+        if (enable && s_valid) held <= s_data;
         if (!rst_n) busy <= 1'b0;
-        else if (s_valid) busy <= 1'b1;
-        else if (step == STEPS - 1) busy <= 1'b0;
-        if (s_valid) step <= 0;
-        else step <= step + 1'b1;
+        else if (enable && s_valid) busy <= 1'b1;
+        else if (enable && step == STEPS - 1) busy <= 1'b0;
+        if (enable) step <= s_valid ? 0 : step + 1'b1;
       end
     end
   endgenerate

@@ -10,9 +10,9 @@
 //   WORDS         words of parameters, one per word of sums; they start again after the last
 //
 // Words of sums arrive with `s_valid`, y leaves with `m_valid` 1 + COUNT_BITS cycles later
-// (COUNT_BITS = $clog2(STEPS + 1); 1 without thresholds).
+// (COUNT_BITS = $clog2(STEPS + 1); 1 without thresholds); only cycles with `enable` count.
 // Parameters come from memories outside, read synchronously: data is the word at the address of the
-// last cycle. Without thresholds there is one: row_data holds OUTPUT_BITS bits of offset per lane.
+// last such cycle. Without thresholds there is one: row_data holds OUTPUT_BITS bits of offset per lane.
 // With thresholds, stage k finds bit COUNT_BITS - 1 - k of the count, in a memory of its own for each
 // lane: slot l * COUNT_BITS + k of row_address (WORD_BITS + COUNT_BITS bits each) is {word, count so
 // far (k bits)}, and slot l * COUNT_BITS + k of row_data is the threshold number
@@ -35,6 +35,7 @@ module row_output #(
 ) (
     input clk,
     input rst_n,
+    input enable,
     input [LANES*SUM_BITS-1:0] s_data,
     input s_valid,
     output [LANES*OUTPUT_BITS-1:0] m_data,
@@ -46,9 +47,10 @@ module row_output #(
   reg [WORD_BITS-1:0] word;
   assign m_valid = valid[COUNT_BITS];
   always @(posedge clk) begin
-    valid <= rst_n ? {valid, s_valid} : 0;
+    if (!rst_n) valid <= 0;
+    else if (enable) valid <= {valid, s_valid};
     if (!rst_n) word <= 0;
-    else if (s_valid) word <= (WORDS == 1 || word == WORDS - 1) ? 0 : word + 1'b1;
+    else if (enable && s_valid) word <= (WORDS == 1 || word == WORDS - 1) ? 0 : word + 1'b1;
   end
 
   genvar l, k;
@@ -64,7 +66,7 @@ module row_output #(
         end else begin : later
           reg [WORD_BITS-1:0] delayed;
           assign current = delayed;
-          always @(posedge clk) delayed <= stage[k-1].current;
+          always @(posedge clk) if (enable) delayed <= stage[k-1].current;
         end
       end
     end
@@ -74,10 +76,11 @@ module row_output #(
       if (STEPS == 0) begin : offset
         reg [SUM_BITS-1:0] x;
         wire [OUTPUT_BITS-1:0] wide = x;
-        always @(posedge clk) begin
-          x <= s_data[l*SUM_BITS+:SUM_BITS];
-          y <= (wide << GAIN) - row_data[l*OUTPUT_BITS+:OUTPUT_BITS];
-        end
+        always @(posedge clk)
+          if (enable) begin
+            x <= s_data[l*SUM_BITS+:SUM_BITS];
+            y <= (wide << GAIN) - row_data[l*OUTPUT_BITS+:OUTPUT_BITS];
+          end
       end else begin : thresholds
         for (k = 0; k < COUNT_BITS; k = k + 1) begin : stage
           localparam SLOT = l * COUNT_BITS + k;
@@ -85,7 +88,7 @@ module row_output #(
           reg [SUM_BITS-1:0] x;
           wire [k:0] count;  // with the bit that this stage finds
           assign count[0] = x >= row_data[SLOT*SUM_BITS+:SUM_BITS];
-          always @(posedge clk) x <= next;
+          always @(posedge clk) if (enable) x <= next;
           if (k == 0) begin : first
             assign next = s_data[l*SUM_BITS+:SUM_BITS];
             assign row_address[SLOT*SLOT_BITS+:SLOT_BITS] = words.stage[0].current;
@@ -96,11 +99,11 @@ module row_output #(
             assign row_address[SLOT*SLOT_BITS+:SLOT_BITS] = {
               words.stage[k].current, stage[k-1].count
             };
-            always @(posedge clk) found <= stage[k-1].count;
+            always @(posedge clk) if (enable) found <= stage[k-1].count;
           end
         end
         wire signed [31:0] value = BASE + $signed({1'b0, stage[COUNT_BITS-1].count});
-        always @(posedge clk) y <= value[OUTPUT_BITS-1:0];
+        always @(posedge clk) if (enable) y <= value[OUTPUT_BITS-1:0];
       end
     end
   endgenerate

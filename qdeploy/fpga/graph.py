@@ -9,6 +9,7 @@ axis has length 1.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -56,8 +57,12 @@ def streamlined_graph(
     """
     graph = Graph(network)
     graph.fork(network.nodes[0].name, network.input)
+    absorbed = _absorbed_thresholds(network)
     for node in network.nodes:
-        _add(graph, node, columns)
+        if isinstance(node, Convolution) and is_depthwise(node):
+            _depthwise(graph, node, columns[node.name], absorbed.get(node.output))
+        elif node not in absorbed.values():
+            _add(graph, node, columns)
         graph.fork(node.name, node.output)
     return graph.model()
 
@@ -85,6 +90,20 @@ def is_depthwise(node: Node) -> bool:
     if not isinstance(node, Convolution):
         return False
     return node.weights.shape[:2] == (node.groups, 1) and node.groups > 1
+
+
+def _absorbed_thresholds(network: IntegerNetwork) -> dict[str, Threshold]:
+    """Thresholds inside the unit of a depthwise convolution, by the tensor that they alone read.
+
+    (Those behind other convolutions FINN finds.)
+    """
+    depthwise = {node.output for node in network.nodes if is_depthwise(node)}
+    readers = Counter(name for node in network.nodes for name in node.inputs)
+    return {
+        node.input: node
+        for node in network.nodes
+        if isinstance(node, Threshold) and node.input in depthwise and readers[node.input] == 1
+    }
 
 
 def _add(graph: Graph, node: Node, columns: Mapping[str, ScaledColumns]) -> None:
@@ -115,9 +134,6 @@ def _matrix(graph: Graph, node: Convolution | Linear, columns: ScaledColumns) ->
     matrix = expanded(columns)
     kind = weight_type(matrix)
     graph.types[node.output] = accumulator_type(graph.network.tensors[node.output].range)
-    if isinstance(node, Convolution) and is_depthwise(node):
-        add_depthwise(graph, node, matrix.reshape(node.weights.shape), kind)
-        return
     (x,) = graph.inputs(node)
     if isinstance(node, Convolution) and not _pointwise(node):
         x = add_padding(graph, node.name, x, node.pads, node.pad_code)
@@ -127,18 +143,43 @@ def _matrix(graph: Graph, node: Convolution | Linear, columns: ScaledColumns) ->
     graph.insert("MatMul", node.name, [x, weights], [node.output])
 
 
-def _threshold(graph: Graph, node: Threshold) -> None:
-    x = graph.network.tensors[node.input]
-    # One beyond the range means "never"; the type must hold it, or it would become "always".
-    clipped = np.clip(node.thresholds, x.range.low, x.range.high + 1)
-    limits = ValueRange(x.range.low, x.range.high + 1)
-    bipolar = graph.types[node.output] == "BIPOLAR"
+def _depthwise(
+    graph: Graph, node: Convolution, columns: ScaledColumns, behind: Threshold | None
+) -> None:
+    matrix = expanded(columns)
+    weights = graph.constant(
+        f"{node.name}_weights", matrix.reshape(node.weights.shape), weight_type(matrix)
+    )
+    graph.types[node.output] = accumulator_type(graph.network.tensors[node.output].range)
+    thresholds = None
+    if behind is not None:
+        graph.types[node.output] = accumulator_type(_limits(graph, node.output))
+        thresholds = _thresholds(graph, behind)
+    add_depthwise(graph, node, weights, behind, thresholds)
+
+
+def _limits(graph: Graph, name: str) -> ValueRange:
+    """The values of a tensor and one beyond, which as a threshold means "never"."""
+    values = graph.network.tensors[name].range
+    return ValueRange(values.low, values.high + 1)
+
+
+def _thresholds(graph: Graph, node: Threshold) -> str:
+    limits = _limits(graph, node.input)
+    # The type must hold "never", or it would become "always".
+    clipped = np.clip(node.thresholds, limits.low, limits.high)
     signed = graph.types[node.input].startswith("INT")
     type_name = accumulator_type(limits) if signed else data_type(limits)
+    return graph.constant(f"{node.name}_thresholds", clipped, type_name)
+
+
+def _threshold(graph: Graph, node: Threshold) -> None:
+    x = graph.network.tensors[node.input]
+    bipolar = graph.types[node.output] == "BIPOLAR"
     graph.insert(
         "MultiThreshold",
         node.name,
-        [*graph.inputs(node), graph.constant(f"{node.name}_thresholds", clipped, type_name)],
+        [*graph.inputs(node), _thresholds(graph, node)],
         [node.output],
         domain=QONNX_OPERATORS,
         out_dtype=graph.types[node.output],
@@ -179,10 +220,10 @@ def _concat(graph: Graph, node: Concat) -> None:
 
 
 def _arg_max(graph: Graph, node: ArgMax) -> None:
-    one, largest = f"{node.name}_k", f"{node.name}_values"
-    graph.constants[one] = np.ones(1, np.int64)
-    graph.tensor(largest, (1, 1), graph.types[node.input])
-    inputs = [*graph.inputs(node), one]
+    count, largest = f"{node.name}_k", f"{node.name}_values"
+    graph.constants[count] = np.array([node.count])
+    graph.tensor(largest, (1, node.count), graph.types[node.input])
+    inputs = [*graph.inputs(node), count]
     graph.insert("TopK", node.name, inputs, [largest, node.output], axis=-1, largest=1)
 
 

@@ -88,6 +88,10 @@ class Graph:
         self.shapes[name], self.types[name] = shape, type_name
         return name
 
+    def forget(self, name: str) -> None:
+        """Drop a tensor that is only inside a node."""
+        del self.shapes[name], self.types[name]
+
     def inputs(self, node: Node) -> list[str]:
         """The streams that `node` reads: of a tensor with several readers a copy of its own."""
         return [self.copies[name].pop() if name in self.copies else name for name in node.inputs]

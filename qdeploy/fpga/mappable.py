@@ -112,11 +112,9 @@ def _node(network: IntegerNetwork, node: Node) -> Iterator[UserError]:
             layer=node.name,
             remedy="let a linear layer follow the flattening",
         )
-    elif isinstance(node, ArgMax) and (len(x.shape) != 1 or node.count != 1):
+    elif isinstance(node, ArgMax) and len(x.shape) != 1:
         yield UserError(
-            f"arg-max of the {node.count} largest over an input of shape {x.shape}"
-            if node.count > 1
-            else f"arg-max over an input of shape {x.shape}",
+            f"arg-max over an input of shape {x.shape}",
             layer=node.name,
             remedy="flatten and classify with a linear layer first",
         )

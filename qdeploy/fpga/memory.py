@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -149,6 +150,34 @@ def stored_columns(words: Sequence[int], width_bits: int) -> tuple[list[int], li
             kept.append(bit)
         columns.append(known[column])
     return kept or [0], columns
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """Constants of an operator: integers [words, elements] and the bits that each element takes."""
+
+    elements: Integers
+    bits: int
+
+    @property
+    def address_bits(self) -> int:
+        """Bits of an address."""
+        return address_bits(len(self.elements))
+
+    @property
+    def width(self) -> int:
+        """Bits of a word."""
+        return int(self.elements.shape[1]) * self.bits
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Bits of a word and words."""
+        return [(self.width, len(self.elements))]
+
+    def write(self, directory: Path, name: str) -> None:
+        """Write module `name`; element 0 in the lowest bits, two's complement."""
+        words = memory_words(self.elements, self.bits)
+        write_memory(directory / f"{name}.v", name, words, self.width)
 
 
 def contents_files(source: Path) -> list[Path]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 from math import prod
 
-import numpy as np
-
 from qdeploy.fpga.graph_builder import Graph
-from qdeploy.integer import Convolution, MaxPool, Pad, SumPool, Upsample
+from qdeploy.integer import Convolution, MaxPool, Pad, SumPool, Threshold, Upsample
 
 
 def add_padding(
@@ -82,19 +80,33 @@ def add_windows(
     return windows
 
 
-def add_depthwise(graph: Graph, node: Convolution, weights: np.ndarray, kind: str) -> None:
-    """A convolution with one kernel [KH, KW] per channel, weights [C, 1, KH, KW]."""
+def add_depthwise(
+    graph: Graph,
+    node: Convolution,
+    weights: str,
+    behind: Threshold | None,
+    thresholds: str | None,
+) -> None:
+    """A convolution with one kernel [KH, KW] per channel.
+
+    Args:
+        graph: where it goes.
+        node: the convolution.
+        weights: constant [C, 1, KH, KW].
+        behind: the threshold in the same unit, if any.
+        thresholds: its constant [C or 1, T].
+    """
     (x,) = graph.inputs(node)
     x = add_padding(graph, node.name, x, node.pads, node.pad_code)
     kernel = node.weights.shape[2:]
     windows = add_windows(graph, node.name, x, kernel, node.strides, node.dilations, depthwise=True)
     _, height, width, channels = graph.shapes[node.output]
-    sums = graph.types[node.output]
+    sums, output = graph.types[node.output], node.output if behind is None else behind.output
     graph.hardware(
         "VVAU",
         node.name,
-        [windows, graph.constant(f"{node.name}_weights", weights, kind)],
-        [node.output],
+        [windows, weights, *([thresholds] if thresholds else [])],
+        [output],
         PE=1,
         SIMD=1,
         Dim=(height, width),
@@ -103,11 +115,15 @@ def add_depthwise(graph: Graph, node: Convolution, weights: np.ndarray, kind: st
         resType="lut",
         mem_mode="internal_embedded",
         inputDataType=graph.types[windows],
-        weightDataType=kind,
+        weightDataType=graph.types[weights],
         accDataType=sums,
-        outputDataType=sums,
-        noActivation=1,
+        outputDataType=graph.types[output],
+        noActivation=int(behind is None),
+        ActVal=0 if behind is None else int(behind.base[0]),
+        numSteps=0 if behind is None else behind.thresholds.shape[1],
     )
+    if behind is not None:
+        graph.forget(node.output)
 
 
 def add_max_pool(graph: Graph, node: MaxPool) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small networks whose streams fork, join, pool, repeat or stay in their channels."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -29,10 +30,12 @@ from qdeploy.integer import (
 class Layers:
     """Adds layers with random contents to a builder; each call returns the new tensor."""
 
-    def __init__(self, shape: tuple[int, ...], seed: int) -> None:
+    def __init__(self, shape: tuple[int, ...], seed: int, levels: int = 8) -> None:
         self.rng = np.random.default_rng(seed)
         self.builder = Builder()
-        self.x = self.builder.input("x", shape, ValueRange(0, 7), Fraction(1, 7))
+        self.quantizer = input_quantizer(levels)
+        codes = ValueRange(0, levels - 1)
+        self.x = self.builder.input("x", shape, codes, Fraction(1, levels - 1))
 
     def add(self, node: Node) -> Tensor:
         return self.builder.add(node)
@@ -70,7 +73,7 @@ class Layers:
 
     def network(self, name: str) -> IntegerNetwork:
         return self.builder.network(
-            name=name, quantizer=input_quantizer(8), input_name="image", output_name="logits"
+            name=name, quantizer=self.quantizer, input_name="image", output_name="logits"
         )
 
 
@@ -146,3 +149,17 @@ def signal_network(seed: int = 3) -> IntegerNetwork:
     net.classify(net.average("average", x))
     net.add(ArgMax(name="best", input="fc", output="best"))
     return net.network("signal")
+
+
+def picture_network(seed: int = 4) -> IntegerNetwork:
+    """An 8-bit image with a grey border, a dilated rectangular window, depthwise signs, top 3."""
+    net = Layers((3, 9, 7), seed, levels=256)
+    x = net.conv("a", net.x, 4, (3, 2), pad_code=128, strides=(1, 2))
+    x = net.act("a_act", x)
+    x = net.conv("b", x, 4, (2, 3), groups=4, dilations=(2, 1))
+    signs = random_threshold(net.rng, "b_act", x, 1)
+    x = net.add(replace(signs, base=np.array([-1]), step=np.array([2])))
+    x = net.act("c_act", net.conv("c", x, 6, (1, 1)), 3)
+    net.classify(net.act("d_act", net.conv("d", x, 6, (3, 3), groups=6, strides=(2, 1)), 4), 7)
+    net.add(ArgMax(name="best", input="fc", output="best", count=3))
+    return net.network("picture")

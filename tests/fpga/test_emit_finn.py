@@ -13,7 +13,12 @@ import pytest
 
 pytest.importorskip("finn", reason="finn-plus is missing")
 
-from branching_networks import dense_network, residual_network, separable_network
+from branching_networks import (
+    dense_network,
+    picture_network,
+    residual_network,
+    separable_network,
+)
 from finn_build import run_finn_build
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
@@ -150,7 +155,9 @@ def check_block_design(design: BlockDesign, network: IntegerNetwork) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "network", [CNN, residual_network(), dense_network(), separable_network()], ids=lambda n: n.name
+    "network",
+    [CNN, residual_network(), dense_network(), separable_network(), picture_network()],
+    ids=lambda n: n.name,
 )
 def test_finn_builds_it_up_to_the_tcl_of_the_bitstream(
     network: IntegerNetwork, tmp_path: Path

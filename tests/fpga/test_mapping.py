@@ -9,6 +9,7 @@ import pytest
 from awkward_network import awkward_network, random_codes
 from branching_networks import (
     dense_network,
+    picture_network,
     residual_network,
     separable_network,
     signal_network,
@@ -45,6 +46,7 @@ def test_finn_computes_every_tensor_of_the_cnn(
         dense_network(),
         separable_network(),
         signal_network(),
+        picture_network(),
     ],
     ids=lambda network: network.name,
 )

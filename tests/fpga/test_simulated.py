@@ -8,6 +8,7 @@ import pytest
 from awkward_network import awkward_network, random_codes
 from branching_networks import (
     dense_network,
+    picture_network,
     residual_network,
     separable_network,
     signal_network,
@@ -30,6 +31,7 @@ DESIGNS = {
     "residual": (residual_network(), 720, {}, {}),
     "dense": (dense_network(), 972, {}, {}),
     "separable": (separable_network(), 576, {}, {}),
+    "picture": (picture_network(), 240, {}, {}),
     "signal": (signal_network(), 240, {}, {}),
     "awkward": (awkward_network(), 800, {"input": (2, 6), "out": (2, 5), "fc": (3, 6)}, {}),
 }

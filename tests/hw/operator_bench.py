@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
 import numpy as np
 
-from qdeploy.fpga.memory import write_memory
+from qdeploy.fpga.memory import Memory
+from qdeploy.fpga.threshold_memory import ThresholdMemory
 from qdeploy.simulation.driver import SimulationResult, StreamSimulator
 from qdeploy.simulation.packing import pack_words, unpack_words
 from qdeploy.simulation.verilator import build_model
@@ -31,7 +32,8 @@ class Variant:
         inputs: elements of an input word and bits of an element.
         outputs: the same of an output word.
         signed: output elements are signed.
-        memory: port prefix, contents [words, elements] and bits per element of its memory.
+        memories: by the prefix of their ports.
+        open_ports: ports that are connected to nothing.
         rate: output words per frame, and the II per frame that the header promises.
     """
 
@@ -40,7 +42,8 @@ class Variant:
     inputs: tuple[int, int]
     outputs: tuple[int, int]
     signed: bool = False
-    memory: tuple[str, np.ndarray, int] | None = None
+    memories: Mapping[str, Memory | ThresholdMemory] = field(default_factory=dict)
+    open_ports: tuple[str, ...] = ()
     rate: tuple[int, int] = (1, 1)
 
     def __str__(self) -> str:
@@ -113,19 +116,10 @@ def write_bench(directory: Path, variants: Sequence[Variant]) -> list[Path]:
     written = [directory / "bench.v"]
     instances = []
     for number, variant in enumerate(variants):
-        memory = ""
-        if variant.memory is not None:
-            prefix, contents, bits = variant.memory
-            words = [int.from_bytes(row.tobytes(), "little") for row in pack_words(contents, bits)]
-            name = f"memory_{number}"
-            width = contents.shape[1] * bits
-            written.append(directory / f"{name}.v")
-            write_memory(written[-1], name, words, width)
-            address_bits = max(1, (len(words) - 1).bit_length())
-            memory = _MEMORY.format(
-                name=name, prefix=prefix, width=width, address_bits=address_bits
-            )
-        instances.append(_instance(number, variant, memory))
+        for prefix, memory in variant.memories.items():
+            written.append(directory / f"{prefix}s_{number}.v")
+            memory.write(directory, written[-1].stem)
+        instances.append(_instance(number, variant))
     top = _TOP.format(
         input_bits=8 + max(prod(variant.inputs) for variant in variants),
         output_bits=max(prod(variant.outputs) for variant in variants),
@@ -147,7 +141,7 @@ def random_elements(
     return np.where(extreme, generator.choice([low, high], (words, elements)), values)
 
 
-def _instance(number: int, variant: Variant, memory: str) -> str:
+def _instance(number: int, variant: Variant) -> str:
     parameters = ", ".join(f".{name}({value})" for name, value in variant.parameters.items())
     return _INSTANCE.format(
         number=number,
@@ -155,8 +149,21 @@ def _instance(number: int, variant: Variant, memory: str) -> str:
         parameters=parameters,
         input_bits=prod(variant.inputs),
         output_bits=prod(variant.outputs),
-        memory=memory,
-        memory_ports=_MEMORY_PORTS.format(prefix=variant.memory[0]) if variant.memory else "",
+        memories="".join(
+            _MEMORY.format(
+                number=number,
+                prefix=prefix,
+                width=memory.width,
+                address_bits=memory.address_bits,
+            )
+            for prefix, memory in variant.memories.items()
+        ),
+        more_ports="".join(
+            [
+                *(_MEMORY_PORTS.format(prefix=prefix) for prefix in variant.memories),
+                *(f",\n          .{port}()" for port in variant.open_ports),
+            ]
+        ),
     )
 
 
@@ -192,7 +199,7 @@ _INSTANCE = """
     if (1) begin : variant_{number}
       wire [{output_bits}-1:0] word;
       assign data[{number}] = word;
-{memory}
+{memories}
       {module} #({parameters}) operator (
           .clk(ap_clk),
           .rst_n(ap_rst_n),
@@ -201,25 +208,25 @@ _INSTANCE = """
           .s_tready(ready[{number}]),
           .m_tdata(word),
           .m_tvalid(valid[{number}]),
-          .m_tready(out0_V_TREADY){memory_ports}
+          .m_tready(out0_V_TREADY){more_ports}
       );
     end
   endgenerate
 """
 
 _MEMORY_PORTS = """,
-          .{prefix}_enable(enable),
-          .{prefix}_address(address),
-          .{prefix}_data(contents)"""
+          .{prefix}_enable({prefix}_enable),
+          .{prefix}_address({prefix}_address),
+          .{prefix}_data({prefix}_data)"""
 
 _MEMORY = """
-      wire enable;
-      wire [{address_bits}-1:0] address;
-      wire [{width}-1:0] contents;
-      {name} {prefix}_memory (
+      wire {prefix}_enable;
+      wire [{address_bits}-1:0] {prefix}_address;
+      wire [{width}-1:0] {prefix}_data;
+      {prefix}s_{number} {prefix}_memory (
           .clk(ap_clk),
-          .enable(enable),
-          .address(address),
-          .data(contents)
+          .enable({prefix}_enable),
+          .address({prefix}_address),
+          .data({prefix}_data)
       );
 """

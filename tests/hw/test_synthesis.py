@@ -53,7 +53,7 @@ CHECKS: list[tuple[Callable[..., None], Any]] = [
     (test_stream_add.test_weighted_sum_of_the_streams, test_stream_add.ADDERS[1]),
     (test_stream_concat.test_pixels_behind_each_other, test_stream_concat.VARIANTS[2]),
     (test_sum_pool.test_sum_of_pixels, test_sum_pool.VARIANTS[3]),
-    (test_depthwise_unit.test_channels_have_weights_of_their_own, test_depthwise_unit.UNITS[0]),
+    (test_depthwise_unit.test_channels_have_weights_of_their_own, test_depthwise_unit.UNITS[6]),
     (test_upsample.test_rows_and_pixels_repeated, test_upsample.VARIANTS[1]),
     (test_top_k.test_indices_of_the_largest, test_top_k.VARIANTS[1]),
 ]

@@ -23,7 +23,6 @@ from qdeploy.fpga.compressors.sliced_products import (
     sliced_structure,
 )
 from qdeploy.fpga.matrix_vector.arithmetic import Arithmetic, Matrix, Outputs, arithmetic
-from qdeploy.fpga.matrix_vector.thresholds import write_thresholds
 from qdeploy.fpga.matrix_vector.top_module import top_module
 from qdeploy.fpga.memory import (
     SHALLOW,
@@ -33,6 +32,7 @@ from qdeploy.fpga.memory import (
     stored_columns,
     write_memory,
 )
+from qdeploy.fpga.threshold_memory import ThresholdMemory
 from qdeploy.integer import Integers
 
 WeightStyle = Literal["auto", "block", "distributed", "constant"]
@@ -147,9 +147,10 @@ class Unit:
                     style,
                 )
         if self.outputs.thresholds is not None:
-            write_thresholds(
-                directory, f"{name}_rows", numbers.rows, self.lanes, numbers.total_bits
-            )
+            self._threshold_memory(numbers).write(directory, f"{name}_rows")
+
+    def _threshold_memory(self, numbers: Arithmetic) -> ThresholdMemory:
+        return ThresholdMemory(numbers.rows, self.lanes, numbers.total_bits)
 
     def weight_words(self) -> Integers:
         """Bits of the weight memory [words, PE · bits · SIMD], in the order of the contract."""
@@ -298,9 +299,8 @@ class Unit:
         row_address = address_bits(height // self.lanes)
         row_bits = self.lanes * self.outputs.bits
         if thresholds is not None:
-            stages = thresholds.shape[1].bit_length()
-            row_address = self.lanes * stages * (row_address + stages)
-            row_bits = self.lanes * stages * numbers.total_bits
+            memory = self._threshold_memory(numbers)
+            row_address, row_bits = memory.address_bits, memory.width
         return top_module(
             name,
             input_bits=self.simd * matrix.element_bits,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LabelSelect with K = 1: index of the largest element (hw/rtl/arg_max.v)."""
+"""LabelSelect: index of the largest element (hw/rtl/arg_max.v), of the K largest (top_k.v)."""
 
 from __future__ import annotations
 
@@ -10,17 +10,34 @@ from qdeploy.fpga.operators.wrapper import VerilogOperator
 
 
 class ArgMax(VerilogOperator, LabelSelect):  # type: ignore[misc]
-    """FINN's cycles per frame are those of arg_max.v."""
+    """FINN's cycles per frame are those of both; top_k.v takes one element per cycle (PE = 1)."""
 
-    operator = "arg_max"
     finn_implementation = LabelSelect_hls
 
+    @property
+    def operator(self) -> str:  # type: ignore[override]
+        """The module of hw/rtl."""
+        return "arg_max" if self.get_nodeattr("K") == 1 else "top_k"
+
+    def get_outstream_width(self, ind: int = 0) -> int:
+        """Bits of an output word: K indices."""
+        return int(self.get_nodeattr("K") * self.get_output_datatype().bitwidth())
+
+    def get_folded_output_shape(self, ind: int = 0) -> tuple[int, ...]:
+        """A word per vector."""
+        return (*self.get_nodeattr("numInputVectors"), 1, self.get_nodeattr("K"))
+
+    def get_number_output_values(self) -> int:
+        """A word per vector."""
+        return 1
+
     def parameters(self) -> dict[str, int | str]:
-        """Parameters of arg_max.v."""
+        """Parameters of arg_max.v or top_k.v."""
+        several = self.get_nodeattr("K") > 1
         return {
             "CLASSES": self.get_nodeattr("Labels"),
-            "PE": self.get_nodeattr("PE"),
+            "K" if several else "PE": self.get_nodeattr("K" if several else "PE"),
             "BITS": self.get_input_datatype().bitwidth(),
             "SIGNED": int(self.get_input_datatype().signed()),
-            "INDEX_BITS": self.get_outstream_width(),
+            "INDEX_BITS": self.get_output_datatype().bitwidth(),
         }

@@ -17,7 +17,7 @@ from qonnx.core.datatype import DataType
 from qdeploy.fpga.matrix_vector import Matrix, Outputs
 from qdeploy.fpga.matrix_vector.module import OPERATORS, Unit, unit_files
 from qdeploy.fpga.memory import worth_block
-from qdeploy.fpga.operators.wrapper import Instance, VerilogOperator
+from qdeploy.fpga.operators.wrapper import Instance, VerilogOperator, fewest_lanes
 from qdeploy.fpga.scales import ScaledColumns
 from qdeploy.integer import Integers, ValueRange
 
@@ -111,8 +111,7 @@ class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
         if not self.get_nodeattr("shared_multipliers"):
             columns = len(self.matrix.codes) * self.get_nodeattr("MW")
         words = columns // self.usable_simd()
-        pe: int = self.get_nodeattr("PE")
-        return next(d for d in range(1, pe + 1) if pe % d == 0 and pe // d <= words)
+        return fewest_lanes(self.get_nodeattr("PE"), words)
 
     def weight_style(self) -> str:
         """`weight_memory`, "auto" decided."""

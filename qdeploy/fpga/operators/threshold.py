@@ -10,7 +10,8 @@ from finn.custom_op.fpgadataflow.hls.thresholding_hls import Thresholding_hls
 from finn.custom_op.fpgadataflow.thresholding import Thresholding
 from qonnx.core.datatype import DataType
 
-from qdeploy.fpga.operators.wrapper import Memory, VerilogOperator
+from qdeploy.fpga.operators.wrapper import VerilogOperator
+from qdeploy.fpga.threshold_memory import ThresholdMemory
 from qdeploy.integer import Integers
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ class Threshold(VerilogOperator, Thresholding):  # type: ignore[misc]
     """FINN's cycles per frame are those of threshold.v; its estimate is the HLS formula."""
 
     operator = "threshold"
-    memory_role = "threshold"
+    library = ("row_output", "threshold")
+    memory_roles = ("row",)
     finn_implementation = Thresholding_hls
 
     def parameters(self) -> dict[str, int | str]:
@@ -36,14 +38,13 @@ class Threshold(VerilogOperator, Thresholding):  # type: ignore[misc]
             "OUTPUT_BITS": self.get_output_datatype().bitwidth(),
             # A bipolar output is stored as its count.
             "BASE": 0 if bipolar else self.get_nodeattr("ActVal"),
-            "STEP": 1,
         }
 
-    def memory(self, model: ModelWrapper) -> Memory:
-        """Thresholds of one bit more than the input: word f, element p · STEPS + t."""
+    def memory(self, model: ModelWrapper, role: str) -> ThresholdMemory:
+        """Thresholds on the input as an unsigned number."""
         thresholds: Integers = np.asarray(model.get_initializer(self.onnx_node.input[1])).astype(
             np.int64
         )
-        channels, pe = self.get_nodeattr("NumChannels"), self.get_nodeattr("PE")
-        every = np.broadcast_to(thresholds, (channels, thresholds.shape[1]))
-        return Memory(every.reshape(channels // pe, -1), self.get_input_datatype(0).bitwidth() + 1)
+        kind = self.get_input_datatype(0)
+        rows = np.broadcast_to(thresholds, (self.get_nodeattr("NumChannels"), thresholds.shape[1]))
+        return ThresholdMemory(rows - int(kind.min()), self.get_nodeattr("PE"), kind.bitwidth() + 1)

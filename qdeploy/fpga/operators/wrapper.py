@@ -3,7 +3,7 @@
 
 The module has FINN's interface (`ap_clk`, `ap_rst_n`, `in0_V_*`, `out0_V_*` and more where streams
 join or fork, data padded to whole bytes) and instantiates one operator of hw/rtl and, if it has
-constants, one memory.
+constants, their memories.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
 
 from qdeploy.errors import UserError
 from qdeploy.fpga.board import hardware_directory
-from qdeploy.fpga.memory import contents_files, write_memory
+from qdeploy.fpga.memory import Memory, contents_files
 from qdeploy.fpga.operators.rtl_simulation import simulate_node
 from qdeploy.fpga.resources import Cost
-from qdeploy.integer import Integers
-from qdeploy.simulation.packing import pack_words
+from qdeploy.fpga.threshold_memory import ThresholdMemory
 
 if TYPE_CHECKING:
     from qonnx.core.modelwrapper import ModelWrapper
@@ -56,34 +55,16 @@ output [{bits}-1:0] out{index}_V_TDATA,
     output out{index}_V_TVALID,
     input out{index}_V_TREADY"""
 _MEMORY = """\
-  wire enable;
-  wire [{address_bits}-1:0] address;
-  wire [{width}-1:0] data;
-  {module} memory (
+  wire {role}_enable;
+  wire [{address_bits}-1:0] {role}_address;
+  wire [{width}-1:0] {role}_data;
+  {module} {role}_memory (
       .clk(ap_clk),
-      .enable(enable),
-      .address(address),
-      .data(data)
+      .enable({role}_enable),
+      .address({role}_address),
+      .data({role}_data)
   );
 """
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Constants of a node: integers [words, elements] and the bits that each element takes."""
-
-    elements: Integers
-    bits: int
-
-    @property
-    def width(self) -> int:
-        """Bits of a word."""
-        return int(self.elements.shape[1]) * self.bits
-
-    def words(self) -> list[int]:
-        """Contents by address; element 0 in the lowest bits, two's complement."""
-        packed = pack_words(self.elements, self.bits)
-        return [int.from_bytes(row.tobytes(), "little") for row in packed]
 
 
 class FinnEstimate(NamedTuple):
@@ -117,14 +98,14 @@ class VerilogOperator(RTLBackend):  # type: ignore[misc]
     Attributes:
         operator: the module of hw/rtl.
         library: the modules of hw/rtl that it needs, if more than itself.
-        memory_role: what its memory ports are called after ("weight"), "" if it has none.
+        memory_roles: what its memory ports are called after ("weight").
         open_ports: outputs of the operator that the node does not use.
         finn_implementation: FINN's own implementation of the node, None if there is none.
     """
 
     operator: ClassVar[str]
     library: ClassVar[tuple[str, ...]] = ()
-    memory_role: ClassVar[str] = ""
+    memory_roles: ClassVar[tuple[str, ...]] = ()
     open_ports: ClassVar[tuple[str, ...]] = ()
     finn_implementation: ClassVar[type[HWCustomOp] | None] = None
 
@@ -132,7 +113,7 @@ class VerilogOperator(RTLBackend):  # type: ignore[misc]
         """Verilog values of the operator's parameters."""
         return {}
 
-    def memory(self, model: ModelWrapper) -> Memory:
+    def memory(self, model: ModelWrapper, role: str) -> Memory | ThresholdMemory:
         """Constants of the node, in the order of the operator's contract."""
         raise AssertionError(f"{self.onnx_node.name} has no memory")
 
@@ -237,19 +218,18 @@ class VerilogOperator(RTLBackend):  # type: ignore[misc]
         """Write what the operator needs beside hw/rtl, its memory if it has one."""
         ports = [(port, "") for port in self.open_ports]
         declarations = ""
-        if self.memory_role:
-            memory = self.memory(model)
-            words, name = memory.words(), self._memory_module()
-            write_memory(directory / f"{name}.v", name, words, memory.width)
-            declarations = _MEMORY.format(
-                address_bits=max(1, (len(words) - 1).bit_length()), width=memory.width, module=name
+        for role in self.memory_roles:
+            memory, name = self.memory(model, role), self._memory_module(role)
+            memory.write(directory, name)
+            declarations += _MEMORY.format(
+                role=role, address_bits=memory.address_bits, width=memory.width, module=name
             )
-            ports += [(f"{self.memory_role}_{net}", net) for net in ("enable", "address", "data")]
+            ports += [(f"{role}_{net}",) * 2 for net in ("enable", "address", "data")]
         return Instance(self.operator, self.parameters(), declarations, tuple(ports))
 
     def generated_files(self) -> list[str]:
         """Names of the files that `write_operator` writes, users after what they use."""
-        return [f"{self._memory_module()}.v"] if self.memory_role else []
+        return [f"{self._memory_module(role)}.v" for role in self.memory_roles]
 
     def get_rtl_file_list(self, abspath: bool = False) -> list[str]:
         """Operators of hw/rtl, generated files and the node's module: names or full paths."""
@@ -325,8 +305,13 @@ class VerilogOperator(RTLBackend):  # type: ignore[misc]
             int(other.dsp_estimation(fpgapart)),
         )
 
-    def _memory_module(self) -> str:
-        return f"{self.get_verilog_top_module_name()}_{self.memory_role}s"
+    def _memory_module(self, role: str) -> str:
+        return f"{self.get_verilog_top_module_name()}_{role}s"
+
+
+def fewest_lanes(pe: int, words: int) -> int:
+    """The fewest rows per cycle in which `pe` rows have left after `words` cycles."""
+    return next(d for d in range(1, pe + 1) if pe % d == 0 and pe // d <= words)
 
 
 def _concatenated(nets: list[str]) -> str:

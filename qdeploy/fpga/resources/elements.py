@@ -54,23 +54,26 @@ def arg_max(parameters: Parameters) -> Terms:
 
 
 def threshold(parameters: Parameters) -> Terms:
-    """Parameters of threshold.v; its memory is beside it."""
+    """Parameters of threshold.v; its memories are beside it."""
     channels, pe, bits = integer(parameters, "CHANNELS", "PE", "INPUT_BITS")
     steps, output_bits = integer(parameters, "STEPS", "OUTPUT_BITS")
-    fold = address_bits(channels // pe) if channels > pe else 0
-    return Terms(
-        lut={
-            "threshold": 1,
-            "fold": fold,
-            "comparators": pe * steps * bits,
-            "outputs": pe * output_bits,
-        },
-        ff={
-            "threshold": 1,
-            "fold": fold,
-            "word": pe * bits,
-            "flags": pe * steps,
-            "outputs": pe * output_bits,
+    lut, ff = _search(pe, bits, steps, channels // pe, output_bits)
+    return Terms(lut={"threshold": 1, **lut}, ff={"threshold": 1, **ff})
+
+
+def _search(
+    lanes: int, bits: int, steps: int, words: int, output_bits: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """LUTs and flip-flops of row_output.v with thresholds."""
+    stages, word = steps.bit_length(), clog2(words)
+    return (
+        {"word": word, "comparators": lanes * stages * bits, "outputs": lanes * output_bits},
+        {
+            "stages": stages,
+            "word": word * stages,
+            "compared": lanes * stages * bits,
+            "found": lanes * stages * (stages - 1) / 2,
+            "outputs": lanes * output_bits,
         },
     )
 
@@ -159,26 +162,35 @@ def element_scale(parameters: Parameters) -> Terms:
 
 
 def depthwise_unit(parameters: Parameters) -> Terms:
-    """Parameters of depthwise_unit.v; its memory is beside it."""
-    channels, pe, kernel = integer(parameters, "CHANNELS", "PE", "KERNEL_WORDS")
-    bits, weight_bits, output_bits = integer(parameters, "INPUT_BITS", "WEIGHT_BITS", "OUTPUT_BITS")
+    """Parameters of depthwise_unit.v; its memories are beside it."""
+    channels, pe, kernel, lanes = integer(parameters, "CHANNELS", "PE", "KERNEL_WORDS", "LANES")
+    bits, weight_bits, sum_bits = integer(parameters, "INPUT_BITS", "WEIGHT_BITS", "SUM_BITS")
+    steps, output_bits = integer(parameters, "STEPS", "OUTPUT_BITS")
     address = address_bits(channels // pe * kernel)
     multiplied = weight_bits > 2
-    slices = dsps(bits + 1, weight_bits) if multiplied else 0
+    (signed,) = integer(parameters, "INPUT_SIGNED")
+    slices = dsps(bits + 1 - signed, weight_bits) if multiplied else 0
     product = bits + 1 + (weight_bits if multiplied else 1)
+    parts = pe // lanes
+    # A slice adds up, too, if nothing compares its sums.
+    taken = bits + product + (0 if steps else sum_bits)
+    lut, ff = _search(lanes if steps else 0, sum_bits, steps, channels // lanes, output_bits)
     return Terms(
         Cost(dsp=pe * slices),
         lut={
             "unit": 1,
             "counters": address + clog2(kernel + 1),
-            # A slice adds up, too.
-            "sums": 0 if slices else pe * (output_bits + bits + 1),
+            "sums": 0 if slices and not steps else pe * (sum_bits + bits + 1),
             "products": pe * bits * weight_bits if multiplied and not slices else 0,
+            "serial": lanes * sum_bits * -(-parts // 4) if parts > 1 else 0,
+            **lut,
         },
         ff={
             "unit": 1,
             "counters": address + clog2(kernel + 1),
-            "channels": 0 if slices else pe * (bits + product + output_bits),
+            "channels": pe * (bits + product + sum_bits - (taken if slices else 0)),
+            "serial": pe * sum_bits if parts > 1 else 0,
+            **ff,
         },
     )
 

@@ -109,6 +109,23 @@ def _reducing(delay: int) -> Callable[[Any], Behaviour]:
     return build
 
 
+def _threshold(operator: Any) -> Behaviour:
+    return _plain(1 + int(operator.parameters()["STEPS"]).bit_length())(operator)
+
+
+def _depthwise_unit(operator: Any) -> Behaviour:
+    """With thresholds the sums of a window leave one after the other."""
+    p = {name: int(value) for name, value in operator.parameters().items()}
+    if not p["STEPS"]:
+        return _reducing(3)(operator)
+    parts, words = p["PE"] // p["LANES"], _words_in(operator)
+    ends = np.arange(p["KERNEL_WORDS"] - 1, words, p["KERNEL_WORDS"])
+    given = np.minimum(ends[:, np.newaxis] + np.arange(parts), words - 1).ravel()
+    actor, delay = Actor(words), 3 + (parts > 1) + 1 + p["STEPS"].bit_length()
+    taken = _taken(actor, np.arange(words))
+    return Behaviour((actor,), (), (taken,), (Output(actor, given, delay),))
+
+
 def _sum_pool(operator: Any) -> Behaviour:
     pixels, fold = (int(operator.parameters()[name]) for name in ("PIXELS", "FOLD"))
     words_in = _words_in(operator)
@@ -279,7 +296,7 @@ def joined(output: Output, entrance: Input) -> Channel:
 
 _BEHAVIOURS: dict[str, Callable[[Any], Behaviour]] = {
     "arg_max": _reducing(2),
-    "depthwise_unit": _reducing(3),
+    "depthwise_unit": _depthwise_unit,
     "max_pool": _reducing(1),
     "padding": _padding,
     "sliding_window": _sliding_window,
@@ -287,7 +304,8 @@ _BEHAVIOURS: dict[str, Callable[[Any], Behaviour]] = {
     "stream_concat": _concat,
     "stream_fork": _plain(0),
     "sum_pool": _sum_pool,
-    "threshold": _plain(3),
+    "threshold": _threshold,
+    "top_k": _reducing(1),
     "upsample": _upsample,
     "width_converter": _width_converter,
 }

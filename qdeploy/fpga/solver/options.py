@@ -163,6 +163,8 @@ def parallel_channels(operator: Any) -> int:
     """What the parallelism of a node must divide."""
     if operator.onnx_node.op_type in TAKES_WINDOWS:
         return int(operator.get_nodeattr("Channels"))
+    if operator.operator == "top_k":
+        return 1
     inputs = range(operator.input_streams())
     return gcd(*(int(operator.get_normal_input_shape(i)[-1]) for i in inputs))
 
@@ -172,9 +174,9 @@ def node_cost(model: ModelWrapper, operator: Any) -> Cost:
     if operator.operator == "matrix_vector_unit":
         return cost(operator.operator, operator.unit(model).parameters())
     spent = cost(operator.operator, operator.parameters())
-    if operator.memory_role:
-        memory = operator.memory(model)
-        spent = spent.plus(constants(memory.width, len(memory.elements)))
+    for role in operator.memory_roles:
+        for width, depth in operator.memory(model, role).sizes:
+            spent = spent.plus(constants(width, depth))
     return spent
 
 
