@@ -8,11 +8,8 @@ and carry chains or DSP slices; both have the same ports, latency and sums.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import gcd
 from pathlib import Path
 from typing import Literal
-
-import numpy as np
 
 from qdeploy.fpga.compressors.constant_matrix import constant_structure
 from qdeploy.fpga.compressors.dot_products import KINDS, Structure, structure
@@ -23,6 +20,12 @@ from qdeploy.fpga.compressors.sliced_products import (
     sliced_structure,
 )
 from qdeploy.fpga.matrix_vector.arithmetic import Arithmetic, Matrix, Outputs, arithmetic
+from qdeploy.fpga.matrix_vector.contents import (
+    element_scale_words,
+    places,
+    scale_share,
+    weight_words,
+)
 from qdeploy.fpga.matrix_vector.top_module import top_module
 from qdeploy.fpga.memory import (
     SHALLOW,
@@ -154,15 +157,7 @@ class Unit:
 
     def weight_words(self) -> Integers:
         """Bits of the weight memory [words, PE · bits · SIMD], in the order of the contract."""
-        codes = self.matrix.codes
-        planes, height, width = codes.shape
-        bits = self.matrix.weight_bits
-        stored = (codes + 1) // 2 if bits == 1 else codes
-        words = stored.reshape(
-            planes, height // self.pe, self.pe, width // self.simd, self.simd
-        ).transpose(1, 0, 3, 2, 4)
-        digits = np.stack([words >> b & 1 for b in range(bits)], axis=-2)
-        return digits.reshape(-1, self.pe * bits * self.simd)
+        return weight_words(self.matrix, self.simd, self.pe)
 
     def _offset_words(self, numbers: Arithmetic) -> Integers | None:
         return numbers.rows.reshape(-1, self.lanes) if self.outputs.thresholds is None else None
@@ -171,36 +166,15 @@ class Unit:
         """Order: group (over all planes), or row block, group, step; of elements: place."""
         multipliers = self.matrix.multipliers
         if multipliers is None:
-            return None if self.matrix.element_scales is None else self._element_scale_words()
+            if self.matrix.element_scales is None:
+                return None
+            return element_scale_words(self.matrix, self.simd)
         planes, rows, groups = multipliers.shape
         if rows == 1:
             return multipliers.reshape(-1, 1)
         lanes = self.scale_lanes
         blocks = multipliers.reshape(planes, rows // self.pe, self.pe // lanes, lanes, groups)
         return blocks.transpose(1, 0, 4, 2, 3).reshape(-1, lanes)
-
-    @property
-    def _scale_share(self) -> int:
-        """Neighbouring elements of a word that share a scale, if elements are scaled."""
-        assert self.matrix.element_scales is not None
-        groups = self.matrix.element_scales.shape[1]
-        return gcd(self.simd, self.matrix.codes.shape[2] // groups)
-
-    @property
-    def _places(self) -> int:
-        """Words of a memory that is read at the place of a word: each plane at a power of two."""
-        planes, _, width = self.matrix.codes.shape
-        words = width // self.simd
-        return int(((planes - 1) << (words - 1).bit_length()) + words)
-
-    def _element_scale_words(self) -> Integers:
-        scales, (planes, _, width) = self.matrix.element_scales, self.matrix.codes.shape
-        assert scales is not None
-        share, words = self._scale_share, width // self.simd
-        shared = scales.repeat(width // scales.shape[1] // share, axis=1)
-        padded = np.zeros((planes, 1 << (words - 1).bit_length(), self.simd // share), np.int64)
-        padded[:, :words] = shared.reshape(planes, words, -1)
-        return padded.reshape(-1, self.simd // share)[: self._places]
 
     def parameters(self) -> dict[str, int | str]:
         """Verilog parameters of the unit and its dot products, and how those are built.
@@ -280,7 +254,7 @@ class Unit:
             "SIMD": self.simd,
             "ELEMENT_BITS": matrix.element_bits,
             "FLIP": int(matrix.elements.signed and not matrix.bipolar),
-            "SHARE": self._scale_share,
+            "SHARE": scale_share(self.matrix, self.simd),
             "SCALE_BITS": matrix.scale_bits,
             "SCALED_BITS": matrix.factor_bits,
         }
@@ -294,7 +268,7 @@ class Unit:
             multiplier_words = len(self._multiplier_words())  # type: ignore[arg-type]
         if matrix.element_scales is not None:
             element_scale = self._element_scale_parameters()
-            scale_bits = self.simd // self._scale_share * matrix.scale_bits
+            scale_bits = self.simd // scale_share(self.matrix, self.simd) * matrix.scale_bits
         multiplier_width = numbers.multiplier_bits * (self.scale_lanes if per_row else 1)
         row_address = address_bits(height // self.lanes)
         row_bits = self.lanes * self.outputs.bits
@@ -308,7 +282,7 @@ class Unit:
             code_bits=self.pe * shape.weight_bits * self.simd,
             sum_bits=self.pe * shape.sum_bits,
             weight_address=address_bits(self.interval),
-            place=address_bits(self._places),
+            place=address_bits(places(self.matrix, self.simd)),
             row_address=row_address,
             row_bits=row_bits,
             multiplier_address=address_bits(multiplier_words),

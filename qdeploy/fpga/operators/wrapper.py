@@ -10,16 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from finn.custom_op.fpgadataflow.hwcustomop import HWCustomOp
 from finn.custom_op.fpgadataflow.rtlbackend import RTLBackend
 
-from qdeploy.errors import UserError
 from qdeploy.fpga.board import hardware_directory
 from qdeploy.fpga.memory import Memory, contents_files
+from qdeploy.fpga.operators.estimates import PREDICTED, Estimates
 from qdeploy.fpga.operators.rtl_simulation import simulate_node
-from qdeploy.fpga.resources import Cost
 from qdeploy.fpga.threshold_memory import ThresholdMemory
 
 if TYPE_CHECKING:
@@ -67,14 +65,6 @@ _MEMORY = """\
 """
 
 
-class FinnEstimate(NamedTuple):
-    """LUTs, 18 kbit block RAMs and DSP slices."""
-
-    lut: int
-    bram18: int
-    dsp: int
-
-
 @dataclass(frozen=True)
 class Instance:
     """The module that does a node's work: `clk`, `rst_n`, streams s_* and m_*.
@@ -92,7 +82,7 @@ class Instance:
     ports: tuple[tuple[str, str], ...] = ()
 
 
-class VerilogOperator(RTLBackend):  # type: ignore[misc]
+class VerilogOperator(Estimates, RTLBackend):  # type: ignore[misc]
     """Mixin in front of a generic operator of FINN; see the module.
 
     Attributes:
@@ -100,14 +90,12 @@ class VerilogOperator(RTLBackend):  # type: ignore[misc]
         library: the modules of hw/rtl that it needs, if more than itself.
         memory_roles: what its memory ports are called after ("weight").
         open_ports: outputs of the operator that the node does not use.
-        finn_implementation: FINN's own implementation of the node, None if there is none.
     """
 
     operator: ClassVar[str]
     library: ClassVar[tuple[str, ...]] = ()
     memory_roles: ClassVar[tuple[str, ...]] = ()
     open_ports: ClassVar[tuple[str, ...]] = ()
-    finn_implementation: ClassVar[type[HWCustomOp] | None] = None
 
     def parameters(self) -> dict[str, int | str]:
         """Verilog values of the operator's parameters."""
@@ -130,15 +118,11 @@ class VerilogOperator(RTLBackend):  # type: ignore[misc]
         return f"in{index}_V_TDATA[{self.get_instream_width(index)}-1:0]"
 
     def get_nodeattr_types(self) -> dict[str, tuple[Any, ...]]:
-        """FINN's attributes and two of ours.
-
-        `layer` is the layer as in the PyTorch model. `predicted` is the `Cost` by the resource
-        model: `note_costs` writes it, because FINN asks a node without its constants.
-        """
+        """FINN's attributes and ours: the layer as in the PyTorch model, and its costs."""
         return {
             **super().get_nodeattr_types(),
             "layer": ("s", False, ""),
-            "predicted": ("floats", False, []),
+            PREDICTED: ("floats", False, []),
         }
 
     def get_verilog_top_module_name(self) -> str:
@@ -254,56 +238,6 @@ class VerilogOperator(RTLBackend):  # type: ignore[misc]
         files = [f"add_files -norecurse {path}" for path in (*sources, *contents)]
         module = self.get_verilog_top_module_name()
         return [*files, f"create_bd_cell -type module -reference {module} {self.onnx_node.name}"]
-
-    def predicted(self) -> Cost:
-        """What `note_costs` noted.
-
-        Raises:
-            UserError: if it has not noted anything.
-        """
-        noted = self.get_nodeattr("predicted")
-        if not noted:
-            raise UserError(
-                f"the cost of node {self.onnx_node.name} is not known before it is folded",
-                layer=self.get_nodeattr("layer"),
-                remedy="fold the graph first (qdeploy.fpga.folding.fold)",
-            )
-        return Cost(*noted)
-
-    def lut_estimation(self, fpgapart: str) -> int:
-        """LUT sites by the resource model."""
-        return round(self.predicted().lut)
-
-    def bram_estimation(self, fpgapart: str) -> int:
-        """18 kbit block RAMs by the resource model."""
-        return round(2 * self.predicted().bram36)
-
-    def bram_efficiency_estimation(self, fpgapart: str) -> float:
-        """Not known: FINN's default."""
-        return 1
-
-    def dsp_estimation(self, fpgapart: str) -> int:
-        """DSP slices by the resource model."""
-        return round(self.predicted().dsp)
-
-    def uram_estimation(self, fpgapart: str) -> int:
-        """No operator has UltraRAM."""
-        return 0
-
-    def uram_efficiency_estimation(self, fpgapart: str) -> float:
-        """FINN's value where there is none."""
-        return 1
-
-    def finn_estimate(self, fpgapart: str) -> FinnEstimate:
-        """What FINN's formulas expect of FINN's own implementation of the node."""
-        if self.finn_implementation is None:
-            return FinnEstimate(0, 0, 0)
-        other = self.finn_implementation(self.onnx_node)
-        return FinnEstimate(
-            int(other.lut_estimation(fpgapart)),
-            int(other.bram_estimation(fpgapart)),
-            int(other.dsp_estimation(fpgapart)),
-        )
 
     def _memory_module(self, role: str) -> str:
         return f"{self.get_verilog_top_module_name()}_{role}s"
