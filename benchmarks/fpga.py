@@ -156,7 +156,7 @@ def main() -> None:
         "--networks", nargs="*", metavar="CASE", help="whole accelerators: these, or all"
     )
     parser.add_argument("--quick", action="store_true", help="leave out what takes minutes")
-    parser.add_argument("--json", type=Path, help="write the rows here")
+    parser.add_argument("--json", type=Path, help="write the rows here, those of other cases stay")
     options = parser.parse_args()
     rows: list[Row] = []
     parts: list[Iterator[Row]] = []
@@ -167,10 +167,24 @@ def main() -> None:
 
         parts.append(starmap(Row, network_rows(options.networks, quick=options.quick)))
     for row in chain(*parts):
-        print(f"{row.case:32} {row.metric:28} {row.value:10.6g} {row.unit:9} {row.against}")
+        print(
+            f"{row.case:32} {row.metric:28} {row.value:10.6g} {row.unit:9} {row.against}",
+            flush=True,
+        )
         rows.append(row)
-    if options.json:
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+        if options.json:
+            replace_cases(options.json, rows)
+
+
+def replace_cases(path: Path, rows: list[Row]) -> None:
+    """Write the rows; those of other cases in the file stay."""
+    cases: dict[str, list[Any]] = {}
+    for old in json.loads(path.read_text()) if path.exists() else ():
+        cases.setdefault(old["case"], []).append(old)
+    cases |= {case: [] for case in {row.case: None for row in rows}}
+    for row in rows:
+        cases[row.case].append(asdict(row))
+    path.write_text(json.dumps(list(chain(*cases.values())), indent=2) + "\n")
 
 
 def operators(*, quick: bool) -> Iterator[Row]:

@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole accelerators on a PYNQ-Z2: folded by the solver, simulated in Verilator, sized by Yosys.
 
-Weights are random (thresholds come from batch statistics of random images): cycles, resources and
-equality do not depend on training. Part of benchmarks/fpga.py.
+Networks that others trained get the samples of their test sets. Weights of ours are random
+(thresholds come from batch statistics of random images), and so are their frames: cycles, resources
+and equality do not depend on training. Part of benchmarks/fpga.py.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from third_party import MODELS
 
 from qdeploy.exporter import export_qonnx
 from qdeploy.fpga.board import load_board
@@ -23,12 +26,24 @@ from qdeploy.fpga.folding import fold
 from qdeploy.fpga.generation import generate
 from qdeploy.fpga.mapping import map_network
 from qdeploy.fpga.simulated import SimulatedAccelerator, build_simulator
-from qdeploy.integer import IntegerNetwork, run_codes
+from qdeploy.integer import (
+    Builder,
+    Convolution,
+    IntegerNetwork,
+    Integers,
+    Linear,
+    Plane,
+    Threshold,
+    Weights,
+    run_codes,
+)
 from qdeploy.lowering import lower
 from qdeploy.networks import NetworkConfig, build_network
 
 BOARD = load_board("pynq-z2")
 MEASUREMENTS = 8  # passes that settle the batch statistics
+TRAINED = {model.file: model for model in MODELS}
+SECOND_PLANE = 91  # multipliers of the second plane are less, those of the first twice as large
 
 
 @dataclass(frozen=True)
@@ -37,46 +52,21 @@ class NetworkCase:
 
     Attributes:
         name: of the row.
-        config: the network.
+        network: one of ours, or a file of benchmarks/third_party.py.
         fps: frames per second to reach with as few LUTs as possible, or
         fill: share of each resource of the board that may be used, as fast as possible.
         frames: simulated.
-        against: published figures, with their conditions.
+        planes: of the weights, 1 or 2.
         quick: whether a quick run includes it.
     """
 
     name: str
-    config: NetworkConfig
+    network: NetworkConfig | str
     fps: float | None = None
     fill: float = 1.0
     frames: int = 8
-    against: str = ""
+    planes: int = 1
     quick: bool = False
-
-
-@dataclass(frozen=True)
-class NetworkResult:
-    """What one case gave.
-
-    Attributes:
-        predicted: cycles per frame by the folding.
-        measured: cycles per frame in the simulation.
-        latency: cycles of the first frame.
-        lut, lut_cells, ff, bram36, dsp: Yosys, whole stitched design with FIFOs.
-        fold_seconds, build_seconds, simulated_fps: wall-clock.
-    """
-
-    predicted: int
-    measured: float
-    latency: int
-    lut: int
-    lut_cells: int
-    ff: int
-    bram36: float
-    dsp: int
-    fold_seconds: float
-    build_seconds: float
-    simulated_fps: float
 
 
 def random_network(config: NetworkConfig) -> IntegerNetwork:
@@ -92,50 +82,107 @@ def random_network(config: NetworkConfig) -> IntegerNetwork:
         return lower(path)
 
 
-def run_case(case: NetworkCase) -> NetworkResult:
-    """Compile, simulate bit-exactly, synthesize.
+def trained_network(file: str) -> tuple[IntegerNetwork, Integers]:
+    """A network that others trained, and its test samples as integers."""
+    data = Path(os.environ.get("QDEPLOY_DATA", ""))
+    path = data.parent / "models" / f"{file}.onnx"
+    if not path.is_file():
+        raise SystemExit("set QDEPLOY_DATA to the data sets, beside the folder 'models'")
+    network = lower(path)
+    samples, _ = TRAINED[file].data(data)
+    return network, network.quantizer.quantize(samples)
+
+
+def two_planes(network: IntegerNetwork) -> IntegerNetwork:
+    """The same layers with weights of two planes, multipliers of kernel positions in both."""
+    rng = np.random.default_rng(0)
+    builder = Builder()
+    x = network.input_tensor
+    builder.input(x.name, x.shape, x.range, x.meaning.scale[0])
+    for node in network.nodes:
+        changed = node
+        if isinstance(node, (Convolution, Linear)):
+            (plane,) = node.weights.planes
+            multipliers = rng.integers(1, SECOND_PLANE, (1, 1, *plane.codes.shape[2:]))
+            second = Plane(rng.permuted(plane.codes, axis=1), multipliers)
+            first = Plane(plane.codes, 2 * multipliers)
+            changed = replace(node, weights=Weights((first, second)))
+        elif isinstance(node, Threshold):
+            changed = replace(node, thresholds=SECOND_PLANE * node.thresholds)
+        builder.add(changed, network.tensors[node.output].meaning)
+    return builder.network(
+        name=f"{network.name}_two_planes",
+        quantizer=network.quantizer,
+        input_name=network.input_name,
+        output_name=network.output_name,
+    )
+
+
+def contents(case: NetworkCase) -> tuple[IntegerNetwork, Integers]:
+    """The integers of a case and the frames to simulate, as integers [N, ...]."""
+    if isinstance(case.network, str):
+        network, codes = trained_network(case.network)
+        return network, codes[: case.frames]
+    network = random_network(case.network)
+    if case.planes == 2:
+        network = two_planes(network)
+    levels = len(network.quantizer.boundaries) + 1
+    shape = (case.frames, *network.input_tensor.shape)
+    codes = np.random.default_rng(0).integers(0, levels, shape)
+    return network, network.quantizer.low + network.quantizer.step * codes
+
+
+def cpu_seconds() -> float:
+    """Of this process and the ended ones that it started."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def case_rows(case: NetworkCase) -> Iterator[tuple[str, float, str, str]]:
+    """(metric, value, unit, against) of one case: compile, simulate bit-exactly, synthesize.
 
     Raises:
-        AssertionError: if a simulated integer differs from the reference.
+        AssertionError: if a simulated integer differs from the reference, or a node is HLS.
     """
-    network = random_network(case.config)
-    start = time.perf_counter()
+    network, codes = contents(case)
+    start = cpu_seconds()
     layers = {node.name for node in network.nodes}
     folded = fold(map_network(network), BOARD, case.fps, fill=case.fill, any_form=layers)
-    fold_seconds = time.perf_counter() - start
+    fold_seconds = cpu_seconds() - start
+    record, predicted = folded.record, folded.record.predicted
+    finn = f"{record.finn_cycles} cycles, {record.finn_predicted.lut:.0f} LUT by FINN's folding"
+    assert all(node.op_type.endswith("_rtl") for node in folded.model.graph.node)
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
         (directory / "rtl").mkdir()
         generate(folded.model, network, BOARD, directory / "rtl")
-        start = time.perf_counter()
+        os.environ["XDG_CACHE_HOME"] = folder  # where nothing is compiled yet
+        start = cpu_seconds()
         library = build_simulator(directory / "rtl", directory)
-        build_seconds = time.perf_counter() - start
-        rng = np.random.default_rng(0)
-        levels = len(network.quantizer.boundaries) + 1
-        codes = network.quantizer.low + network.quantizer.step * rng.integers(
-            0, levels, (case.frames, *network.input_tensor.shape)
-        )
+        build_seconds = cpu_seconds() - start
         accelerator = SimulatedAccelerator(directory / "rtl", library, network)
-        start = time.perf_counter()
+        begin = time.perf_counter()
         run = accelerator.run_codes(codes)
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - begin
         expected = run_codes(network, codes)[network.output]
         assert np.array_equal(run.outputs, expected), f"{case.name}: simulation differs"
-        total = estimate(directory / "rtl", BOARD).total
-    assert run.initiation_interval is not None
-    return NetworkResult(
-        predicted=folded.cycles_per_frame,
-        measured=run.initiation_interval,
-        latency=run.latency,
-        lut=total.lut,
-        lut_cells=total.lut_cells,
-        ff=total.ff,
-        bram36=total.bram36,
-        dsp=total.dsp,
-        fold_seconds=fold_seconds,
-        build_seconds=build_seconds,
-        simulated_fps=case.frames / seconds,
-    )
+        assert run.initiation_interval is not None
+        interval, clock = run.initiation_interval, BOARD.clock_mhz * 1e6
+        yield "cycles_per_frame", interval, "cycles", f"{folded.cycles_per_frame} predicted"
+        yield "frames_per_second", clock / interval, "frames/s", finn
+        yield "latency", run.latency, "cycles", f"{len(codes)} frames, all equal"
+        yield "model_luts", round(predicted.lut), "LUT", record.proof()
+        yield "model_flip_flops", round(predicted.ff), "FF", ""
+        yield "model_bram36", predicted.bram36, "BRAM", ""
+        yield "model_dsps", round(predicted.dsp), "DSP", ""
+        yield "fold_seconds", fold_seconds, "s", "CPU"
+        yield "simulator_build_seconds", build_seconds, "s", "CPU"
+        yield "simulated_frames_per_second", len(codes) / seconds, "frames/s", "wall-clock"
+        used = estimate(directory / "rtl", BOARD).total
+    yield "luts", used.lut, "LUT", f"{used.lut_cells} LUT cells"
+    yield "flip_flops", used.ff, "FF", ""
+    yield "bram36", used.bram36, "BRAM", ""
+    yield "dsps", used.dsp, "DSP", ""
 
 
 def network_rows(
@@ -148,19 +195,8 @@ def network_rows(
     for case in CASES:
         if (names and case.name not in names) or (quick and not case.quick):
             continue
-        result = run_case(case)
-        clock = BOARD.clock_mhz * 1e6
-        predicted = f"{result.predicted} predicted"
-        yield case.name, "cycles_per_frame", result.measured, "cycles", predicted
-        yield case.name, "frames_per_second", clock / result.measured, "frames/s", case.against
-        yield case.name, "latency", result.latency, "cycles", ""
-        yield case.name, "luts", result.lut, "LUT", f"{result.lut_cells} LUT cells"
-        yield case.name, "flip_flops", result.ff, "FF", ""
-        yield case.name, "bram36", result.bram36, "BRAM", ""
-        yield case.name, "dsps", result.dsp, "DSP", ""
-        yield case.name, "fold_seconds", result.fold_seconds, "s", ""
-        yield case.name, "simulator_build_seconds", result.build_seconds, "s", "wall-clock"
-        yield case.name, "simulated_frames_per_second", result.simulated_fps, "frames/s", ""
+        for row in case_rows(case):
+            yield case.name, *row
 
 
 def _config(name: str, weights: str, bits: int, granularity: str = "layer") -> NetworkConfig:
@@ -169,40 +205,27 @@ def _config(name: str, weights: str, bits: int, granularity: str = "layer") -> N
     )
 
 
-_CNV_PUBLISHED = "FINN 3,020 with 21,135 LUT, 98 BRAM36 (Pynq-Z1, 100 MHz)"
 CASES = (
-    NetworkCase("cnv-w1a1-fill", _config("cnv", "binary", 1), fill=0.8, against=_CNV_PUBLISHED),
-    NetworkCase("cnv-w1a1-3020", _config("cnv", "binary", 1), fps=3020, against=_CNV_PUBLISHED),
-    NetworkCase(
-        "cnv-w1a2-fill",
-        _config("cnv", "binary", 2),
-        fill=0.8,
-        against="BNN-PYNQ 3,051 with 40,321 LUT, 131.5 BRAM36 (whole design)",
-    ),
-    NetworkCase(
-        "cnv-wTa2-pixel-fill",
-        _config("cnv", "ternary", 2, "pixel"),
-        fill=0.8,
-        against="no published system has scales per kernel position",
-    ),
+    NetworkCase("cnv-w1a1-fill", _config("cnv", "binary", 1), fill=0.8),
+    NetworkCase("cnv-w1a1-3020", _config("cnv", "binary", 1), fps=3020),
+    NetworkCase("cnv-w1a2-fill", _config("cnv", "binary", 2), fill=0.8),
+    NetworkCase("cnv-wTa2-pixel-fill", _config("cnv", "ternary", 2, "pixel"), fill=0.8),
     NetworkCase("resnet20-wTa2-pixel", _config("resnet20", "ternary", 2, "pixel"), fill=0.8),
     NetworkCase("vgg-small-w1a1", _config("vgg_small", "binary", 1), fps=500, frames=4),
     NetworkCase("lenet5-wTa2-pixel", _config("lenet5", "ternary", 2, "pixel"), fps=10_000),
+    NetworkCase("digits-cnn-wTa2-pixel", _config("digits_cnn", "ternary", 2, "pixel"), fps=80_000),
+    NetworkCase(
+        "digits-cnn-two-planes",
+        _config("digits_cnn", "binary", 2, "pixel"),
+        fps=80_000,
+        frames=100,
+        planes=2,
+    ),
     NetworkCase("signal-cnn-wTa2", _config("signal_cnn", "ternary", 2), fps=20_000, quick=True),
-    NetworkCase(
-        "tfc-w1a1",
-        _config("tfc", "binary", 1),
-        fps=1_000_000,
-        frames=200,
-        against="FINN 837,019 (Pynq, 100 MHz, with the host)",
-        quick=True,
-    ),
-    NetworkCase("sfc-w1a1", _config("sfc", "binary", 1), fps=200_000, frames=50),
-    NetworkCase(
-        "lfc-w1a1",
-        _config("lfc", "binary", 1),
-        fps=119_000,
-        frames=20,
-        against="BNN-PYNQ 119,000 with 28,360 LUT, 110 BRAM36 (whole design)",
-    ),
+    NetworkCase("tfc-w1a1", "tfc_1w1a", fps=1_000_000, frames=10_000),
+    NetworkCase("tfc-w2a2", "tfc_2w2a", fps=1_000_000, frames=10_000),
+    NetworkCase("sfc-w1a1", _config("sfc", "binary", 1), fps=200_000, frames=50, quick=True),
+    NetworkCase("lfc-w1a1", _config("lfc", "binary", 1), fps=119_000, frames=20),
+    NetworkCase("kws-mlp-w3a3", "kws_mlp_w3a3", fps=247_502, frames=1_000),
+    NetworkCase("unsw-nb15-w2a2", "unsw_nb15_mlp_w2a2", fps=910_420, frames=1),
 )

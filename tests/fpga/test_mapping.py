@@ -14,6 +14,7 @@ from branching_networks import (
     separable_network,
     signal_network,
 )
+from planes_network import planes_network
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from sample_networks import input_quantizer, random_weights, small_cnn, small_mlp
@@ -47,6 +48,7 @@ def test_finn_computes_every_tensor_of_the_cnn(
         separable_network(),
         signal_network(),
         picture_network(),
+        planes_network(),
     ],
     ids=lambda network: network.name,
 )

@@ -13,6 +13,7 @@ from branching_networks import (
     separable_network,
     signal_network,
 )
+from planes_network import planes_network
 from sample_networks import small_cnn
 
 from qdeploy.errors import UserError
@@ -33,6 +34,7 @@ DESIGNS = {
     "separable": (separable_network(), 576, {}, {}),
     "picture": (picture_network(), 240, {}, {}),
     "signal": (signal_network(), 240, {}, {}),
+    "planes": (planes_network(), 756, {}, {}),
     "awkward": (awkward_network(), 800, {"input": (2, 6), "out": (2, 5), "fc": (3, 6)}, {}),
 }
 
