@@ -120,6 +120,7 @@ def map_stage(network: Path, config: CompileConfig, board: Board) -> Stage:
     def run(directory: Path) -> None:
         from qdeploy.fpga.folding import fold
         from qdeploy.fpga.mapping import map_network
+        from qdeploy.fpga.solver.units import UnitFolding
         from qdeploy.fpga.verification import verify_nodes
 
         source = integer.load(network)
@@ -129,7 +130,10 @@ def map_stage(network: Path, config: CompileConfig, board: Board) -> Stage:
         mapped = map_network(source, scale_form=config.scale_form, layer_forms=forms)
         mapped.save(str(directory / "mapped.onnx"))
         layers = {node.name for node in source.nodes}
-        folding = {layer: (value.pe, value.simd) for layer, value in config.folding.items()}
+        folding = {
+            layer: UnitFolding(value.pe, value.simd, value.memory)
+            for layer, value in config.folding.items()
+        }
         folded = fold(
             mapped,
             board,

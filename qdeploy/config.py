@@ -32,6 +32,8 @@ class Folding(BaseModel):
     Attributes:
         pe: outputs per cycle.
         simd: inputs per cycle.
+        memory: where its weights live: "block" RAM, LUTs ("distributed"), or "constant", as logic;
+            by default what costs less.
         scale_form: as in `CompileConfig`, for this layer alone.
     """
 
@@ -39,6 +41,7 @@ class Folding(BaseModel):
 
     pe: PositiveInt
     simd: PositiveInt
+    memory: Literal["block", "distributed", "constant"] | None = None
     scale_form: ScaleForm | None = None
 
 
@@ -56,7 +59,7 @@ class CompileConfig(BaseModel):
         input_type: which numbers the input holds ("uint8/255") where the file does not quantize it.
         result: stream out "logits", or the "class" with the largest.
         scale_form: how scales inside the sum become hardware; by default what costs less.
-        folding: PE, SIMD and form of the scales by layer name; instead of what would be chosen.
+        folding: by layer name; instead of what would be chosen.
         products: what multiplies inputs and weights, by layer name; the same.
         emit: "finn" also writes the input of `finn build`.
         hls: layers that FINN's HLS operators compute in what `emit` writes; all others, and all of

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from onnx import NodeProto
@@ -20,7 +20,7 @@ from qonnx.custom_op.registry import getCustomOp
 
 from qdeploy.errors import UserError
 from qdeploy.fpga.board import Board
-from qdeploy.fpga.compressors.sliced_products import Products, legal_products
+from qdeploy.fpga.compressors.sliced_products import Products
 from qdeploy.fpga.finn_import import AnnotateCycles, SetFolding, dataflow_performance
 from qdeploy.fpga.resources import Cost
 from qdeploy.fpga.schedule.record import ScheduleRecord
@@ -34,17 +34,22 @@ from qdeploy.fpga.solver.options import (
     parallel_channels,
     predicted,
     problem,
-    unit_forms,
+    with_held,
 )
 from qdeploy.fpga.solver.record import FoldingRecord
 from qdeploy.fpga.solver.search import fastest, shortest, smallest
-from qdeploy.fpga.solver.units import divisors
+from qdeploy.fpga.solver.units import UnitFolding, divisors
 from qdeploy.fpga.streams import insert_streams
+from qdeploy.fpga.user_folding import check_folding
 
 # As wide as FINN allows: our weights come from a memory beside the unit, not from a stream.
 WEIGHT_BITS_PER_PE = 8191
 # How often the choice is made at most, each time with the FIFOs that the last one needs.
 ROUNDS = 4
+# FIFOs that take this share of the LUTs beyond two words each are worth another round.
+DEEP = 0.01
+# Seconds of search for all of them; each may take half of what is left.
+SEARCH_S = 30.0
 
 # What FINN's SetFolding does not know.
 _UNKNOWN_TO_FINN = (
@@ -80,7 +85,7 @@ def fold(
     model: ModelWrapper,
     board: Board,
     fps: float | None = None,
-    folding: Mapping[str, tuple[int, int]] | None = None,
+    folding: Mapping[str, UnitFolding] | None = None,
     *,
     fill: float = 1.0,
     latency: bool = False,
@@ -94,7 +99,7 @@ def fold(
         board: gives the clock and the resources.
         fps: frames per second, reached with as few LUTs as possible; what cannot get that fast gets
             as fast as it can, and the rest no faster. None: as fast as fits.
-        folding: (PE, SIMD) of matrix-vector units by layer name, instead of what would be chosen.
+        folding: of matrix-vector units by layer name, instead of what would be chosen.
         fill: share of each resource of the board that may be used.
         latency: minimize the latency of a frame in the empty pipeline instead.
         any_form: layers whose scales may also have another form than in the graph.
@@ -106,19 +111,22 @@ def fold(
     """
     target = _target(board, fps)
     chosen = folding or {}
-    check_folding(model, chosen)
-    _check_products(model, products or {}, any_form)
+    check_folding(model, chosen, products or {}, any_form)
     allowed = Cost(*(fill * amount for amount in board.resources.model_dump().values()))
     budget, pace, bound = allowed, target, 0
-    held: HeldBits | None = None
+    left_s = SEARCH_S
+    choices = problem(model, chosen, any_form=any_form, products=products)
+    held: HeldBits = {}
     for _ in range(ROUNDS):
-        choices = problem(model, chosen, held or {}, any_form=any_form, products=products)
+        priced = with_held(choices, model, held)
+        limit_s = left_s / 2
         if latency:
-            solution = shortest(choices, budget, target)
+            solution = shortest(priced, budget, target, limit_s)
         elif pace is None:
-            solution = fastest(choices, budget)
+            solution = fastest(priced, budget, limit_s)
         else:
-            solution = smallest(choices, budget, pace)
+            solution = smallest(priced, budget, pace, limit_s)
+        left_s -= solution.seconds
         bound = bound or solution.bound
         parallel = copy.deepcopy(model)
         for node, option in zip(parallel.graph.node, solution.choice, strict=True):
@@ -126,10 +134,11 @@ def fold(
         folded, _ = insert_streams(parallel, solution.cycles)
         total = predicted(folded)
         excess = [max(0.0, a - b) for a, b in zip(total, allowed, strict=True)]
-        if pace is not None and solution.cycles <= pace and not any(excess):
+        deep = not latency and total.lut > (1 + DEEP) * solution.cost.lut
+        if not any(excess) and (held or not deep):
             break
         # What FIFOs hold depends on the choice; what they take beyond the last one's is taken off.
-        if held is not None and pace is not None and solution.cycles <= pace:
+        if held and pace is not None and solution.cycles <= pace:
             budget = Cost(*(a - b for a, b in zip(budget, excess, strict=True)))
         held, pace = held_bits(folded), solution.cycles
     folded, schedule = insert_streams(parallel, solution.cycles, smallest=True)
@@ -178,54 +187,6 @@ def _target(board: Board, fps: float | None) -> int | None:
     return target
 
 
-def legal_values(node: NodeProto) -> dict[str, list[int]]:
-    """Legal PE and SIMD of a matrix-vector unit, ascending."""
-    operator = getCustomOp(node)
-    return {
-        "PE": divisors(operator.get_nodeattr("MH")),
-        "SIMD": divisors(operator.group_columns()),
-    }
-
-
-def check_folding(model: ModelWrapper, folding: Mapping[str, tuple[int, int]]) -> None:
-    """Refuse a folding that the matrix-vector units of `model` cannot have.
-
-    Raises:
-        UserError: see `fold`.
-    """
-    for layer, values in folding.items():
-        legal = legal_values(_unit(model, layer, "folding"))
-        for (name, allowed), value in zip(legal.items(), values, strict=True):
-            if value not in allowed:
-                lower = [v for v in allowed if v < value][-1:]
-                upper = [v for v in allowed if v > value][:1]
-                what = "outputs" if name == "PE" else "inputs that share a multiplier"
-                raise UserError(
-                    f"{name} = {value} does not divide its {allowed[-1]} {what}",
-                    layer=layer,
-                    remedy=f"the nearest legal values are {' and '.join(map(str, lower + upper))}",
-                )
-
-
-def _check_products(
-    model: ModelWrapper, products: Mapping[str, Products], any_form: Collection[str]
-) -> None:
-    for layer, value in products.items():
-        operator = getCustomOp(_unit(model, layer, "products"))
-        unit = operator.unit(model)
-        matrices = map(operator.matrix_of, unit_forms(operator, layer in any_form))
-        shapes = [replace(unit, matrix=matrix).arithmetic().shape for matrix in matrices]
-        matrix = shapes[0]
-        legal = legal_products(max(shapes, key=lambda shape: len(legal_products(shape))))
-        if value not in legal:
-            raise UserError(
-                f"DSP slices do not multiply its {matrix.kind} weights of {matrix.weight_bits} bits"
-                f" and inputs of {matrix.element_bits} bits",
-                layer=layer,
-                remedy=f"products can be {' or '.join(map(repr, legal))}",
-            )
-
-
 def _greedy(model: ModelWrapper, cycles: int) -> ModelWrapper:
     folded = _with_names_kept(
         copy.deepcopy(model),
@@ -259,22 +220,6 @@ def _fold(operator: Any, cycles: int) -> None:
         operator.set_nodeattr(PARALLELISM[operator.onnx_node.op_type], value)
         if operator.get_exp_cycles() <= cycles:
             break
-
-
-def _unit(model: ModelWrapper, layer: str, option: str) -> NodeProto:
-    units = _units(model)
-    if layer not in units:
-        raise UserError(
-            f"'{option}' names '{layer}', which has no matrix-vector unit",
-            remedy=f"use the layers {', '.join(units)}",
-        )
-    return units[layer]
-
-
-def _units(model: ModelWrapper) -> dict[str, NodeProto]:
-    """Matrix-vector units by layer."""
-    nodes = [node for node in model.graph.node if node.op_type == "MVAU_rtl"]
-    return {getCustomOp(node).get_nodeattr("layer"): node for node in nodes}
 
 
 def _with_names_kept(model: ModelWrapper, transformation: Any) -> ModelWrapper:

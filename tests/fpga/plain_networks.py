@@ -90,7 +90,6 @@ class PlainNetwork:
             groups,
             1,
             self.height * self.width,
-            0,
             parameters,
             None,
             {},

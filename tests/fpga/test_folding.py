@@ -13,7 +13,7 @@ from qdeploy.errors import UserError
 from qdeploy.fpga.board import load_board
 from qdeploy.fpga.folding import FoldedModel, fold
 from qdeploy.fpga.mapping import map_network
-from qdeploy.fpga.solver.units import divisors
+from qdeploy.fpga.solver.units import UnitFolding, divisors
 from qdeploy.fpga.verification import verify_nodes
 
 BOARD = load_board("pynq-z2")
@@ -86,7 +86,7 @@ def test_groups_that_share_a_multiplier_are_whole_words() -> None:
 
 
 def test_a_folding_of_the_user_is_taken() -> None:
-    folded = fold(MAPPED, BOARD, 1000, {"conv2": (6, 4), "fc": (5, 16)})
+    folded = fold(MAPPED, BOARD, 1000, {"conv2": UnitFolding(6, 4), "fc": UnitFolding(5, 16)})
     assert (attribute(folded, "conv2", "PE"), attribute(folded, "conv2", "SIMD")) == (6, 4)
     assert (attribute(folded, "fc", "PE"), attribute(folded, "fc", "SIMD")) == (5, 16)
     check_legal(folded.model)
@@ -94,7 +94,7 @@ def test_a_folding_of_the_user_is_taken() -> None:
 
 
 def test_widths_that_do_not_divide_are_converted_in_two_steps() -> None:
-    folded = fold(MAPPED, BOARD, BOARD.clock_mhz * 1e6 / 600, {"fc": (1, 3)})
+    folded = fold(MAPPED, BOARD, BOARD.clock_mhz * 1e6 / 600, {"fc": UnitFolding(1, 3)})
     steps = [node for node in folded.model.graph.node if node.name.startswith("fc_width")]
     widths = [
         (getCustomOp(n).get_instream_width(), getCustomOp(n).get_outstream_width()) for n in steps
@@ -108,23 +108,23 @@ def test_widths_that_do_not_divide_are_converted_in_two_steps() -> None:
 @given(pe=st.integers(1, 14), simd=st.integers(1, 10))
 def test_a_folding_is_taken_exactly_if_it_divides(pe: int, simd: int) -> None:
     if 12 % pe == 0 and 8 % simd == 0:
-        check_legal(fold(MAPPED, BOARD, 1000, {"conv2": (pe, simd)}).model)
+        check_legal(fold(MAPPED, BOARD, 1000, {"conv2": UnitFolding(pe, simd)}).model)
     else:
         with pytest.raises(UserError, match="does not divide") as caught:
-            fold(MAPPED, BOARD, 1000, {"conv2": (pe, simd)})
+            fold(MAPPED, BOARD, 1000, {"conv2": UnitFolding(pe, simd)})
         assert caught.value.layer == "conv2"
 
 
 @pytest.mark.parametrize(
     ("folding", "message", "remedy"),
     [
-        ({"conv2": (5, 1)}, "PE = 5 does not divide its 12 outputs", "4 and 6"),
-        ({"conv2": (1, 16)}, "SIMD = 16 does not divide its 8 inputs", "8"),
-        ({"act1": (1, 1)}, "names 'act1'", "conv1, conv2, fc"),
+        ({"conv2": UnitFolding(5, 1)}, "PE = 5 does not divide its 12 outputs", "4 and 6"),
+        ({"conv2": UnitFolding(1, 16)}, "SIMD = 16 does not divide its 8 inputs", "8"),
+        ({"act1": UnitFolding(1, 1)}, "names 'act1'", "conv1, conv2, fc"),
     ],
 )
 def test_an_illegal_folding_is_refused_with_what_is_legal(
-    folding: dict[str, tuple[int, int]], message: str, remedy: str
+    folding: dict[str, UnitFolding], message: str, remedy: str
 ) -> None:
     with pytest.raises(UserError, match=message) as caught:
         fold(MAPPED, BOARD, 1000, folding)

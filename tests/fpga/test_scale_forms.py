@@ -16,6 +16,7 @@ from qdeploy.fpga.folding import fold
 from qdeploy.fpga.generation import generate
 from qdeploy.fpga.mapping import map_network
 from qdeploy.fpga.scales import ScaleForm
+from qdeploy.fpga.solver.units import UnitFolding
 from qdeploy.integer import IntegerNetwork
 
 BOARD = load_board("pynq-z2")
@@ -26,7 +27,7 @@ def units(
     network: IntegerNetwork,
     directory: Path,
     forms: Mapping[str, ScaleForm] = MappingProxyType({}),
-    folding: dict[str, tuple[int, int]] | None = None,
+    folding: dict[str, UnitFolding] | None = None,
 ) -> dict[str, DesignNode]:
     """Matrix-vector units by layer, their weights in LUTs."""
     directory.mkdir()
@@ -52,7 +53,7 @@ def test_the_chosen_form_is_the_unit(network: IntegerNetwork, tmp_path: Path) ->
 def test_alternatives_cost_what_they_cost_where_they_are_built(
     built: ScaleForm, tmp_path: Path
 ) -> None:
-    folding = {"conv2": (6, 4)}
+    folding = {"conv2": UnitFolding(6, 4)}
     network = small_cnn()
     here = units(network, tmp_path / "here", {"conv2": built}, folding)
     assert [form.form for form in here["conv2"].scale_forms] == list(FORMS)
@@ -68,7 +69,8 @@ def test_alternatives_cost_what_they_cost_where_they_are_built(
 
 
 def test_simd_of_an_alternative_fits_into_a_group_of_columns(tmp_path: Path) -> None:
-    unit = units(small_cnn(), tmp_path / "rtl", {"conv2": "recode"}, {"conv2": (6, 12)})["conv2"]
+    folding = {"conv2": UnitFolding(6, 12)}
+    unit = units(small_cnn(), tmp_path / "rtl", {"conv2": "recode"}, folding)["conv2"]
     post = next(form for form in unit.scale_forms if form.form == "post")
     assert (unit.simd, post.simd, post.cycles) == (12, 4, 3 * unit.cycles)
     assert post.multipliers == 6  # a group is one word: nothing to share
@@ -77,7 +79,7 @@ def test_simd_of_an_alternative_fits_into_a_group_of_columns(tmp_path: Path) -> 
 
 
 def test_multipliers_can_be_shared(tmp_path: Path) -> None:
-    unit = units(small_cnn(), tmp_path / "rtl", {}, {"conv2": (6, 2)})["conv2"]
+    unit = units(small_cnn(), tmp_path / "rtl", {}, {"conv2": UnitFolding(6, 2)})["conv2"]
     apart, shared = (form for form in unit.scale_forms if form.form == "post")
     assert (apart.multipliers, shared.multipliers) == (6, 3)
     assert apart.cycles == shared.cycles

@@ -22,20 +22,31 @@ from qdeploy.fpga.folding import fold
 from qdeploy.fpga.generation import generate
 from qdeploy.fpga.mapping import map_network
 from qdeploy.fpga.simulated import SimulatedAccelerator, build_simulator
+from qdeploy.fpga.solver.units import UnitFolding
 from qdeploy.integer import IntegerNetwork, run, run_codes
 
 BOARD = load_board("pynq-z2")
 DESIGNS = {
     # Both convolutions and their windows work in every cycle: nothing may be lost anywhere.
     "cnn": (small_cnn(2), 576, {}, {}),
-    "pre": (small_cnn(3), 576, {"conv2": (6, 12)}, {"conv1": "pre", "conv2": "pre"}),
+    "pre": (
+        small_cnn(3),
+        576,
+        {"conv2": UnitFolding(6, 12)},
+        {"conv1": "pre", "conv2": "pre"},
+    ),
     "residual": (residual_network(), 720, {}, {}),
     "dense": (dense_network(), 972, {}, {}),
     "separable": (separable_network(), 576, {}, {}),
     "picture": (picture_network(), 240, {}, {}),
     "signal": (signal_network(), 240, {}, {}),
     "planes": (planes_network(), 756, {}, {}),
-    "awkward": (awkward_network(), 800, {"input": (2, 6), "out": (2, 5), "fc": (3, 6)}, {}),
+    "awkward": (
+        awkward_network(),
+        800,
+        {"input": UnitFolding(2, 6), "out": UnitFolding(2, 5), "fc": UnitFolding(3, 6)},
+        {},
+    ),
 }
 
 

@@ -50,6 +50,12 @@ class Matrix:
         return self.multipliers is not None or self.element_scales is not None
 
     @property
+    def group_columns(self) -> int:
+        """Columns that SIMD must divide: those whose sum is scaled at once, or all."""
+        groups = 1 if self.multipliers is None else self.multipliers.shape[2]
+        return int(self.codes.shape[2] // groups)
+
+    @property
     def element_bits(self) -> int:
         """Bits of a stored element."""
         return 1 if self.bipolar else self.elements.bits

@@ -85,12 +85,11 @@ class Unit:
 
     def __post_init__(self) -> None:
         planes, height, width = self.matrix.codes.shape
-        multipliers = self.matrix.multipliers
-        columns = width if multipliers is None else width // multipliers.shape[2]
+        columns = self.matrix.group_columns
         words = columns // self.simd if self.shared_multipliers else planes * width // self.simd
         assert columns % self.simd == height % self.pe == self.pe % self.lanes == 0
         assert self.pe // self.lanes <= words
-        assert multipliers is None or self.matrix.element_scales is None
+        assert self.matrix.multipliers is None or self.matrix.element_scales is None
         if self.weights == "constant":
             assert not self.matrix.scaled
             assert (planes, height, width) == (1, self.pe, self.simd)

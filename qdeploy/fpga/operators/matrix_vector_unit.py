@@ -82,15 +82,9 @@ class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
             return replace(matrix, multipliers=None, element_scales=scales)
         return matrix
 
-    def group_columns(self) -> int:
-        """Columns that SIMD must divide: those whose sum is scaled at once, or all."""
-        multipliers = self.matrix.multipliers
-        width: int = self.get_nodeattr("MW")
-        return width if multipliers is None else int(width // multipliers.shape[2])
-
     def usable_simd(self) -> int:
         """The largest part of SIMD that is legal."""
-        return gcd(self.get_nodeattr("SIMD"), self.group_columns())
+        return gcd(self.get_nodeattr("SIMD"), self.matrix.group_columns)
 
     def vector_words(self) -> int:
         """Words of an input vector."""
@@ -107,7 +101,7 @@ class MatrixVectorUnit(VerilogOperator, MVAU):  # type: ignore[misc]
 
     def lanes(self) -> int:
         """Rows that leave per cycle: as few as keep up with the sums."""
-        columns = self.group_columns()
+        columns = self.matrix.group_columns
         if not self.get_nodeattr("shared_multipliers"):
             columns = len(self.matrix.codes) * self.get_nodeattr("MW")
         words = columns // self.usable_simd()

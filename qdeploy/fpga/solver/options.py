@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial, reduce
@@ -22,7 +23,7 @@ from qdeploy.fpga.resources.terms import Parameters
 from qdeploy.fpga.scales import ScaledColumns, ScaleForm, possible_forms, with_form
 from qdeploy.fpga.schedule.fifos import SHALLOW
 from qdeploy.fpga.solver.problem import Link, Option, Problem, Stage, fifo_cost
-from qdeploy.fpga.solver.units import UnitShape, divisors, unit_options
+from qdeploy.fpga.solver.units import UnitFolding, UnitShape, divisors, unit_options
 
 # Bits that the FIFO in front of each input of each node holds beyond two words.
 HeldBits = Mapping[tuple[str, int], int]
@@ -43,14 +44,15 @@ PARALLELISM = {
     "VVAU_rtl": "PE",
     "WeightedAdd_rtl": "PE",
 }
+# What stands between two nodes of a problem.
+_BETWEEN = ("StreamingDataWidthConverter_rtl", "StreamingFIFO_rtl")
 # They take windows channel by channel, as many channels at a time as the window generator gives.
 TAKES_WINDOWS = ("Pool_rtl", "VVAU_rtl")
 
 
 def problem(
     model: ModelWrapper,
-    folding: Mapping[str, tuple[int, int]],
-    held: HeldBits,
+    folding: Mapping[str, UnitFolding],
     *,
     any_form: Collection[str] = (),
     products: Mapping[str, Products] | None = None,
@@ -59,8 +61,7 @@ def problem(
 
     Args:
         model: the graph; stays as it is.
-        folding: (PE, SIMD) of matrix-vector units by layer name; nothing else is tried for them.
-        held: what FIFOs hold, whatever the parallelism.
+        folding: of matrix-vector units by layer name; nothing else is tried for them.
         any_form: layers whose scales may also have another form than in the graph.
         products: what multiplies in matrix-vector units, by layer name; chosen for the others.
     """
@@ -73,9 +74,9 @@ def problem(
         if name in places
     ]
     stages = [
-        _unit_stage(model, node, folding, held, any_form, products or {})
+        _unit_stage(model, node, folding, any_form, products or {})
         if node.op_type == "MVAU_rtl"
-        else _stage(model, node, held)
+        else _stage(model, node)
         for node in nodes
     ]
     stages[-1] = with_output_fifo(stages[-1])
@@ -93,29 +94,55 @@ def with_output_fifo(stage: Stage) -> Stage:
     )
 
 
+def with_held(choices: Problem, model: ModelWrapper, held: HeldBits) -> Problem:
+    """The problem of `model` with FIFOs that hold so much, whatever the parallelism."""
+    stages = []
+    for node, stage in zip(model.graph.node, choices.stages, strict=True):
+        ports = {port: bits for (name, port), bits in held.items() if name == node.name}
+        options = (
+            replace(option, cost=reduce(Cost.plus, _deeper(option, ports), option.cost))
+            for option in stage.options
+        )
+        stages.append(replace(stage, options=tuple(options)) if ports else stage)
+    return replace(choices, stages=stages)
+
+
+def _deeper(option: Option, ports: Mapping[int, int]) -> Iterator[Cost]:
+    """What FIFOs that hold so many bits more take more."""
+    for port, bits in ports.items():
+        width = option.input_bits[port]
+        deep, shallow = fifo_cost(width, SHALLOW + ceil(bits / width)), fifo_cost(width)
+        yield Cost(*(a - b for a, b in zip(deep, shallow, strict=True)))
+
+
 def held_bits(model: ModelWrapper) -> HeldBits:
-    """Of a folded graph."""
-    held = {}
+    """Of a folded graph; FIFOs around a converter count for the node behind it."""
+    held: dict[tuple[str, int], int] = defaultdict(int)
     for node in model.graph.node:
-        reader = model.find_consumer(node.output[0])
-        if node.op_type == "StreamingFIFO_rtl" and reader:
+        if node.op_type != "StreamingFIFO_rtl":
+            continue
+        stream = node.output[0]
+        reader = model.find_consumer(stream)
+        while reader and reader.op_type in _BETWEEN:
+            stream = reader.output[0]
+            reader = model.find_consumer(stream)
+        if reader:
             fifo = getCustomOp(node)
             bits = (fifo.get_nodeattr("depth") - SHALLOW) * fifo.get_instream_width()
-            held[reader.name, list(reader.input).index(node.output[0])] = bits
+            held[reader.name, list(reader.input).index(stream)] += bits
     return held
 
 
 def _unit_stage(
     model: ModelWrapper,
     node: NodeProto,
-    folding: Mapping[str, tuple[int, int]],
-    held: HeldBits,
+    folding: Mapping[str, UnitFolding],
     any_form: Collection[str],
     products: Mapping[str, Products],
 ) -> Stage:
     operator = getCustomOp(node)
     name = operator.get_nodeattr("layer")
-    shapes = list(_unit_shapes(model, operator, held.get((node.name, 0), 0), name in any_form))
+    shapes = list(_unit_shapes(model, operator, name in any_form))
     options = [
         option
         for shape in shapes
@@ -124,7 +151,7 @@ def _unit_stage(
     return Stage(name, tuple(options), shapes[0].lead)
 
 
-def _stage(model: ModelWrapper, node: NodeProto, held: HeldBits) -> Stage:
+def _stage(model: ModelWrapper, node: NodeProto) -> Stage:
     operator = getCustomOp(copy.deepcopy(node))
     name = operator.get_nodeattr("layer") or node.name
     options = []
@@ -132,11 +159,7 @@ def _stage(model: ModelWrapper, node: NodeProto, held: HeldBits) -> Stage:
         for key, value in values.items():
             operator.set_nodeattr(key, value)
         inputs = tuple(map(operator.get_instream_width, range(operator.input_streams())))
-        fifos = (
-            fifo_cost(width, SHALLOW + ceil(held.get((node.name, port), 0) / width))
-            for port, width in enumerate(inputs)
-        )
-        spent = reduce(Cost.plus, fifos, node_cost(model, operator))
+        spent = reduce(Cost.plus, map(fifo_cost, inputs), node_cost(model, operator))
         options.append(
             Option(
                 operator.get_exp_cycles(),
@@ -206,9 +229,7 @@ def apply(node: NodeProto, values: Mapping[str, int | str]) -> None:
         operator.set_nodeattr(name, value)
 
 
-def _unit_shapes(
-    model: ModelWrapper, operator: Any, held: int, any_form: bool
-) -> Iterator[UnitShape]:
+def _unit_shapes(model: ModelWrapper, operator: Any, any_form: bool) -> Iterator[UnitShape]:
     """The unit as it is and, if wanted and it has scales, with every other form of them."""
     unit = operator.unit(model)
     for columns in unit_forms(operator, any_form):
@@ -222,11 +243,10 @@ def _unit_shapes(
             constant = whole.parameters
         yield UnitShape(
             rows,
-            width // groups,
+            matrix.group_columns,
             planes * groups,
             planes,
             prod(map(int, operator.get_nodeattr("numInputVectors"))),
-            held,
             partial(_parameters, plain),
             constant,
             {} if columns is operator.columns else {"scale_form": columns.form},

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from math import ceil
+from typing import Literal, NamedTuple
 
 from qdeploy.fpga.compressors.sliced_products import Products, legal_products, size
 from qdeploy.fpga.lut_memory import lut_sites
@@ -15,17 +16,31 @@ from qdeploy.fpga.resources import cost
 from qdeploy.fpga.resources.matrix_vector import dot_products
 from qdeploy.fpga.resources.memories import block_rams
 from qdeploy.fpga.resources.terms import Parameters, integer
-from qdeploy.fpga.schedule.fifos import SHALLOW
 from qdeploy.fpga.solver.dominance import undominated
 from qdeploy.fpga.solver.problem import Option, fifo_cost
 
 WEIGHT_MEMORIES: tuple[MemoryStyle, ...] = ("block", "distributed")
+WeightMemory = Literal["block", "distributed", "constant"]
 # A word with more products than this takes seconds to count and a board of its own.
 _MOST_PRODUCT_BITS = 2048
 # Block RAM is not tried where one of 36 kbit saves fewer LUTs.
 _LEAST_SAVED = 32
 # Words of a matrix-vector unit wait for its sums, thresholds and queue.
 _UNIT_DELAY = 8
+
+
+class UnitFolding(NamedTuple):
+    """What a user wants of a matrix-vector unit.
+
+    Attributes:
+        pe: outputs per cycle.
+        simd: inputs per cycle.
+        memory: where the weights live; None: what costs less.
+    """
+
+    pe: int
+    simd: int
+    memory: WeightMemory | None = None
 
 
 @dataclass(frozen=True)
@@ -38,7 +53,6 @@ class UnitShape:
         groups: of a row, over all planes.
         planes: how often a vector is read per row block.
         vectors: per frame.
-        held: bits that the FIFO in front holds beyond two words.
         parameters: by SIMD, with PE and LANES 1, as `Unit.parameters` gives them.
         constant: the same for weights as logic, None if they are too many or have scales.
         values: attributes that make the node such a unit.
@@ -49,7 +63,6 @@ class UnitShape:
     groups: int
     planes: int
     vectors: int
-    held: int
     parameters: Callable[[int], Parameters]
     constant: Callable[[], Parameters] | None
     values: dict[str, int | str]
@@ -66,20 +79,21 @@ def divisors(number: int) -> list[int]:
 
 
 def unit_options(
-    shape: UnitShape, only: tuple[int, int] | None = None, products: Products | None = None
+    shape: UnitShape, only: UnitFolding | None = None, products: Products | None = None
 ) -> list[Option]:
     """Options of a matrix-vector unit that no other dominates, none if it cannot have `products`.
 
     Args:
         shape: the unit.
-        only: PE and SIMD if they are given.
+        only: its folding if it is given.
         products: what multiplies, if it is given.
     """
     pes, simds = divisors(shape.rows), divisors(shape.group_columns)
     if only:
-        pes, simds = [only[0]], [only[1]]
+        pes, simds = [only.pe], [only.simd] if only.simd in simds else []
+    memory = only.memory if only else None
     options: list[Option] = []
-    for simd in simds:
+    for simd in simds if memory != "constant" else ():
         one = shape.parameters(simd)
         scaled = "SCALED_BITS" in one
         bits = simd * dot_products(one).element_bits * int(one["WEIGHT_BITS"])
@@ -89,21 +103,27 @@ def unit_options(
             if products in (None, multiplied_by):
                 latency = size(dot_products(one), pe, multiplied_by).latency + scaled
                 core = {**one, "PE": pe, "PRODUCTS": multiplied_by, "LATENCY": latency}
-                options += _memories(shape, core, pe, simd)
-    whole = not only or only == (shape.rows, shape.group_columns)
-    if shape.constant and whole and products != "dsp":
+                options += _kept_weights(shape, core, pe, simd, memory)
+    whole = only is None or only[:2] == (shape.rows, shape.group_columns)
+    if shape.constant and whole and memory in (None, "constant") and products != "dsp":
         options.append(_option(shape, shape.constant()))
     return list(undominated(options, times=True))
 
 
-def _memories(shape: UnitShape, one: Parameters, pe: int, simd: int) -> Iterator[Option]:
+def _kept_weights(
+    shape: UnitShape, one: Parameters, pe: int, simd: int, wanted: WeightMemory | None
+) -> Iterator[Option]:
+    """Options with weights in a memory; its kinds are those worth a try, or the wanted one."""
     group_words = shape.group_columns // simd
     words = group_words * shape.groups
     depth, width = words * shape.rows // pe, pe * simd * int(one["WEIGHT_BITS"])
     saved = lut_sites(depth, width) / block_rams(width, depth)
-    memories = WEIGHT_MEMORIES if depth > 1 and saved >= _LEAST_SAVED else WEIGHT_MEMORIES[-1:]
+    useful = WEIGHT_MEMORIES if saved >= _LEAST_SAVED else WEIGHT_MEMORIES[-1:]
+    memories = [m for m in WEIGHT_MEMORIES if m == wanted] if wanted else useful
     scaled = int(one["MULTIPLIER_BITS"]) > 0
     for memory, shared in product(memories, (0, 1) if scaled else (0,)):
+        if memory == "block" and depth == 1:
+            continue
         turns = group_words if shared else words
         lanes = next(d for d in divisors(pe) if pe // d <= turns)
         multipliers = lanes if shared else pe
@@ -121,10 +141,9 @@ def _option(shape: UnitShape, parameters: Parameters, shared: int = 0) -> Option
         parameters, "MW", "SIMD", "PE", "LANES", "ELEMENT_BITS", "OUTPUT_BITS", "LATENCY"
     )
     words, rounds = mw // simd, shape.planes * shape.rows // pe
-    fifo = fifo_cost(simd * element_bits, SHALLOW + ceil(shape.held / (simd * element_bits)))
     return Option(
         cycles=shape.vectors * words * rounds,
-        cost=cost("matrix_vector_unit", parameters).plus(fifo),
+        cost=cost("matrix_vector_unit", parameters).plus(fifo_cost(simd * element_bits)),
         input_bits=(simd * element_bits,),
         output_bits=lanes * output_bits,
         tail=(rounds - 1) * words + latency + _UNIT_DELAY,
