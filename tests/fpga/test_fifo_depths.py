@@ -113,9 +113,11 @@ def test_a_standstill_names_the_full_and_the_empty_fifo(
     shallow = with_depth(folded.model, "first_fifo", 2)
     with pytest.raises(StandstillError) as caught:
         accelerator(network, shallow, tmp_path).run_codes(random_codes(network, 3))
+    empty = shallow.get_node_from_name("first_fifo_2")
+    words, writer = getCustomOp(empty).get_nodeattr("depth"), shallow.find_producer(empty.input[0])
     assert str(caught.value).splitlines()[-1].strip() == (
-        "first of layer 'first' waits for a word: first_fifo_2 (34 words, written by b) is empty, "
-        "while first_fifo (2 words, written by stem_act_fork) is full"
+        f"first of layer 'first' waits for a word: first_fifo_2 ({words} words, written by "
+        f"{writer.name}) is empty, while first_fifo (2 words, written by stem_act_fork) is full"
     )
 
 
@@ -123,12 +125,14 @@ def test_lost_throughput_names_the_full_and_the_empty_fifo(
     residual: tuple[IntegerNetwork, FoldedModel], tmp_path: Path
 ) -> None:
     network, folded = residual
-    shallow = with_depth(folded.model, "first_fifo", 129)
+    depth = next(fifo.depth for fifo in folded.schedule.fifos if fifo.name == "first_fifo")
+    less = 3 * depth // 4  # with fewer words it stands still at some depth
+    shallow = with_depth(folded.model, "first_fifo", less)
     run = accelerator(network, shallow, tmp_path).run_codes(random_codes(network, 24))
     assert run.initiation_interval is not None
     assert run.initiation_interval > folded.cycles_per_frame
     assert re.fullmatch(
-        r"stem_act_fork is held up in [\d,]+ cycles: first_fifo \(129 words, read by first\) "
+        rf"stem_act_fork is held up in [\d,]+ cycles: first_fifo \({less} words, read by first\) "
         r"is full, while \w+ \(\d+ words, read by \w+\) is empty",
         run.slowed_by,
     )
