@@ -227,5 +227,4 @@ CASES = (
     NetworkCase("sfc-w1a1", _config("sfc", "binary", 1), fps=200_000, frames=50, quick=True),
     NetworkCase("lfc-w1a1", _config("lfc", "binary", 1), fps=119_000, frames=20),
     NetworkCase("kws-mlp-w3a3", "kws_mlp_w3a3", fps=247_502, frames=1_000),
-    NetworkCase("unsw-nb15-w2a2", "unsw_nb15_mlp_w2a2", fps=910_420, frames=1),
 )
