@@ -112,7 +112,8 @@ def fold(
     target = _target(board, fps)
     chosen = folding or {}
     check_folding(model, chosen, products or {}, any_form)
-    allowed = Cost(*(fill * amount for amount in board.resources.model_dump().values()))
+    resources = Cost(**board.resources.model_dump())
+    allowed = Cost(*(fill * amount for amount in resources))
     budget, pace, bound = allowed, target, 0
     left_s = SEARCH_S
     choices = problem(model, chosen, any_form=any_form, products=products)
@@ -156,6 +157,8 @@ def fold(
         solver_lut=solution.cost.lut,
         seconds=solution.seconds,
         predicted=predicted(folded),
+        resources=resources,
+        fill=fill,
         finn_cycles=_performance(greedy)["max_cycles"],
         finn_predicted=predicted(greedy),
     )

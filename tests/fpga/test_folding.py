@@ -79,6 +79,20 @@ def test_faster_targets_take_more_lanes() -> None:
     assert lanes[0] < lanes[-1]
 
 
+def test_the_record_names_the_fullest_resource() -> None:
+    record = fold(MAPPED, BOARD, fill=0.05).record
+    taken, board = record.predicted._asdict(), BOARD.resources.model_dump()
+    shares = {name: taken[name] / board[name] for name in board}
+    assert shares["dsp"] == max(shares.values()) <= 0.05
+    fullest = f"it takes at most {shares['dsp']:.1%}, of the DSP slices; 5% are allowed."
+    assert fullest in record.describe()
+    over = record.model_copy(update={"fill": 0.025})
+    assert (
+        f"{shares['dsp']:.1%} of the board's DSP slices, more than the 2.5% allowed"
+        in over.describe()
+    )
+
+
 def test_groups_that_share_a_multiplier_are_whole_words() -> None:
     folded = fold(MAPPED, BOARD, BOARD.clock_mhz * 1e6, products={"conv1": "lut"})
     assert attribute(folded, "conv1", "SIMD") == 9  # one channel leaves no groups to sum

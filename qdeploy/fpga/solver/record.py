@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from qdeploy.fpga.resources import Cost
 
 FILE_NAME = "folding.json"
+_NAMES = ("LUTs", "flip-flops", "block RAMs", "DSP slices")
 
 
 class FoldingRecord(BaseModel):
@@ -27,6 +28,8 @@ class FoldingRecord(BaseModel):
             optimal.
         seconds: of search.
         predicted: what the folded graph takes by the resource model.
+        resources: of the board.
+        fill: share of them that it may take.
         finn_cycles: initiation interval of FINN's SetFolding for the same target.
         finn_predicted: what that takes, of our operators.
     """
@@ -42,16 +45,18 @@ class FoldingRecord(BaseModel):
     solver_lut: float
     seconds: float
     predicted: Cost
+    resources: Cost
+    fill: float
     finn_cycles: int
     finn_predicted: Cost
 
     def describe(self) -> str:
-        """In one or two sentences."""
+        """In a few sentences."""
         ours, finn = self.predicted, self.finn_predicted
         return (
             f"The folding takes {_amounts(ours)} by the resource model at {self.cycles:,} cycles "
             f"per frame, which {self.slowest} needs ({self.proof()}, "
-            f"found in {self.seconds:.1f} s). "
+            f"found in {self.seconds:.1f} s). {self.fullest()} "
             "FINN's own SetFolding, for the same target, with our operators and by the same "
             f"model: {self.finn_cycles:,} cycles per frame, {_amounts(finn)}."
         )
@@ -66,6 +71,18 @@ class FoldingRecord(BaseModel):
         if spare > 0.001:
             return f"no faster one fits; one with up to {spare:.1%} fewer LUTs is not excluded"
         return "proven optimal"
+
+    def fullest(self) -> str:
+        """The resource of which it takes the largest share."""
+        shares = [taken / of for taken, of in zip(self.predicted, self.resources, strict=True)]
+        share, name = max(zip(shares, _NAMES, strict=True))
+        allowed = f"{100 * self.fill:.4g}%"
+        if share > self.fill:
+            return (
+                f"That is {share:.1%} of the board's {name}, more than the {allowed} allowed: the "
+                "FIFOs need more than was left for them. Ask for a smaller share or a lower rate."
+            )
+        return f"Of the board it takes at most {share:.1%}, of the {name}; {allowed} are allowed."
 
 
 def _amounts(cost: Cost) -> str:
