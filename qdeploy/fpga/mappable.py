@@ -25,7 +25,7 @@ from qdeploy.integer import (
     Transpose,
 )
 
-# FINN's Python execution carries integers in float32, which is exact up to here.
+# Thresholds in QONNX graphs and FINN's Python execution are float32, which is exact up to here.
 LARGEST_EXACT_FLOAT = 1 << 24
 ONLY_ON_CPU = (
     "it runs on the CPU ('qdeploy lower', then 'qdeploy pack'); the FPGA back end does not have it "
