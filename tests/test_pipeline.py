@@ -89,6 +89,12 @@ def test_measured_interval_is_the_predicted_one(build_directory: Path) -> None:
     report = open_build(build_directory).report
     assert report.performance is not None
     assert report.performance.measured_cycles == report.performance.predicted_cycles
+    assert not report.performance.slowed_by
+    assert report.schedule is not None
+    for fifo in report.schedule.fifos:
+        assert fifo.full_speed is not None
+        assert fifo.ever is not None
+        assert 1 <= fifo.full_speed <= fifo.ever <= fifo.depth
     assert {version.name: version.equal for version in report.versions} == {
         "integer": None,
         "cpu": True,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 
 from qdeploy.build import Build
@@ -15,9 +16,12 @@ _DRAWS_ITSELF = {"train"}
 
 
 def show_result(console: Console, build: Build) -> None:
-    """The closing table, what was skipped, and where the page is."""
+    """The closing table, what slows the accelerator, what was skipped, and where the page is."""
     report = build.report
     console.print(closing_table(report))
+    if report.performance and report.performance.slowed_by:
+        reason = escape(report.performance.slowed_by)
+        console.print(f"[bold red]slower than predicted[/]: {reason}", highlight=False)
     for line in report.skipped:
         console.print(f"[yellow]skipped[/]: {line}", highlight=False)
     page = build.directory / "report.html"

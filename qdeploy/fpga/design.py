@@ -95,6 +95,8 @@ class DesignNode(BaseModel):
         depth: words of a FIFO.
         writer: the node in front of a FIFO, None at the input.
         reader: the node behind a FIFO, None at the output.
+        input_streams: ports in0_V_*, in1_V_*, ... of its module.
+        output_streams: ports out0_V_*, out1_V_*, ...
         weight_bits: bits of a stored weight code.
         weight_memory: "block" (RAM), "distributed" (LUTs) or "constant" (logic).
         products: what multiplies in a matrix-vector unit, "lut" or "dsp".
@@ -120,6 +122,8 @@ class DesignNode(BaseModel):
     depth: int | None = None
     writer: str | None = None
     reader: str | None = None
+    input_streams: int
+    output_streams: int
     weight_bits: int | None = None
     weight_memory: str | None = None
     products: str | None = None
@@ -147,6 +151,8 @@ class Design(BaseModel):
         input: ports in0_V_*.
         output: ports out0_V_*.
         cycles_per_frame: predicted initiation interval.
+        latency: cycles from the first word in to the last word out of a frame by the schedule, at
+            most: hardware is at least as fast.
         critical_node: the node that needs that many cycles.
         nodes: in the order of the data.
         taps: where tensors of the network can be watched, in the order of the data.
@@ -163,6 +169,7 @@ class Design(BaseModel):
     input: Stream
     output: Stream
     cycles_per_frame: int
+    latency: int
     critical_node: str
     nodes: tuple[DesignNode, ...]
     taps: tuple[Tap, ...]

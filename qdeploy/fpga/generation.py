@@ -25,6 +25,7 @@ from qdeploy.fpga.memory import contents_files
 from qdeploy.fpga.scale_forms import scale_forms
 from qdeploy.fpga.solver.options import node_cost
 from qdeploy.fpga.stitching import stitch, stream_nets
+from qdeploy.fpga.streams import scheduled_latency
 from qdeploy.integer import IntegerNetwork, Tensor
 
 
@@ -72,6 +73,7 @@ def generate(model: ModelWrapper, network: IntegerNetwork, board: Board, directo
         input=_stream(network.input_tensor, first.get_folded_input_shape(), first, "in"),
         output=_stream(network.output_tensor, last.get_folded_output_shape(), last, "out"),
         cycles_per_frame=performance["max_cycles"],
+        latency=scheduled_latency(model),
         critical_node=performance["max_cycles_node_name"],
         nodes=tuple(
             _describe(model, node, board, forms.get(node.name, ())) for node in model.graph.node
@@ -133,6 +135,8 @@ def _describe(
         simd=attribute("SIMD"),
         depth=attribute("depth"),
         **(_neighbours(model, node) if operator.operator == "fifo" else {}),
+        input_streams=operator.input_streams(),
+        output_streams=operator.output_streams(),
         weight_bits=operator.matrix.weight_bits if "codes" in declared else None,
         weight_memory=operator.weight_style() if "weight_memory" in declared else None,
         products=attribute("products"),

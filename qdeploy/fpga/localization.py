@@ -6,6 +6,7 @@ Watched are the streams that carry tensors of the network.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,8 +25,9 @@ from qdeploy.fpga.simulated import (
     stream_elements,
 )
 from qdeploy.fpga.unit_steps import unit_steps
-from qdeploy.fpga.watched import Signal, watched_simulator
+from qdeploy.fpga.watched import Signal, build_watched
 from qdeploy.integer import IntegerNetwork, Integers, run_codes
+from qdeploy.simulation.driver import StreamSimulator
 from qdeploy.verification import require_equal
 
 FRAMES = 4  # simulated again to find the layer: a wrong frame and those before it
@@ -40,6 +42,7 @@ def simulate_exactly(
     *,
     input_gap: float = 0.0,
     output_stall: float = 0.0,
+    burst: int = 1,
 ) -> SimulatedRun:
     """Run the accelerator and compare its outputs with the reference's.
 
@@ -50,13 +53,16 @@ def simulate_exactly(
         who: what to call the run in a message.
         input_gap: see `SimulatedAccelerator.run_codes`.
         output_stall: see `SimulatedAccelerator.run_codes`.
+        burst: see `SimulatedAccelerator.run_codes`.
 
     Raises:
         InternalError: if an output differs or the design stands still; names the first wrong layer.
     """
     frame = 0
     try:
-        run = accelerator.run_codes(codes, input_gap=input_gap, output_stall=output_stall)
+        run = accelerator.run_codes(
+            codes, input_gap=input_gap, output_stall=output_stall, burst=burst
+        )
         if run.outputs.shape == expected.shape:
             frame = int(np.argmax((run.outputs != expected).reshape(len(codes), -1).any(axis=1)))
         require_equal(expected, run.outputs, who)
@@ -69,6 +75,7 @@ def simulate_exactly(
             first_frame=first,
             input_gap=input_gap,
             output_stall=output_stall,
+            burst=burst,
         )
         raise InternalError(f"{error}\n  {where}") from error
     return run
@@ -82,6 +89,7 @@ def first_difference(
     first_frame: int = 0,
     input_gap: float = 0.0,
     output_stall: float = 0.0,
+    burst: int = 1,
 ) -> str:
     """Simulate a few frames with all streams watched and say which layer is the first wrong one.
 
@@ -92,6 +100,7 @@ def first_difference(
         first_frame: number of the first of them in the message.
         input_gap: see `SimulatedAccelerator.run_codes`.
         output_stall: see `SimulatedAccelerator.run_codes`.
+        burst: see `SimulatedAccelerator.run_codes`.
 
     Returns:
         Layer, tensor, position, expected and found value; or, if no value is wrong, how many words
@@ -101,7 +110,7 @@ def first_difference(
         ToolError: if Verilator or the C++ compiler is missing or fails.
     """
     design = load_design(design_directory)
-    words = _recorded(design_directory, design, codes, input_gap, output_stall)
+    words = _recorded(design_directory, design, codes, input_gap, output_stall, burst)
     rewritten = unit_steps(as_images(network))
     images = codes.reshape(len(codes), *rewritten.input_tensor.shape)
     reference = run_codes(rewritten, images)
@@ -124,7 +133,12 @@ def first_difference(
 
 
 def _recorded(
-    design_directory: Path, design: Design, codes: Integers, input_gap: float, output_stall: float
+    design_directory: Path,
+    design: Design,
+    codes: Integers,
+    input_gap: float,
+    output_stall: float,
+    burst: int,
 ) -> Sequence[NDArray[np.uint8]]:
     """Words of every tap, as far as the design gets."""
     signals = [
@@ -133,7 +147,9 @@ def _recorded(
         )
         for tap in design.taps
     ]
-    simulator = watched_simulator(design_directory, signals)
+    with tempfile.TemporaryDirectory() as folder:
+        model = build_watched(design_directory, signals, Path(folder))
+        simulator = StreamSimulator(model, design_directory)
     simulator.record([len(codes) * tap.stream.words_per_frame for tap in design.taps])
     with suppress(InternalError):  # the words that moved until then say more
         simulator.run(
@@ -141,5 +157,6 @@ def _recorded(
             len(codes) * design.output.words_per_frame,
             input_gap=input_gap,
             output_stall=output_stall,
+            burst=burst,
         )
     return simulator.recorded()

@@ -1,18 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Words in the FIFOs of a generated design while it is simulated, and why one stands still."""
+"""What a simulation sees of FIFOs and nodes, and why a design stands still or is slow."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from qdeploy.fpga.design import DesignNode, load_design
-from qdeploy.fpga.watched import Signal, watched_simulator
-from qdeploy.simulation.driver import StandstillError
+from qdeploy.fpga.design import Design, DesignNode
+from qdeploy.fpga.watched import Signal
 
 
 @dataclass(frozen=True)
@@ -22,7 +17,7 @@ class Occupancy:
     Attributes:
         fifo: of the design.
         words: that it holds at the end.
-        peak: most words that it held.
+        peak: most words that it has ever held.
     """
 
     fifo: DesignNode
@@ -35,84 +30,52 @@ class Occupancy:
         return self.words == self.fifo.depth
 
 
-def measure_occupancy(
-    design_directory: Path,
-    words: NDArray[np.uint8],
-    outputs: int,
-    *,
-    input_gap: float = 0.0,
-    output_stall: float = 0.0,
-    seed: int = 0,
-) -> list[Occupancy]:
-    """Simulate a design, as far as it gets, and look at its FIFOs.
+def watched_signals(design: Design) -> list[Signal]:
+    """What is counted while a design runs: of FIFOs, of other nodes, of FIFOs behind a fork."""
+    return [
+        *(signal for fifo in _fifos(design) for signal in _fifo_signals(fifo)),
+        *(Signal(1, "1'b1", _works(node)) for node in _operators(design)),
+        *(Signal(1, "1'b1", _held_up(full, empty)) for full, empty in _branches(design)),
+    ]
+
+
+def occupancies(design: Design, moved: Sequence[int]) -> list[Occupancy]:
+    """The FIFOs of a design, in the order of the data.
 
     Args:
-        design_directory: what `generate` wrote.
-        words: see `StreamSimulator.run`, like what follows.
-        outputs: words that shall come out.
-        input_gap: probability that no new word is offered in a cycle.
-        output_stall: probability that no word is taken in a cycle.
-        seed: of the gaps and stalls.
-
-    Raises:
-        ToolError: if Verilator or the C++ compiler is missing or fails.
-        InternalError: if the design breaks the stream protocol.
+        design: of `build_simulator`.
+        moved: counts of its `watched_signals` since the reset.
     """
-    fifos = [node for node in load_design(design_directory).nodes if node.depth is not None]
-    signals = [signal for fifo in fifos for signal in _signals(fifo)]
-    simulator = watched_simulator(design_directory, signals)
-    simulator.record([0] * len(signals))
-    with suppress(StandstillError):
-        simulator.run(words, outputs, input_gap=input_gap, output_stall=output_stall, seed=seed)
-    moved = iter(simulator.moved())
+    counts = iter(moved)
     return [
         Occupancy(fifo, written - read, peak)
-        for fifo, written, read, peak in zip(fifos, moved, moved, moved, strict=True)
+        for fifo, written, read, peak in zip(_fifos(design), counts, counts, counts, strict=False)
     ]
 
 
-def explain_lost_throughput(design_directory: Path, words: NDArray[np.uint8], outputs: int) -> str:
-    """Which fork a full FIFO holds up longest while the FIFO of another branch is empty.
+def explain_lost_throughput(design: Design, moved: Sequence[int], frames: int) -> str:
+    """Which node works longer than predicted, or which branch of a fork holds up another one.
 
     Args:
-        design_directory: what `generate` wrote.
-        words: see `StreamSimulator.run`.
-        outputs: words that come out.
-
-    Raises:
-        ToolError: if Verilator or the C++ compiler is missing or fails.
+        design: of `build_simulator`.
+        moved: counts of its `watched_signals` during a run.
+        frames: of this run.
     """
-    fifos = [node for node in load_design(design_directory).nodes if node.depth is not None]
-    pairs = [
-        (full, empty)
-        for full in fifos
-        for empty in fifos
-        if full.writer and full.writer == empty.writer and full is not empty
-    ]
-    if not pairs:
-        return "there are no branches: an operator is slower than predicted"
-    signals = [
-        Signal(
-            1,
-            "1'b1",
-            f"watched.{full.name}_instance.operator.s_tvalid"
-            f" && !watched.{full.name}_instance.operator.s_tready"
-            f" && !watched.{empty.name}_instance.operator.m_tvalid",
-        )
-        for full, empty in pairs
-    ]
-    simulator = watched_simulator(design_directory, signals)
-    simulator.record([0] * len(signals))
-    simulator.run(words, outputs)
-    cycles, (full, empty) = max(
-        zip(simulator.moved(), pairs, strict=True), key=lambda found: found[0]
-    )
-    if not cycles:
-        return "no branch holds up another one: an operator is slower than predicted"
+    counts = iter(moved[3 * len(_fifos(design)) :])
+    works = {node: next(counts) for node in _operators(design)}
+    held_up = list(zip(counts, _branches(design), strict=True))
+    slowest = max(works, key=lambda node: works[node])
+    if works[slowest] <= frames * design.cycles_per_frame and held_up:
+        cycles, (full, empty) = max(held_up, key=lambda found: found[0])
+        if cycles:
+            return (
+                f"{full.writer} is held up in {cycles:,} cycles: {full.name} ({full.depth} words, "
+                f"read by {full.reader}) is full, while {empty.name} ({empty.depth} words, read by "
+                f"{empty.reader}) is empty"
+            )
     return (
-        f"{full.writer} is held up in {cycles:,} cycles: {full.name} ({full.depth} words, read by "
-        f"{full.reader}) is full, while {empty.name} ({empty.depth} words, read by {empty.reader}) "
-        f"is empty"
+        f"{slowest.name} of layer '{slowest.layer}' works {works[slowest] / frames:,.1f} cycles "
+        f"per frame, predicted {slowest.cycles:,}"
     )
 
 
@@ -141,7 +104,23 @@ def _named(occupancy: Occupancy) -> str:
     return f"{fifo.name} ({fifo.depth} words, written by {fifo.writer or 'the input'})"
 
 
-def _signals(fifo: DesignNode) -> list[Signal]:
+def _fifos(design: Design) -> list[DesignNode]:
+    return [node for node in design.nodes if node.depth is not None]
+
+
+def _operators(design: Design) -> list[DesignNode]:
+    return [node for node in design.nodes if node.depth is None]
+
+
+def _branches(design: Design) -> Iterator[tuple[DesignNode, DesignNode]]:
+    """Pairs of FIFOs that the same node writes."""
+    for full in _fifos(design):
+        for empty in _fifos(design):
+            if full.writer and full.writer == empty.writer and full is not empty:
+                yield full, empty
+
+
+def _fifo_signals(fifo: DesignNode) -> list[Signal]:
     """Words in, words out, and cycles in which it holds more than ever before.
 
     The last are as many as the most words that it held, since words come one by one.
@@ -156,3 +135,26 @@ def _signals(fifo: DesignNode) -> list[Signal]:
         Signal(1, "1'b1", f"{path}.m_tvalid && {path}.m_tready"),
         Signal(1, "1'b1", f"{path}.count > {most}", register),
     ]
+
+
+def _works(node: DesignNode) -> str:
+    """Whether it waits neither for a word nor for room.
+
+    Padding that waits for its frame takes no word before it sees one, so that what offers nothing
+    and is offered nothing waits as well.
+    """
+    path = f"watched.{node.name}_instance"
+    inputs = [f"{path}.in{i}_V_T" for i in range(node.input_streams)]
+    outputs = [f"{path}.out{i}_V_T" for i in range(node.output_streams)]
+    offers = " || ".join(f"{output}VALID" for output in outputs)
+    waits = [
+        *(f"!{name}VALID && ({name}READY || !({offers}))" for name in inputs),
+        *(f"{name}VALID && !{name}READY" for name in outputs),
+    ]
+    return " && ".join(f"!({wait})" for wait in waits)
+
+
+def _held_up(full: DesignNode, empty: DesignNode) -> str:
+    """Whether one FIFO refuses a word while the other one has none."""
+    source, idle = (f"watched.{fifo.name}_instance.operator" for fifo in (full, empty))
+    return f"{source}.s_tvalid && !{source}.s_tready && !{idle}.m_tvalid"

@@ -14,14 +14,16 @@ from qdeploy.errors import UserError
 from qdeploy.fpga.design import Stream, load_design
 from qdeploy.fpga.graph import channels_last
 from qdeploy.fpga.occupancy import (
+    Occupancy,
     explain_lost_throughput,
     explain_standstill,
-    measure_occupancy,
+    occupancies,
+    watched_signals,
 )
+from qdeploy.fpga.watched import build_watched
 from qdeploy.integer import IntegerNetwork, Integers
 from qdeploy.simulation.driver import StandstillError, StreamSimulator
 from qdeploy.simulation.packing import pack_words, unpack_words
-from qdeploy.simulation.verilator import build_model
 
 
 @dataclass(frozen=True)
@@ -30,20 +32,25 @@ class SimulatedRun:
 
     Attributes:
         outputs: int64 [N, ...] in the network's layout (channels first).
-        initiation_interval: cycles from frame to frame in the second half of the run, when the
-            pipeline is full; None for fewer than three frames.
+        initiation_interval: cycles from frame to frame in the second half of the run; None for
+            fewer than three frames. In a short run more than the predicted ones, while the pipeline
+            fills.
         latency: cycles from the first word of the first frame to the last word of its result.
         cycles: of the whole run.
+        paused: cycles of them in which a word waited for the source or the sink.
         seconds: that the simulation took.
-        slowed_by: full and empty FIFO, if there were no gaps and stalls and the initiation interval
-            is longer than predicted.
+        fifos: in the order of the data; peaks are those of earlier runs too.
+        slowed_by: the slow node or the full and the empty FIFO, if the run took longer than the
+            schedule allows, pauses included.
     """
 
     outputs: Integers
     initiation_interval: float | None
     latency: int
     cycles: int
+    paused: int
     seconds: float
+    fifos: list[Occupancy]
     slowed_by: str = ""
 
     @property
@@ -68,9 +75,8 @@ def build_simulator(design_directory: Path, directory: Path, *, trace: bool = Fa
     Raises:
         ToolError: if Verilator or the C++ compiler is missing or fails.
     """
-    design = load_design(design_directory)
-    sources = [design_directory / name for name in design.files]
-    return build_model(sources, design.top, directory, trace=trace)
+    signals = watched_signals(load_design(design_directory))
+    return build_watched(design_directory, signals, directory, trace=trace)
 
 
 class SimulatedAccelerator:
@@ -102,6 +108,7 @@ class SimulatedAccelerator:
                     remedy="generate the design from this network",
                 )
         self._simulator = StreamSimulator(shared_object, design_directory)
+        self._simulator.record([0] * len(watched_signals(self.design)))
 
     def run(self, x: ArrayLike) -> NDArray[np.float32]:
         """Real inputs [N, ...] in the model's units and layout to its real outputs.
@@ -117,15 +124,22 @@ class SimulatedAccelerator:
         return self.run_codes(self.network.quantizer.quantize(values)).outputs
 
     def run_codes(
-        self, codes: Integers, *, input_gap: float = 0.0, output_stall: float = 0.0, seed: int = 0
+        self,
+        codes: Integers,
+        *,
+        input_gap: float = 0.0,
+        output_stall: float = 0.0,
+        burst: int = 1,
+        seed: int = 0,
     ) -> SimulatedRun:
         """Stream integer inputs [N, ...] through the design.
 
         Args:
             codes: in the network's layout (channels first).
-            input_gap: probability that a cycle offers no input word.
-            output_stall: probability that a cycle takes no output word.
-            seed: of gaps and stalls.
+            input_gap: probability that the source pauses where it could offer a word.
+            output_stall: probability that the sink, which takes words, pauses.
+            burst: cycles of a pause; it may be followed by another one.
+            seed: of the pauses.
 
         Raises:
             UserError: if there is no frame.
@@ -137,34 +151,38 @@ class SimulatedAccelerator:
             raise UserError("there is no frame to simulate", remedy="feed at least one")
         words = input_words(codes, stream)
         outputs = frames * self.design.output.words_per_frame
+        before = self._simulator.moved()
         start = time.perf_counter()
         try:
             result = self._simulator.run(
-                words, outputs, input_gap=input_gap, output_stall=output_stall, seed=seed
-            )
-        except StandstillError as error:
-            fifos = measure_occupancy(
-                self.design_directory,
-                words,
-                outputs,
+                *(words, outputs),
                 input_gap=input_gap,
                 output_stall=output_stall,
+                burst=burst,
                 seed=seed,
             )
+        except StandstillError as error:
+            fifos = occupancies(self.design, self._simulator.moved())
             raise StandstillError(f"{error}\n  {explain_standstill(fifos)}") from error
         seconds = time.perf_counter() - start
+        moved = self._simulator.moved()
         ends = result.output_cycles.reshape(frames, -1)[:, -1]
         half = frames // 2
         interval = float(ends[-1] - ends[half]) / (frames - 1 - half) if frames > 2 else None
+        # A word that waits delays what follows by no more than that.
+        in_time = self.design.latency + (frames - 1) * self.design.cycles_per_frame + result.paused
         slowed_by = ""
-        if not input_gap and not output_stall and (interval or 0) > self.design.cycles_per_frame:
-            slowed_by = explain_lost_throughput(self.design_directory, words, outputs)
+        if result.cycles > in_time:
+            during = [after - count for after, count in zip(moved, before, strict=True)]
+            slowed_by = explain_lost_throughput(self.design, during, frames)
         return SimulatedRun(
             self._outputs(result.words, frames),
             interval,
             int(ends[0] - result.input_cycles[0]) + 1,
             result.cycles,
+            result.paused,
             seconds,
+            occupancies(self.design, moved),
             slowed_by,
         )
 

@@ -16,6 +16,7 @@ from qdeploy.fpga.schedule.fifos import SHALLOW
 from qdeploy.fpga.schedule.record import ScheduledFifo, ScheduledNode, ScheduleRecord
 
 CONVERTER = "StreamingDataWidthConverter"
+_LATENCY = "qdeploy_latency"  # in the metadata of a model
 
 
 def insert_streams(
@@ -73,7 +74,15 @@ def insert_streams(
         )
         for node, peak in peaks
     )
-    return model, ScheduleRecord(interval=cycles, nodes=nodes, fifos=fifos)
+    model.set_metadata_prop(_LATENCY, str(schedule.latency))
+    return model, ScheduleRecord(
+        interval=cycles, latency=schedule.latency, nodes=nodes, fifos=fifos
+    )
+
+
+def scheduled_latency(model: ModelWrapper) -> int:
+    """The `latency` of the schedule of a model with streams."""
+    return int(model.get_metadata_prop(_LATENCY))
 
 
 def _scheduled(node: NodeProto, schedule: Schedule) -> ScheduledNode:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qdeploy.fpga.design import Design, load_design
-from qdeploy.simulation.driver import StreamSimulator
 from qdeploy.simulation.verilator import build_model
 
 _MODULE = """\
@@ -65,8 +64,16 @@ class Signal:
     declarations: str = ""
 
 
-def watched_simulator(design_directory: Path, signals: Sequence[Signal]) -> StreamSimulator:
-    """A design of `generate` with a tap for every signal.
+def build_watched(
+    design_directory: Path, signals: Sequence[Signal], directory: Path, *, trace: bool = False
+) -> Path:
+    """Compile a design of `generate` with a tap for every signal.
+
+    Args:
+        design_directory: what `generate` wrote.
+        signals: of the design.
+        directory: where the result goes.
+        trace: see `build_model`.
 
     Raises:
         ToolError: if Verilator or the C++ compiler is missing or fails.
@@ -77,8 +84,7 @@ def watched_simulator(design_directory: Path, signals: Sequence[Signal]) -> Stre
         around.write_text(_module(design, signals))
         sources = [*(design_directory / name for name in design.files), around]
         names = [f"tap_{index}" for index in range(len(signals))]
-        model = build_model(sources, around.stem, Path(folder), taps=names)
-        return StreamSimulator(model, design_directory)
+        return build_model(sources, around.stem, directory, taps=names, trace=trace)
 
 
 def _module(design: Design, signals: Sequence[Signal]) -> str:

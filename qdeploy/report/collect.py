@@ -69,7 +69,8 @@ def collect(
         text = build.file("map", FOLDING_FILE).read_bytes()
         folding = FoldingRecord.model_validate_json(text)
         text = build.file("map", SCHEDULE_FILE).read_bytes()
-        schedule = pipeline_schedule(ScheduleRecord.model_validate_json(text))
+        record = ScheduleRecord.model_validate_json(text)
+        schedule = pipeline_schedule(record, verification.fifos)
     seen = {t.layer: (t.observed_low, t.observed_high) for t in verification.extremes}
     sizes = json.loads(build.file("pack", "pack.json").read_text())
     summaries = {
@@ -177,6 +178,7 @@ def _performance(verification: Verification, design: Design | None) -> Performan
         clock_mhz=design.clock_mhz,
         frames_per_second=design.clock_mhz * 1e6 / verification.interval_cycles,
         slowest=design.critical_node,
+        slowed_by=verification.slowed_by,
     )
 
 

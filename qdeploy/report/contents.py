@@ -122,12 +122,23 @@ class Activity(_Part):
 
 
 class Fifo(_Part):
-    """A FIFO: bits of a word, words it can hold, and the most it ever held."""
+    """A FIFO: what it can hold and did hold, in words.
+
+    Attributes:
+        name: as in design.json.
+        bits: of a word.
+        depth: words that it can hold.
+        peak: most words in the schedule.
+        full_speed: most words in the simulation; None without one.
+        ever: the same with pauses of the source and the sink.
+    """
 
     name: str
     bits: int
     depth: int
     peak: NonNegativeInt
+    full_speed: NonNegativeInt | None = None
+    ever: NonNegativeInt | None = None
 
 
 class Schedule(_Part):
@@ -163,7 +174,11 @@ class Sizes(_Part):
 
 
 class Performance(_Part):
-    """Cycles per frame (initiation interval) predicted and measured, latency, rate at the clock."""
+    """Cycles per frame (initiation interval) predicted and measured, latency, rate at the clock.
+
+    `slowed_by` says why the simulation took longer than predicted, empty if it did not. A short run
+    in time may measure more cycles than predicted: its pipeline was still filling.
+    """
 
     predicted_cycles: NonNegativeInt
     measured_cycles: NonNegativeFloat
@@ -171,6 +186,7 @@ class Performance(_Part):
     clock_mhz: float
     frames_per_second: NonNegativeFloat
     slowest: str
+    slowed_by: str = ""
 
 
 class Resources(_Part):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from qdeploy.fpga.estimation import Estimate, Usage
 from qdeploy.fpga.resources import Cost
 from qdeploy.fpga.schedule.record import ScheduledNode, ScheduleRecord
 from qdeploy.report.contents import Activity, Amounts, Fifo, Resources, ScaleForm, Schedule
+from qdeploy.verification import FifoPeak
 
 _RESOURCES: dict[Literal["LUT", "FF", "BRAM36", "DSP"], str] = {
     "LUT": "lut",
@@ -64,8 +66,9 @@ def board_resources(estimate: Estimate) -> list[Resources]:
     ]
 
 
-def pipeline_schedule(record: ScheduleRecord) -> Schedule:
-    """Layers from the first cycle of their first node to the last of their last."""
+def pipeline_schedule(record: ScheduleRecord, measured: Sequence[FifoPeak]) -> Schedule:
+    """Layers from the first cycle of their first node to the last of their last; FIFOs."""
+    peaks = {peak.name: peak.model_dump(exclude={"name"}) for peak in measured}
     layers: dict[str, list[ScheduledNode]] = {}
     for node in record.nodes:
         layers.setdefault(node.layer, []).append(node)
@@ -79,7 +82,10 @@ def pipeline_schedule(record: ScheduleRecord) -> Schedule:
             )
             for layer, nodes in layers.items()
         ],
-        fifos=[Fifo(**fifo.model_dump(exclude={"layer"})) for fifo in record.fifos],
+        fifos=[
+            Fifo(**fifo.model_dump(exclude={"layer"}), **peaks.get(fifo.name, {}))
+            for fifo in record.fifos
+        ],
     )
 
 

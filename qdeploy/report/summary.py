@@ -66,9 +66,8 @@ def _add_sizes(table: Table, sizes: Sizes) -> None:
 
 def _add_performance(table: Table, speed: Performance) -> None:
     predicted, measured = speed.predicted_cycles, speed.measured_cycles
-    same = Text("equal", style="green") if measured == predicted else Text("")
     table.add_row(
-        "Cycles/frame, measured", number(measured), f"predicted {number(predicted)}", same
+        "Cycles/frame, measured", number(measured), f"predicted {number(predicted)}", _pace(speed)
     )
     microseconds = f"{speed.latency_cycles / speed.clock_mhz:.2f} µs"
     table.add_row("Latency, cycles", number(speed.latency_cycles), microseconds, "")
@@ -78,3 +77,11 @@ def _add_performance(table: Table, speed: Performance) -> None:
         f"at {number(speed.clock_mhz)} MHz",
         Text(f"slowest: {speed.slowest}"),
     )
+
+
+def _pace(speed: Performance) -> Text:
+    if speed.slowed_by:
+        return Text("SLOWER", style="bold red")
+    if speed.measured_cycles == speed.predicted_cycles:
+        return Text("equal", style="green")
+    return Text("still filling" if speed.measured_cycles > speed.predicted_cycles else "")

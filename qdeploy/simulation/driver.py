@@ -30,12 +30,14 @@ class SimulationResult:
         input_cycles: int64 [inputs], the cycle in which each word was accepted.
         output_cycles: int64 [outputs], the cycle in which each word was taken.
         cycles: cycles until the last word went in or out.
+        paused: cycles of them in which a word waited for the source or the sink.
     """
 
     words: npt.NDArray[np.uint8]
     input_cycles: npt.NDArray[np.int64]
     output_cycles: npt.NDArray[np.int64]
     cycles: int
+    paused: int
 
 
 class _Run(ctypes.Structure):
@@ -54,6 +56,10 @@ class _Run(ctypes.Structure):
         ("gap", ctypes.c_uint64),
         ("stall", ctypes.c_uint64),
         ("random", ctypes.c_uint64),
+        ("burst", ctypes.c_int64),
+        ("gap_end", ctypes.c_int64),
+        ("stall_end", ctypes.c_int64),
+        ("paused", ctypes.c_int64),
         ("offered", ctypes.c_int32),
         ("stalled", ctypes.c_int32),
         ("violation", ctypes.c_int32),
@@ -118,6 +124,7 @@ class StreamSimulator:
         *,
         input_gap: float = 0.0,
         output_stall: float = 0.0,
+        burst: int = 1,
         seed: int = 0,
         max_idle_cycles: int = CHUNK_CYCLES,
     ) -> SimulationResult:
@@ -126,9 +133,10 @@ class StreamSimulator:
         Args:
             words: uint8 [words, bytes], little-endian; missing high bytes are zero.
             outputs: words that shall come out.
-            input_gap: probability that no new word is offered in a cycle.
-            output_stall: probability that no word is taken in a cycle.
-            seed: of the gaps and stalls.
+            input_gap: probability that the source pauses where it could offer a word.
+            output_stall: probability that the sink, which takes words, pauses.
+            burst: cycles of a pause; it may be followed by another one.
+            seed: of the pauses.
             max_idle_cycles: give up after about this many cycles without any transfer.
 
         Raises:
@@ -154,16 +162,17 @@ class StreamSimulator:
             outputs=outputs,
             gap=round(input_gap * 2**32),
             stall=round(output_stall * 2**32),
+            burst=burst,
             random=np.random.SeedSequence(seed).generate_state(1, np.uint64)[0],
         )
         self._finish(run, max_idle_cycles)
-        cycles = int(run.cycle)
+        cycles, paused = int(run.cycle), int(run.paused)
         run.drain = 1
-        run.stall = 0
+        run.stall = run.stall_end = 0
         self._advance(run, DRAIN_CYCLES)
         if run.given != outputs:
             raise InternalError(f"the design gave more than the expected {outputs} words")
-        return SimulationResult(result, input_cycles, output_cycles, cycles)
+        return SimulationResult(result, input_cycles, output_cycles, cycles, paused)
 
     def trace(self, path: Path, clock_mhz: float) -> None:
         """Write all signals of later runs to a VCD file; needs `build_model(trace=True)`.

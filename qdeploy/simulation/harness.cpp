@@ -46,11 +46,10 @@ struct Simulation {
 
     void record() {
         for (Tap& tap : taps) {
-            if (!*tap.moves) continue;
-            if (tap.count < tap.capacity) {
+            if (tap.count < tap.capacity && *tap.moves) {
                 std::memcpy(tap.words + tap.count * tap.size, tap.data, tap.size);
             }
-            ++tap.count;
+            tap.count += *tap.moves;  // without a branch: most taps only count
         }
     }
 
@@ -67,7 +66,8 @@ constexpr std::size_t input_size = sizeof(Vmodel::in0_V_TDATA);
 constexpr std::size_t output_size = sizeof(Vmodel::out0_V_TDATA);
 
 // Mirrored by driver.py. `random` is the generator's state, `gap` and `stall` are compared with 32
-// of its bits: probability times 2^32.
+// of its bits: probability times 2^32 that the source or the sink begins to pause, for `burst`
+// cycles.
 struct Run {
     const std::uint8_t* input;
     std::uint8_t* output;
@@ -81,6 +81,10 @@ struct Run {
     std::uint64_t gap;
     std::uint64_t stall;
     std::uint64_t random;
+    std::int64_t burst;
+    std::int64_t gap_end;    // first cycle behind the last pause of the source
+    std::int64_t stall_end;  // and of the sink
+    std::int64_t paused;     // cycles in which a word waited for one of them
     std::int32_t offered;    // the next input word is on the bus
     std::int32_t stalled;    // the last output word was offered and not taken: `held`
     std::int32_t violation;  // the output broke the protocol
@@ -92,6 +96,12 @@ std::uint64_t draw(std::uint64_t& state) {
     state ^= state >> 7;
     state ^= state << 17;
     return state >> 32;
+}
+
+// Whether a pause that lasts until `end` goes on or another one begins.
+bool pauses(Run* run, std::uint64_t chance, std::int64_t& end) {
+    if (run->cycle >= end && draw(run->random) < chance) end = run->cycle + run->burst;
+    return run->cycle < end;
 }
 
 }  // namespace
@@ -174,12 +184,16 @@ EXPORT void simulation_run(Simulation* simulation, Run* run, std::int64_t cycles
         const bool complete = run->taken == run->inputs && run->given >= run->outputs;
         if (complete && !run->drain) break;
         design.ap_clk = 0;
-        if (!run->offered && run->taken < run->inputs && draw(run->random) >= run->gap) {
-            run->offered = 1;
-            std::memcpy(&design.in0_V_TDATA, run->input + run->taken * input_size, input_size);
+        bool gap = false;
+        if (!run->offered && run->taken < run->inputs) {
+            gap = pauses(run, run->gap, run->gap_end);
+            if (!gap) {
+                run->offered = 1;
+                std::memcpy(&design.in0_V_TDATA, run->input + run->taken * input_size, input_size);
+            }
         }
         design.in0_V_TVALID = run->offered;
-        const bool ready = draw(run->random) >= run->stall;
+        const bool ready = !pauses(run, run->stall, run->stall_end);
         if (run->stall) {  // the offer must not depend on our answer
             design.out0_V_TREADY = !ready;
             design.eval();
@@ -204,6 +218,7 @@ EXPORT void simulation_run(Simulation* simulation, Run* run, std::int64_t cycles
             ++run->given;
         }
         run->stalled = design.out0_V_TVALID && !ready;
+        run->paused += gap || run->stalled;
         if (run->stalled) std::memcpy(held, &design.out0_V_TDATA, output_size);
         if (run->offered && design.in0_V_TREADY) {
             run->input_cycles[run->taken++] = run->cycle;

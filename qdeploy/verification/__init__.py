@@ -5,6 +5,7 @@ from qdeploy.verification.backends import predictions, require_equal, verify
 from qdeploy.verification.contents import (
     Difference,
     Extremes,
+    FifoPeak,
     Rescaling,
     SourceComparison,
     Verification,
@@ -15,6 +16,7 @@ from qdeploy.verification.source import compare_source
 __all__ = [
     "Difference",
     "Extremes",
+    "FifoPeak",
     "Rescaling",
     "Samples",
     "SourceComparison",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qdeploy.errors import InternalError
 from qdeploy.integer import IntegerNetwork, Integers
-from qdeploy.verification.contents import Verification
+from qdeploy.verification.contents import FifoPeak, Verification
 from qdeploy.verification.ranges import observe
 from qdeploy.verification.samples import Samples
 from qdeploy.verification.source import compare_source
@@ -19,6 +19,8 @@ from qdeploy.verification.source import compare_source
 # Chances per cycle that the simulated source pauses and the sink stalls, in the second run.
 INPUT_GAP = 0.3
 OUTPUT_STALL = 0.3
+# Frames of the third run, in which both pause about once per frame and as long as a frame lasts.
+PAUSED_FRAMES = 4
 
 
 def verify(
@@ -36,8 +38,9 @@ def verify(
         network: the integer network; its numpy reference decides.
         samples: inputs, and classes if known.
         packed: cpu.onnx.
-        simulator: design folder and shared object of the accelerator; it runs once at full speed
-            and once with random gaps at its input and stalls at its output.
+        simulator: design folder and shared object of the accelerator; it runs at full speed, with
+            random gaps at its input and stalls at its output, and on a few samples with pauses as
+            long as a frame.
         real: predictions.npz of the torch networks: logits `float` and `trained` [N, C].
         source: the QONNX file that was lowered.
         input_type: as it was lowered with; see `qdeploy.lowering.lower`.
@@ -70,7 +73,7 @@ def verify(
         accelerator = SimulatedAccelerator(*simulator, network)
         codes = network.quantizer.quantize(samples.x)
         run = simulate_exactly(accelerator, codes, reference, "the simulated accelerator")
-        simulate_exactly(
+        stalled = simulate_exactly(
             accelerator,
             codes,
             reference,
@@ -78,12 +81,26 @@ def verify(
             input_gap=INPUT_GAP,
             output_stall=OUTPUT_STALL,
         )
+        cycles = accelerator.design.cycles_per_frame
+        paused = simulate_exactly(
+            accelerator,
+            codes[:PAUSED_FRAMES],
+            reference[:PAUSED_FRAMES],
+            "the simulated accelerator with pauses of a frame",
+            input_gap=1 / cycles,
+            output_stall=1 / cycles,
+            burst=cycles,
+        )
         measured = {
             "interval_cycles": run.initiation_interval,
-            "slowed_by": run.slowed_by,
+            "slowed_by": run.slowed_by or stalled.slowed_by or paused.slowed_by,
             "latency_cycles": run.latency,
             "simulated_frames_per_second": run.frames_per_second,
             "simulated_cycles_per_second": run.cycles_per_second,
+            "fifos": [
+                FifoPeak(name=first.fifo.name, full_speed=first.peak, ever=last.peak)
+                for first, last in zip(run.fifos, paused.fifos, strict=True)
+            ],
         }
         classes["rtl"] = predictions(run.outputs)
     labels = samples.y

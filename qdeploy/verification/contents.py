@@ -96,6 +96,20 @@ class Extremes(_Part):
     observed_bits: int
 
 
+class FifoPeak(_Part):
+    """Most words that a FIFO of the simulated accelerator held.
+
+    Attributes:
+        name: as in design.json.
+        full_speed: when source and sink never paused.
+        ever: in all runs, those with pauses included.
+    """
+
+    name: str
+    full_speed: int
+    ever: int
+
+
 class Verification(_Part):
     """What `verify` found; every back end listed equals the reference.
 
@@ -110,10 +124,12 @@ class Verification(_Part):
         trained_differences: predictions in which the trained torch network (evaluated in float32)
             differs from the integers; None without one.
         interval_cycles: measured initiation interval of the simulated accelerator.
-        slowed_by: full and empty FIFO of the accelerator, if it is slower than predicted.
+        slowed_by: slow node or full and empty FIFO of the accelerator, if a run took longer than
+            predicted, pauses of the source and the sink included.
         latency_cycles: from the first input word to the last output word of the first frame.
         simulated_frames_per_second: speed of the simulation.
         simulated_cycles_per_second: speed of the simulation.
+        fifos: of the accelerator, in the order of the data.
     """
 
     frames: int
@@ -129,3 +145,4 @@ class Verification(_Part):
     latency_cycles: int | None = None
     simulated_frames_per_second: float | None = None
     simulated_cycles_per_second: float | None = None
+    fifos: list[FifoPeak] = []

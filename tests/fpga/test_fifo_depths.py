@@ -18,10 +18,9 @@ from qdeploy.fpga.board import load_board
 from qdeploy.fpga.folding import FoldedModel, fold
 from qdeploy.fpga.generation import generate
 from qdeploy.fpga.mapping import map_network
-from qdeploy.fpga.occupancy import measure_occupancy
 from qdeploy.fpga.schedule import steady_state
 from qdeploy.fpga.schedule.fifos import SHALLOW, cheaper_depths
-from qdeploy.fpga.simulated import SimulatedAccelerator, build_simulator, input_words
+from qdeploy.fpga.simulated import SimulatedAccelerator, build_simulator
 from qdeploy.fpga.streams import insert_streams
 from qdeploy.integer import IntegerNetwork
 from qdeploy.simulation.driver import StandstillError
@@ -60,9 +59,9 @@ def residual() -> tuple[IntegerNetwork, FoldedModel]:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_fifos_hold_what_the_schedule_says(name: str, tmp_path: Path) -> None:
     network, folded = folded_network(name)
-    design = generate(folded.model, network, BOARD, tmp_path)
-    words = input_words(random_codes(network, 12), design.input)
-    measured = measure_occupancy(tmp_path, words, 12 * design.output.words_per_frame)
+    measured = (
+        accelerator(network, folded.model, tmp_path).run_codes(random_codes(network, 12)).fifos
+    )
     scheduled = {fifo.name: fifo for fifo in folded.schedule.fifos}
     assert {o.fifo.name for o in measured} == scheduled.keys()
     for occupancy in measured:
@@ -136,6 +135,29 @@ def test_lost_throughput_names_the_full_and_the_empty_fifo(
         r"is full, while \w+ \(\d+ words, read by \w+\) is empty",
         run.slowed_by,
     )
+
+
+def test_a_slow_operator_is_named(tmp_path: Path) -> None:
+    network, folded = folded_network("chain")
+    generate(folded.model, network, BOARD, tmp_path)
+    pool = tmp_path / "max_pool.v"
+    ready = "assign s_tready = !full || m_tready;"
+    assert ready in pool.read_text()
+    slow = (
+        "reg [2:0] beat = 0; always @(posedge clk) beat <= beat + 1'b1;\n"
+        "assign s_tready = (!full || m_tready) && beat == 0;"
+    )
+    pool.write_text(pool.read_text().replace(ready, slow))
+    slowed = SimulatedAccelerator(tmp_path, build_simulator(tmp_path, tmp_path), network)
+    run = slowed.run_codes(random_codes(network, 24))
+    assert run.initiation_interval is not None
+    assert run.initiation_interval > folded.cycles_per_frame
+    found = re.fullmatch(
+        r"pool of layer 'pool' works ([\d,.]+) cycles per frame, predicted (\d+)", run.slowed_by
+    )
+    assert found
+    works = float(found[1].replace(",", ""))
+    assert 0.9 * run.initiation_interval < works <= 1.1 * run.initiation_interval
 
 
 def test_every_node_and_fifo_is_in_the_schedule(

@@ -87,6 +87,41 @@ def test_the_measured_initiation_interval_is_the_predicted_one(
     assert result.latency > 0
 
 
+@pytest.mark.parametrize(
+    ("gaps", "stalls", "frames"), [(1, 0, 1), (0, 1, 1), (1, 1, 1), (0, 99, 3), (0.5, 0, 5)]
+)
+def test_long_pauses_cost_no_more_than_they_last(
+    accelerator: SimulatedAccelerator, gaps: float, stalls: float, frames: int
+) -> None:
+    """Source and sink pause `gaps` and `stalls` times per frame, for `frames` frames each time."""
+    cycles = accelerator.design.cycles_per_frame
+    codes = random_codes(accelerator.network, 24, seed=frames)
+    full = accelerator.run_codes(codes)
+    result = accelerator.run_codes(
+        codes,
+        input_gap=gaps / cycles,
+        output_stall=stalls / cycles,
+        burst=frames * cycles,
+        seed=1,
+    )
+    assert np.array_equal(result.outputs, expected(accelerator.network, codes))
+    assert full.paused == 0
+    assert result.paused >= cycles
+    assert full.cycles <= result.cycles <= full.cycles + result.paused
+    assert not result.slowed_by
+
+
+@pytest.mark.parametrize("frames", [1, 3, 4, 24])
+def test_a_pipeline_that_still_fills_is_not_called_slow(
+    accelerator: SimulatedAccelerator, frames: int
+) -> None:
+    result = accelerator.run_codes(random_codes(accelerator.network, frames))
+    assert not result.slowed_by
+    # The schedule is no more than a few words of a frame behind the hardware.
+    in_time = accelerator.design.latency + (frames - 1) * accelerator.design.cycles_per_frame
+    assert result.cycles <= in_time < result.cycles + accelerator.design.cycles_per_frame / 2
+
+
 def test_one_frame_has_a_latency_but_no_interval(accelerator: SimulatedAccelerator) -> None:
     codes = random_codes(accelerator.network, 1)
     result = accelerator.run_codes(codes)

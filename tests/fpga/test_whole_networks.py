@@ -71,12 +71,24 @@ def accelerator(network: IntegerNetwork, fps: float, folder: Path) -> SimulatedA
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_simulated_integers_are_those_of_the_reference(case: Case, tmp_path: Path) -> None:
+def test_integers_of_the_reference_in_time_at_full_speed_and_with_pauses_of_a_frame(
+    case: Case, tmp_path: Path
+) -> None:
     network = trained_nowhere(case, tmp_path)
     x = np.random.default_rng(2).random((case.frames, *network.input_tensor.shape), np.float32)
     expected = run(network, x)
-    assert np.array_equal(accelerator(network, case.fps, tmp_path).run_integers(x), expected)
     assert len(np.unique(expected, axis=0)) > 1
+    device = accelerator(network, case.fps, tmp_path)
+    codes, cycles = network.quantizer.quantize(x), device.design.cycles_per_frame
+    full = device.run_codes(codes)
+    assert np.array_equal(full.outputs, expected)
+    assert not full.slowed_by
+    paused = device.run_codes(
+        codes[:4], input_gap=1 / cycles, output_stall=1 / cycles, burst=cycles, seed=3
+    )
+    assert np.array_equal(paused.outputs, expected[:4])
+    assert paused.paused >= cycles
+    assert not paused.slowed_by
 
 
 @pytest.mark.slow

@@ -174,7 +174,7 @@ def full_report() -> Report:
                 Activity(layer="fc", first=860, last=1180),
             ],
             fifos=[
-                Fifo(name="conv1_padding_fifo", bits=4, depth=18, peak=11),
+                Fifo(name="conv1_padding_fifo", bits=4, depth=18, peak=11, full_speed=10, ever=13),
                 Fifo(name="conv1_fifo", bits=4, depth=2, peak=2),
                 Fifo(name="fc_fifo", bits=2, depth=512, peak=497),
             ],

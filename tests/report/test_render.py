@@ -274,6 +274,17 @@ def test_prediction_that_was_missed_is_stated(full_report):
     text = Page(render(full_report.model_copy(update={"performance": speed}))).text
     assert "604.5 cycles" in text
     assert "is 104.9 % of the predicted one" in text
+    assert "the pipeline was still filling" in text
+    slow = speed.model_copy(update={"slowed_by": "pool works 604.5 cycles per frame"})
+    text = Page(render(full_report.model_copy(update={"performance": slow}))).text
+    assert "It took longer than predicted: pool works 604.5 cycles per frame." in text
+    assert "still filling" not in text
+
+
+def test_peaks_of_deep_fifos_stand_in_a_table(full_page):
+    text = Page(full_page).text
+    assert "FIFO Bits Depth Schedule Full speed With pauses" in text
+    assert "conv1_padding_fifo 4 18 11 10 13 fc_fifo 2 512 497 – –" in text
 
 
 def test_large_multiplier_matrices_are_told_not_drawn(full_report):

@@ -3,6 +3,8 @@ import io
 
 from rich.console import Console
 
+from qdeploy.build import Build
+from qdeploy.cli.progress import show_result
 from qdeploy.report import Report, closing_table
 
 
@@ -45,7 +47,18 @@ def test_difference_is_loud(full_report):
     report = full_report.model_copy(update={"versions": [different], "performance": speed})
     printed = lines(report)
     assert "RTL 98.9 % 356 of 360 DIFFERENT" in printed
-    assert "Cycles/frame, measured 577 predicted 576" in printed
+    assert "Cycles/frame, measured 577 predicted 576 still filling" in printed
+
+
+def test_lost_throughput_is_loud(full_report, tmp_path):
+    reason = "conv2_fifo [2 words] is full"
+    speed = full_report.performance.model_copy(update={"measured_cycles": 577, "slowed_by": reason})
+    report = full_report.model_copy(update={"performance": speed})
+    assert "Cycles/frame, measured 577 predicted 576 SLOWER" in lines(report)
+    (tmp_path / "report.json").write_text(report.model_dump_json())
+    stream = io.StringIO()
+    show_result(Console(file=stream, width=80), Build(tmp_path, {}))
+    assert f"slower than predicted: {reason}" in stream.getvalue().splitlines()
 
 
 def test_no_labels(full_report):

@@ -69,6 +69,21 @@ def test_words_and_their_cycles(model: Path, gap: float, stall: float) -> None:
             assert result.cycles > 400
 
 
+def test_a_pause_lasts_a_burst_and_costs_no_more(model: Path) -> None:
+    sent = words(*[ECHO] * 200)
+    full = StreamSimulator(model).run(sent, 200)
+    assert full.paused == 0
+    for gap, stall in ((0.05, 0.0), (0.0, 0.05)):
+        result = StreamSimulator(model).run(sent, 200, input_gap=gap, output_stall=stall, burst=70)
+        assert np.array_equal(result.words, sent)
+        taken = result.input_cycles if gap else result.output_cycles
+        extra = np.diff(taken) - 2  # a word each two cycles
+        lasted = extra[extra > 0]
+        assert len(lasted) > 2
+        assert (lasted >= 69).all()  # a pause may begin a cycle before the word could move
+        assert full.cycles + lasted.sum() == result.cycles <= full.cycles + result.paused
+
+
 def test_same_seed_same_cycles(model: Path) -> None:
     runs = [
         StreamSimulator(model).run(

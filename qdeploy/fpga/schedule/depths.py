@@ -28,12 +28,14 @@ class Schedule:
         times: of their steps, in cycles after the first word of the frame is offered.
         peaks: words that each stream's FIFO holds at most, by tensor.
         depths: words that it must be able to hold; 1: there need not be one.
+        latency: cycles from the first word in to the last word out of a frame.
     """
 
     behaviours: dict[str, Behaviour]
     times: dict[Actor, Times]
     peaks: dict[str, int]
     depths: dict[str, int]
+    latency: int
 
 
 def find_schedule(
@@ -93,6 +95,7 @@ def find_schedule(
         {actor: steps - start for actor, steps in times.items()},
         {tensor: fifo.peak(times, cycles) for tensor, fifo in fifos.items()},
         {tensor: fifo.room for tensor, fifo in fifos.items()},
+        int(times[wanted.actors[0]][-1] - start) + 1,
     )
 
 

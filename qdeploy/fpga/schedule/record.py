@@ -53,6 +53,7 @@ class ScheduleRecord(BaseModel):
 
     Attributes:
         interval: cycles from frame to frame.
+        latency: cycles from the first word in to the last word out of a frame.
         nodes: all but FIFOs, in the order of the data.
         fifos: in the order of the data.
     """
@@ -60,5 +61,6 @@ class ScheduleRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     interval: int
+    latency: int
     nodes: tuple[ScheduledNode, ...]
     fifos: tuple[ScheduledFifo, ...]
