@@ -102,7 +102,8 @@ def test_hardware_with_the_smallest_fifos_is_never_behind_their_schedule(graph: 
     for actor in actors:
         frames = np.arange(FRAMES)[:, np.newaxis] * cycles
         assert (reached[actor] <= (schedule[actor] + frames).ravel() - min(first, 0)).all()
-    assert sum(c.room for c in smallest.values()) < sum(c.room for c in fifos.values())
+    # Two words that are needed at once may find nothing cheaper: 33 are the next beyond 2.
+    assert all(smallest[name].room <= fifo.room for name, fifo in fifos.items())
 
 
 def test_a_branch_that_overtakes_waits_in_its_fifo() -> None:
