@@ -11,7 +11,7 @@ import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
 
-from qdeploy.cpu.emission import PRODUCER
+from qdeploy.cpu.portable.emission import PRODUCER
 from qdeploy.errors import UserError
 from qdeploy.integer import Integers
 

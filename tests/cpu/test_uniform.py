@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_networks import one_node_network
 
-from qdeploy.cpu.uniform import line_through
+from qdeploy.cpu.portable.uniform import line_through
 from qdeploy.integer import IntegerNetwork, Threshold, ValueRange
 
 

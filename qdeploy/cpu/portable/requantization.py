@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from qdeploy.cpu.exactness import exact_type, magnitude
-from qdeploy.cpu.graph import Graph
+from qdeploy.cpu.portable.exactness import exact_type, magnitude
+from qdeploy.cpu.portable.graph import Graph
 from qdeploy.errors import InternalError
 from qdeploy.integer import FLOAT64_NUMERATORS, INT64_NUMERATORS, Requantize, Tensor
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qdeploy.cpu.exactness import FloatType, exact_type
-from qdeploy.cpu.graph import Graph
-from qdeploy.cpu.uniform import Line, line_through
+from qdeploy.cpu.portable.exactness import FloatType, exact_type
+from qdeploy.cpu.portable.graph import Graph
+from qdeploy.cpu.portable.uniform import Line, line_through
 from qdeploy.integer import InputQuantizer, Integers, Tensor, Threshold
 
 # With more, a search is about as fast and takes fewer nodes.

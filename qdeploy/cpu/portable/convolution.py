@@ -13,15 +13,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qdeploy.cpu.exactness import (
+from qdeploy.cpu.portable.exactness import (
     FLOAT32_LIMIT,
     exact_type,
     partial_sum_bounds,
     weights_fit_float32,
 )
-from qdeploy.cpu.expansion import expand
-from qdeploy.cpu.graph import Graph
-from qdeploy.cpu.shapes import padded, reshaped
+from qdeploy.cpu.portable.expansion import expand
+from qdeploy.cpu.portable.graph import Graph
+from qdeploy.cpu.portable.shapes import padded, reshaped
 from qdeploy.integer import Convolution, Integers, Tensor
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from qdeploy.cpu.exactness import FLOAT32_LIMIT, exact_type, require_float64, sum_bound
-from qdeploy.cpu.graph import Graph
+from qdeploy.cpu.portable.exactness import FLOAT32_LIMIT, exact_type, require_float64, sum_bound
+from qdeploy.cpu.portable.graph import Graph
 from qdeploy.integer import Add, Concat, IntegerNetwork
 
 

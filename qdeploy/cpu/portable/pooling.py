@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from qdeploy.cpu.convolution import convolution
-from qdeploy.cpu.graph import Graph
+from qdeploy.cpu.portable.convolution import convolution
+from qdeploy.cpu.portable.graph import Graph
 from qdeploy.integer import Convolution, MaxPool, Plane, SumPool, Tensor, Weights
 
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from qdeploy.cpu.exactness import FloatType
-from qdeploy.cpu.graph import Graph
 from qdeploy.cpu.packing import CodeBook
+from qdeploy.cpu.portable.exactness import FloatType
+from qdeploy.cpu.portable.graph import Graph
 from qdeploy.integer import Plane, Weights
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from qdeploy.cpu.exactness import FloatType, exact_type
-from qdeploy.cpu.graph import Graph
+from qdeploy.cpu.portable.exactness import FloatType, exact_type
+from qdeploy.cpu.portable.graph import Graph
 from qdeploy.integer import Flatten, Pad, Reshape, Slice, Tensor, Transpose, Upsample
 
 

@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
 import qdeploy
-from qdeploy.cpu.branches import add, concat
-from qdeploy.cpu.convolution import convolution
-from qdeploy.cpu.exactness import (
+from qdeploy.cpu.portable.branches import add, concat
+from qdeploy.cpu.portable.convolution import convolution
+from qdeploy.cpu.portable.exactness import (
     FLOAT32_LIMIT,
     exact_type,
     partial_sum_bounds,
     weights_fit_float32,
 )
-from qdeploy.cpu.expansion import expand
-from qdeploy.cpu.graph import Graph
-from qdeploy.cpu.pooling import max_pool, sum_pool
-from qdeploy.cpu.requantization import requantize
-from qdeploy.cpu.shapes import flatten, pad, reshape, slice_, transpose, upsample
-from qdeploy.cpu.thresholds import input_quantizer, threshold
+from qdeploy.cpu.portable.expansion import expand
+from qdeploy.cpu.portable.graph import Graph
+from qdeploy.cpu.portable.pooling import max_pool, sum_pool
+from qdeploy.cpu.portable.requantization import requantize
+from qdeploy.cpu.portable.shapes import flatten, pad, reshape, slice_, transpose, upsample
+from qdeploy.cpu.portable.thresholds import input_quantizer, threshold
 from qdeploy.errors import InternalError
 from qdeploy.integer import (
     Add,

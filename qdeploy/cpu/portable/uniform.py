@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qdeploy.cpu.exactness import FloatType
+from qdeploy.cpu.portable.exactness import FloatType
 from qdeploy.integer import Integers, ValueRange
 
 

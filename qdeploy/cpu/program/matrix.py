@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Convolutions and fully connected layers: which kernel, in which pieces, with which constants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from llvmlite import ir
+from numpy.typing import NDArray
+
+from qdeploy.cpu.kernels.code import LONG, POINTER, SHORT, WORD, Code, Value, splat
+from qdeploy.cpu.kernels.finish import Sums, emit_levels, emit_widen, emit_words
+from qdeploy.cpu.kernels.lookup import LookupTile
+from qdeploy.cpu.kernels.multiply import MultiplyTile
+from qdeploy.cpu.kernels.targets import Target
+from qdeploy.cpu.program.layouts import Buffer, Levels
+from qdeploy.integer import Integers
+
+Tile = LookupTile | MultiplyTile
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A segment with its constants.
+
+    Attributes:
+        offset: of its activations from those of the output pixel, bytes.
+        length: groups (lookups) or steps (products).
+        multipliers: offset of its multipliers, or None for 1.
+        per_output: whether every output has its own.
+        weights: offset of its weights in the constants.
+        weight_bytes: of a tile.
+        banks: offset of its tables; 0 for products.
+        start: what its sums begin with.
+    """
+
+    offset: int
+    length: int
+    multipliers: int | None
+    per_output: bool
+    weights: int = 0
+    weight_bytes: int = 0
+    banks: int = 0
+    start: int = 0
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """How sums become levels.
+
+    Attributes:
+        count: thresholds of each output.
+        table: offset of the table of `emit_levels` for the first tile.
+        tile_bytes: from tile to tile.
+        mapped: as in `emit_levels`.
+    """
+
+    count: int
+    table: int
+    tile_bytes: int
+    mapped: bool
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A planned layer, or a channel group of one.
+
+    Attributes:
+        name: of the layer.
+        x: what it reads.
+        y: what it writes.
+        channel: first output channel in `y`.
+        outputs: number of output channels.
+        strides: vertical, horizontal.
+        origin: row and column of the first window's first pixel; negative in the border.
+        tile: the kernel.
+        pieces: the sum.
+        wide: whether sums of pieces are added up as int32.
+        finish: thresholds, or the offset of int32 addends.
+    """
+
+    name: str
+    x: Buffer
+    y: Buffer
+    channel: int
+    outputs: int
+    strides: tuple[int, int]
+    origin: tuple[int, int]
+    tile: Tile
+    pieces: tuple[Piece, ...]
+    wide: bool
+    finish: Thresholds | int
+
+    @property
+    def single(self) -> bool:
+        """Whether an image has one output pixel, so that images are the rows of a tile."""
+        return self.y.height * self.y.width == 1
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of outputs."""
+        return -(-self.outputs // self.tile.outputs)
+
+    @property
+    def units(self) -> int:
+        """What can be done in parallel: output rows, or tiles if there is one output pixel."""
+        return self.tiles if self.single else self.y.height
+
+    @property
+    def sums(self) -> Sums:
+        """Layout of the sums that are finished."""
+        lanes = self.tile.outputs // self.tile.vectors
+        short = isinstance(self.tile, LookupTile) and not self.wide
+        return Sums(self.tile.vectors, lanes, short)
+
+    def emit(self, module: ir.Module, target: Target, image_bytes: int) -> ir.Function:
+        """layer(constants, arena, images, first unit, end of units)."""
+        code = Code(module, f"layer_{self.name}", [POINTER, POINTER, LONG, LONG, LONG])
+        _Writer(self, code, target, image_bytes).write()
+        return code.function
+
+
+class _Writer:
+    """Writes the function of one layer."""
+
+    def __init__(self, layer: Matrix, code: Code, target: Target, image_bytes: int) -> None:
+        self.layer, self.code, self.target = layer, code, target
+        self.image_bytes = image_bytes
+        self.constants, self.arena, self.images, self.first, self.end = code.arguments
+        size = 4 * layer.tile.rows * layer.tile.outputs + 64
+        self.sums, self.totals = (code.memory(size, align=64) for _ in range(2))
+
+    def write(self) -> None:
+        layer, code = self.layer, self.code
+        if layer.single:
+            self._over_tiles(self.first, self.end)
+        else:
+            self._over_tiles(0, layer.tiles)
+        code.end()
+
+    def _over_tiles(self, first: Value | int, end: Value | int) -> None:
+        """Whole tiles in a loop, a last one with fewer outputs alone."""
+        code, build, layer = self.code, self.code.build, self.layer
+        whole = layer.outputs // layer.tile.outputs
+        if isinstance(end, int):
+            last, rest = min(whole, end), end > whole
+            with code.loop(last, first) as tile:
+                self._over_rows(tile, layer.tile.outputs)
+            if rest:
+                self._over_rows(code.long(whole), layer.outputs % layer.tile.outputs)
+            return
+        limit = code.long(whole)
+        last = build.select(build.icmp_signed("<", end, limit), end, limit)
+        with code.loop(last, first) as tile:
+            self._over_rows(tile, layer.tile.outputs)
+        if whole < layer.tiles:
+            start = build.select(build.icmp_signed(">", first, limit), first, limit)
+            with code.loop(end, start) as tile:
+                self._over_rows(tile, layer.outputs % layer.tile.outputs)
+
+    def _over_rows(self, tile: Value, outputs: int) -> None:
+        code, build, layer = self.code, self.code.build, self.layer
+        x, rows = layer.x, layer.tile.rows
+        if layer.single:
+            at = code.at(self.arena, x.at(*layer.origin))
+            whole = build.udiv(self.images, code.long(rows))
+            with code.loop(whole) as block:
+                image = code.scaled(block, rows)
+                self._block(tile, outputs, at, self.image_bytes, rows, image, code.long(0), 0)
+            with code.loop(self.images, code.scaled(whole, rows)) as image:
+                self._block(tile, outputs, at, self.image_bytes, 1, image, code.long(0), 0)
+            return
+        width = layer.y.width
+        stride = layer.strides[1] * x.pixel_bytes
+        with code.loop(self.images) as image, code.loop(self.end, self.first) as row:
+            at = code.at(self.arena, code.scaled(row, layer.strides[0] * x.row_bytes))
+            at = code.at(at, x.at(*layer.origin))
+            with code.loop(width // rows) as block:
+                self._block(tile, outputs, at, stride, rows, image, row, code.scaled(block, rows))
+            if width % rows:
+                self._block(
+                    tile, outputs, at, stride, width % rows, image, row, width // rows * rows
+                )
+
+    def _block(
+        self,
+        tile: Value,
+        outputs: int,
+        at: Value,
+        stride: int,
+        rows: int,
+        image: Value,
+        row: Value,
+        column: Value | int,
+    ) -> None:
+        """One block of pixels (or of images, from `image` on) and one tile of outputs."""
+        code, layer = self.code, self.layer
+        kernel = self._resized(rows)
+        at = code.at(at, code.scaled(image, self.image_bytes))
+        if not layer.single:
+            at = code.at(at, code.scaled(column, stride))
+        finished = self.totals if layer.wide else self.sums
+        if layer.wide:
+            self._fill(self.totals, rows, 0)
+        for index, piece in enumerate(layer.pieces):
+            if layer.wide or not index:
+                self._fill(self.sums, rows, piece.start)
+            self._sum(kernel, tile, code.at(at, piece.offset), stride, piece)
+            if layer.wide:
+                self._widen(tile, piece, rows)
+        self._finish(tile, outputs, finished, rows, image, row, column)
+
+    def _resized(self, rows: int) -> Tile:
+        tile = self.layer.tile
+        if isinstance(tile, LookupTile):
+            return LookupTile(rows, tile.vectors, tile.lanes, tile.group_bytes, tile.flush)
+        return MultiplyTile(rows, tile.vectors, tile.lanes, tile.products, tile.flush)
+
+    def _fill(self, sums: Value, rows: int, start: int) -> None:
+        """Begin the sums of `rows` rows with `start`."""
+        code, tile, lanes = self.code, self.layer.tile, self.target.vector_bytes // 4
+        if isinstance(tile, LookupTile) and sums is self.sums:
+            odd = start % (1 << 16)
+            both = (odd + (odd << 8)) % (1 << 16)
+            for k in range(2 * rows * tile.vectors):
+                half = splat(SHORT, tile.lanes // 2, odd if k % 2 else both)
+                code.store(half, sums, k * tile.lanes)
+            return
+        assert start == 0
+        for k in range(-(-rows * tile.outputs // lanes)):
+            code.store(splat(WORD, lanes, 0), sums, 4 * lanes * k)
+
+    def _sum(self, tile: Tile, number: Value, at: Value, stride: int, piece: Piece) -> None:
+        code = self.code
+        weights = code.at(self.constants, code.scaled(number, piece.weight_bytes, piece.weights))
+        arguments = [at, code.long(stride), weights]
+        if isinstance(tile, LookupTile):
+            arguments.append(code.at(self.constants, piece.banks))
+        function = tile.emit(code.module, self.target)
+        code.call(function, [*arguments, self.sums, code.long(piece.length)])
+
+    def _widen(self, tile: Value, piece: Piece, rows: int) -> None:
+        code, layer = self.code, self.layer
+        lanes = layer.tile.outputs // layer.tile.vectors
+        sums = Sums(layer.tile.vectors, lanes, isinstance(layer.tile, LookupTile))
+        assert piece.multipliers is not None
+        multipliers = code.at(self.constants, piece.multipliers)
+        if piece.per_output:
+            multipliers = code.at(multipliers, code.scaled(tile, 4 * layer.tile.outputs))
+        function = emit_widen(code.module, sums, per_output=piece.per_output)
+        code.call(function, [self.sums, self.totals, multipliers, code.long(rows)])
+
+    def _finish(
+        self,
+        tile: Value,
+        outputs: int,
+        sums: Value,
+        rows: int,
+        image: Value,
+        row: Value,
+        column: Value | int,
+    ) -> None:
+        code, layer, finish = self.code, self.layer, self.layer.finish
+        y = layer.y
+        at = code.at(self.arena, code.scaled(image, self.image_bytes))
+        stride = self.image_bytes
+        if not layer.single:
+            stride = y.pixel_bytes
+            at = code.at(at, code.scaled(row, y.row_bytes))
+            at = code.at(at, code.scaled(column, stride))
+        at = code.at(at, y.at())
+        if isinstance(finish, int):
+            at = code.at(at, code.scaled(tile, 4 * layer.tile.outputs, 4 * layer.channel))
+            addends = code.scaled(tile, 4 * layer.tile.outputs, finish)
+            function = emit_words(code.module, layer.sums, outputs)
+            table = code.at(self.constants, addends)
+        else:
+            assert isinstance(y.layout, Levels)
+            packing = y.layout.packing
+            first, step = layer.channel // packing.fields, layer.tile.outputs // packing.fields
+            at = code.at(at, code.scaled(tile, step, first))
+            table = code.at(self.constants, code.scaled(tile, finish.tile_bytes, finish.table))
+            function = emit_levels(
+                code.module,
+                layer.sums,
+                finish.count,
+                packing,
+                -(-outputs // packing.fields),
+                mapped=finish.mapped,
+            )
+        code.call(function, [sums, table, at, code.long(stride), code.long(rows)])
+
+
+def blocks(outputs: int, rows: int, target: Target, lanes_per_byte: int) -> tuple[int, int]:
+    """Rows and registers of a tile for `outputs` outputs and `rows` neighbouring pixels.
+
+    As many sums as registers leave room for; as few rounds as possible over the pixels.
+    """
+    per_vector = target.vector_bytes // lanes_per_byte
+    vectors = min(4 if rows == 1 else 2, -(-outputs // per_vector))
+    most = (target.registers // 2) // vectors
+    rounds = -(-rows // most)
+    return max(1, -(-rows // rounds)), vectors
+
+
+def table_order(values: Integers, sums: Sums) -> NDArray[np.uint8]:
+    """Thresholds [O, T] (whole tiles) in the order that `emit_levels` reads, [tiles, bytes]."""
+    tiles = values.reshape(-1, sums.vectors, sums.lanes, values.shape[1])
+    if sums.short:
+        halves = tiles.reshape(*tiles.shape[:2], sums.lanes // 2, 2, -1)
+        ordered = halves.transpose(0, 1, 4, 3, 2).astype(np.int16)
+    else:
+        ordered = tiles.transpose(0, 1, 3, 2).astype(np.int32)
+    return np.ascontiguousarray(ordered).reshape(len(tiles), -1).view(np.uint8)
