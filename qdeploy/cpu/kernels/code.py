@@ -63,9 +63,15 @@ class Code:
     """
 
     def __init__(
-        self, module: ir.Module, name: str, arguments: Sequence[ir.Type], *, public: bool = False
+        self,
+        module: ir.Module,
+        name: str,
+        arguments: Sequence[ir.Type],
+        *,
+        public: bool = False,
+        result: ir.Type | None = None,
     ) -> None:
-        kind = ir.FunctionType(ir.VoidType(), list(arguments))
+        kind = ir.FunctionType(result or ir.VoidType(), list(arguments))
         self.function = ir.Function(module, kind, name)
         self.function.attributes.add("nounwind")
         if not public:
