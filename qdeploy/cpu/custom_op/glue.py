@@ -128,13 +128,12 @@ def _register(module: ir.Module) -> None:
     state = _field(code, operator, abi.CustomOp, "state")
     code.store(api, state, abi.State.api.offset, align=8)
     domain_name = _field(code, state, abi.State, "domain")
-    domain = code.slot(POINTER)
-    for place, arguments in (
-        (abi.CREATE_CUSTOM_OP_DOMAIN, lambda: [domain_name, domain]),
-        (abi.CUSTOM_OP_DOMAIN_ADD, lambda: [build.load(domain, typ=POINTER), operator]),
-        (abi.ADD_CUSTOM_OP_DOMAIN, lambda: [options, build.load(domain, typ=POINTER)]),
-    ):
-        _return_if_failed(code, _call_api(code, api, place, arguments()))
+    made = code.slot(POINTER)
+    status = _call_api(code, api, abi.CREATE_CUSTOM_OP_DOMAIN, [domain_name, made])
+    _return_if_failed(code, status)
+    domain = build.load(made, typ=POINTER)
+    _return_if_failed(code, _call_api(code, api, abi.CUSTOM_OP_DOMAIN_ADD, [domain, operator]))
+    _return_if_failed(code, _call_api(code, api, abi.ADD_CUSTOM_OP_DOMAIN, [options, domain]))
     build.ret(_NULL)
 
 
@@ -236,9 +235,11 @@ class _Compute:
         taken, arena = code.variable(POINTER, _NULL), code.variable(POINTER, _NULL)
         one, zero = code.long(1), code.long(0)
         with code.loop(abi.ARENAS) as index:
+            slot = code.at(
+                self.state,
+                code.scaled(index, ctypes.sizeof(abi.Arena), abi.State.arenas.offset),
+            )
             with build.if_then(build.icmp_unsigned("==", taken.get(), _NULL)):
-                offset = code.scaled(index, ctypes.sizeof(abi.Arena), abi.State.arenas.offset)
-                slot = code.at(self.state, offset)
                 result = build.cmpxchg(slot, zero, one, "acquire", "monotonic")
                 with build.if_then(build.extract_value(result, 1)):
                     taken.set(slot)
@@ -250,7 +251,7 @@ class _Compute:
         return taken.get(), arena.get()
 
     def _new_arena(self) -> Value:
-        """Memory with a copy of the blank image for each image; an error status if there is none."""
+        """Memory with a copy of the blank image for each image; an error status without memory."""
         code, build, signature = self.code, self.code.build, self.signature
         kind = ir.FunctionType(POINTER, [LONG, LONG])
         allocate = ir.Function(self.module, kind, "aligned_alloc")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
 import qdeploy
+from qdeploy.cpu.description import DESCRIPTION, DOMAIN, FUNCTION, describe
 from qdeploy.cpu.portable.branches import add, concat
 from qdeploy.cpu.portable.convolution import convolution
 from qdeploy.cpu.portable.exactness import (
@@ -54,8 +55,10 @@ IR_VERSION = 8
 def to_onnx(network: IntegerNetwork) -> ModelProto:
     """The model: real input [N, ...], real outputs and integer outputs "<output>_integer" [N, ...].
 
-    Reals are float32, integers int64. In between, float32 and float64 tensors hold the integers of
-    the network exactly. Nodes carry the names of the network's layers.
+    Its graph calls one function, `FUNCTION` of `DOMAIN`, which ONNX Runtime writes out when it
+    loads the file, unless a custom operator of that name takes its place. Reals are float32,
+    integers int64. In between, float32 and float64 tensors hold the integers of the network
+    exactly. Nodes carry the names of the network's layers.
 
     Raises:
         UserError: if a layer's partial sums do not fit float64.
@@ -69,11 +72,19 @@ def to_onnx(network: IntegerNetwork) -> ModelProto:
         values[node.output] = _emit(graph, node, values, network)
     _outputs(graph, network, values[network.output], integer_name)
 
+    outputs = [network.output_name, integer_name]
+    inputs = [network.input_name, *(tensor.name for tensor in graph.initializers)]
+    opsets = [helper.make_opsetid("", OPSET)]
+    function = helper.make_function(
+        DOMAIN, FUNCTION, inputs, outputs, graph.nodes, opsets, [DESCRIPTION]
+    )
+    description = describe(network, graph.stored)
+    call = helper.make_node(FUNCTION, inputs, outputs, domain=DOMAIN, **{DESCRIPTION: description})
     batch_input = ["N", *network.input_tensor.shape]
     batch_output = ["N", *network.output_tensor.shape]
     model = helper.make_model(
         helper.make_graph(
-            graph.nodes,
+            [call],
             network.name,
             [helper.make_tensor_value_info(network.input_name, TensorProto.FLOAT, batch_input)],
             [
@@ -82,7 +93,8 @@ def to_onnx(network: IntegerNetwork) -> ModelProto:
             ],
             graph.initializers,
         ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        functions=[function],
+        opset_imports=[*opsets, helper.make_opsetid(DOMAIN, 1)],
         ir_version=IR_VERSION,
         producer_name=PRODUCER,
         producer_version=qdeploy.__version__,

@@ -36,13 +36,15 @@ def _expand_plane(graph: Graph, name: str, plane: Plane, dtype: FloatType) -> st
     )
     digits = len(book.places)
     shape = plane.codes.shape if digits == 1 else (*plane.codes.shape, digits)
-    packed = graph.constant(f"{name}/packed", book.pack(plane.codes), np.int32)
-    start = graph.shared("start", np.array([0]))
-    end = graph.constant(f"{name}/count", np.array([plane.codes.size * digits]))
+    content = book.pack(plane.codes)
+    packed = graph.constant(f"{name}/packed", content, np.int32, of=plane.codes)
     target = graph.constant(f"{name}/shape", np.array(shape))
     value = graph.node("Gather", [table, packed], f"{name}/lookup")
-    value = graph.node("Reshape", [value, graph.shared("flat", np.array([-1]))], f"{name}/flat")
-    value = graph.node("Slice", [value, start, end], f"{name}/unpad")
+    if plane.codes.size * digits < content.size * len(book.byte_places):
+        start = graph.shared("start", np.array([0]))
+        end = graph.constant(f"{name}/count", np.array([plane.codes.size * digits]))
+        value = graph.node("Reshape", [value, graph.shared("flat", np.array([-1]))], f"{name}/flat")
+        value = graph.node("Slice", [value, start, end], f"{name}/unpad")
     value = graph.node("Reshape", [value, target], f"{name}/codes")
     if digits > 1:
         places = graph.constant(f"{name}/places", np.array(book.places, dtype))
@@ -55,11 +57,13 @@ def _expand_plane(graph: Graph, name: str, plane: Plane, dtype: FloatType) -> st
 def _scale(graph: Graph, name: str, value: str, plane: Plane, dtype: FloatType) -> str:
     """The codes `value` times their multipliers; groups of channels get an axis of their own."""
     if plane.group == 1:
-        multipliers = graph.constant(f"{name}/multipliers", plane.multipliers, dtype)
+        stored = plane.multipliers
+        multipliers = graph.constant(f"{name}/multipliers", stored, dtype, of=stored)
         return graph.node("Mul", [value, multipliers], f"{name}/scale")
     outputs, _, *kernel = plane.codes.shape
     grouped = np.array([outputs, plane.multipliers.shape[1], plane.group, *kernel])
-    multipliers = graph.constant(f"{name}/multipliers", plane.multipliers[:, :, np.newaxis], dtype)
+    spread = plane.multipliers[:, :, np.newaxis]
+    multipliers = graph.constant(f"{name}/multipliers", spread, dtype, of=plane.multipliers)
     value = graph.node("Reshape", [value, graph.constant(f"{name}/groups", grouped)], name)
     value = graph.node("Mul", [value, multipliers], f"{name}/scale")
     shape = graph.constant(f"{name}/ungrouped", np.array(plane.codes.shape))

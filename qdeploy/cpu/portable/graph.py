@@ -10,27 +10,56 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+# Constants of more bytes are initializers, which the main graph hands to the function.
+_SMALL = 128
+
 
 class Graph:
     """Collects nodes and initializers; every method returns the name of the value it made.
 
-    Nodes and initializers carry names for people. Values between nodes are only numbered, since
-    their names would be most of a small model's bytes.
+    Initializers and the nodes of layers carry names for people, in which parts follow a slash. All
+    else is only numbered, since names would be most of a small model's bytes.
+
+    Attributes:
+        nodes: in topological order.
+        initializers: the large constants.
+        stored: name of the initializer that holds an array of the network, by the array's id.
     """
 
     def __init__(self, taken: Iterable[str]) -> None:
         self.nodes: list[NodeProto] = []
         self.initializers: list[TensorProto] = []
+        self.stored: dict[int, str] = {}
         self._value_names = set(taken)
         self._node_names: set[str] = set()
         self._made: dict[str, str] = {}
 
-    def constant(self, name: str, values: NDArray[Any], dtype: DTypeLike | None = None) -> str:
-        """An initializer; integers wanted as another `dtype` are stored small and cast at load."""
+    def constant(
+        self,
+        name: str,
+        values: NDArray[Any],
+        dtype: DTypeLike | None = None,
+        of: NDArray[Any] | None = None,
+    ) -> str:
+        """A constant; integers wanted as another `dtype` are stored small and cast at load.
+
+        Args:
+            name: for people.
+            values: of the constant.
+            dtype: of the value that is made, by default that of `values`.
+            of: the array of the network that a reader gets back from `values`.
+        """
         wanted = values.dtype if dtype is None else np.dtype(dtype)
         stored = values if values.dtype == wanted else values.astype(_smallest_type(values))
-        value = _unique(name, self._value_names)
-        self.initializers.append(numpy_helper.from_array(np.asarray(stored, order="C"), value))
+        stored = np.asarray(stored, order="C")
+        if stored.nbytes <= _SMALL:
+            tensor = numpy_helper.from_array(stored)
+            value = self._node("Constant", [], "", [self._number()], {"value": tensor})[0]
+        else:
+            value = _unique(name, self._value_names)
+            self.initializers.append(numpy_helper.from_array(stored, value))
+            if of is not None:
+                self.stored[id(of)] = value
         return self.cast(value, stored.dtype, wanted, f"{name}/cast")
 
     def once(self, name: str, make: Callable[[str], str]) -> str:
@@ -77,8 +106,8 @@ class Graph:
         outputs: list[str],
         attributes: dict[str, Any],
     ) -> list[str]:
-        unique = _unique(name, self._node_names)
-        self.nodes.append(helper.make_node(operator, inputs, outputs, name=unique, **attributes))
+        label = _unique(name, self._node_names) if name and "/" not in name else None
+        self.nodes.append(helper.make_node(operator, inputs, outputs, name=label, **attributes))
         return outputs
 
     def _number(self) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from qdeploy.cpu.portable.exactness import FloatType, exact_type
 from qdeploy.cpu.portable.graph import Graph
-from qdeploy.cpu.portable.uniform import Line, line_through
+from qdeploy.cpu.portable.uniform import Line, boundary_line, line_through
 from qdeploy.integer import InputQuantizer, Integers, Tensor, Threshold
 
 # With more, a search is about as fast and takes fewer nodes.
@@ -35,21 +35,26 @@ def threshold(graph: Graph, node: Threshold, value: str, x: Tensor, y: Tensor) -
     line = line_through(thresholds, x.range, dtype) if number > MOST_WITHOUT_GUESS else None
     if line:
         table = thresholds.reshape(*per_channel, number)
-        count = _guess(graph, node.name, value, table, line, dtype)
+        count = _guess(graph, node.name, value, table, line, dtype, node.thresholds)
     else:
         table = _padded(thresholds, never)
         table = table.reshape(*per_channel, table.shape[1])
-        count = _count(graph, node.name, value, table, dtype)
+        count = _count(graph, node.name, value, table, dtype, node.thresholds)
     step, base = node.step.reshape(per_channel), node.base.reshape(per_channel)
     return _affine(graph, node.name, count, step, base, exact_type(y.range))
 
 
 def input_quantizer(graph: Graph, quantizer: InputQuantizer, value: str, x: Tensor) -> str:
     """Emit the comparison of the real input `value` with its boundaries; the codes are `x`."""
-    name = "quantize"
-    # No value reaches NaN, not even infinity.
-    table = _padded(quantizer.boundaries[np.newaxis], np.nan)
-    count = _count(graph, name, value, table, np.float32)
+    name, boundaries = "quantize", quantizer.boundaries
+    line = boundary_line(boundaries) if len(boundaries) > MOST_WITHOUT_GUESS else None
+    if line:
+        table = boundaries[np.newaxis]
+        count = _guess(graph, name, value, table, line, np.float32, boundaries)
+    else:
+        # No value reaches NaN, not even infinity.
+        table = _padded(boundaries[np.newaxis], np.nan)
+        count = _count(graph, name, value, table, np.float32, boundaries)
     step, low = np.array(quantizer.step), np.array(quantizer.low)
     return _affine(graph, name, count, step, low, exact_type(x.range))
 
@@ -61,19 +66,23 @@ def _padded(table: NDArray[Any], never: float) -> NDArray[Any]:
     return np.hstack([table, np.full((rows, wanted - count), never, table.dtype)])
 
 
-def _count(graph: Graph, name: str, value: str, table: NDArray[Any], dtype: FloatType) -> str:
+def _count(
+    graph: Graph, name: str, value: str, table: NDArray[Any], dtype: FloatType, of: NDArray[Any]
+) -> str:
     """How many thresholds each element of `value`, which has type `dtype`, reaches; in float32.
 
     `table`, [C or 1, ..., T], ascends along its last axis, as long as `_padded` makes it; the
     other axes broadcast to those of `value` behind the batch axis.
     """
     if table.shape[-1] <= MOST_COMPARISONS:
-        return _compare(graph, name, value, table, dtype)
-    return _search(graph, name, value, table, dtype)
+        return _compare(graph, name, value, table, dtype, of)
+    return _search(graph, name, value, table, dtype, of)
 
 
-def _compare(graph: Graph, name: str, value: str, table: NDArray[Any], dtype: FloatType) -> str:
-    thresholds = graph.constant(f"{name}/thresholds", np.moveaxis(table, -1, 0), dtype)
+def _compare(
+    graph: Graph, name: str, value: str, table: NDArray[Any], dtype: FloatType, of: NDArray[Any]
+) -> str:
+    thresholds = graph.constant(f"{name}/thresholds", np.moveaxis(table, -1, 0), dtype, of=of)
     reached = []
     for threshold in graph.split(thresholds, f"{name}/each", parts=table.shape[-1]):
         comparison = graph.node("GreaterOrEqual", [value, threshold], f"{name}/compare")
@@ -81,7 +90,9 @@ def _compare(graph: Graph, name: str, value: str, table: NDArray[Any], dtype: Fl
     return graph.node("Sum", reached, f"{name}/count")
 
 
-def _search(graph: Graph, name: str, value: str, table: NDArray[Any], dtype: FloatType) -> str:
+def _search(
+    graph: Graph, name: str, value: str, table: NDArray[Any], dtype: FloatType, of: NDArray[Any]
+) -> str:
     """Halve the candidates log2(T + 1) times; T + 1 is a power of two.
 
     `position` points into the flat table at the middle of each element's candidates, so a
@@ -90,7 +101,7 @@ def _search(graph: Graph, name: str, value: str, table: NDArray[Any], dtype: Flo
     width = table.shape[-1]
     rows = table.size // width
     row_starts = (np.arange(rows, dtype=np.int32) * width).reshape(table.shape[:-1])
-    thresholds = graph.constant(f"{name}/thresholds", table.ravel(), dtype)
+    thresholds = graph.constant(f"{name}/thresholds", table.ravel(), dtype, of=of)
     position = graph.constant(f"{name}/middle", row_starts + np.int32(width // 2))
     move = (width + 1) // 4
     while True:
@@ -109,7 +120,13 @@ def _search(graph: Graph, name: str, value: str, table: NDArray[Any], dtype: Flo
 
 
 def _guess(
-    graph: Graph, name: str, value: str, table: NDArray[Any], line: Line, dtype: FloatType
+    graph: Graph,
+    name: str,
+    value: str,
+    table: NDArray[Any],
+    line: Line,
+    dtype: FloatType,
+    of: NDArray[Any],
 ) -> str:
     """Like `_count`, with the guess of `line` and one comparison, for a `table` of any length."""
     width = table.shape[-1]
@@ -127,7 +144,7 @@ def _guess(
         starts = np.arange(len(line.slope), dtype=np.int32) * np.int32(width)
         row_starts = graph.constant(f"{name}/starts", starts.reshape(per_channel))
         position = graph.node("Add", [guess, row_starts], f"{name}/position")
-    thresholds = graph.constant(f"{name}/thresholds", table.ravel(), dtype)
+    thresholds = graph.constant(f"{name}/thresholds", table.ravel(), dtype, of=of)
     following = graph.node("Gather", [thresholds, position], f"{name}/lookup")
     reached = graph.node("GreaterOrEqual", [value, following], f"{name}/compare")
     terms = [

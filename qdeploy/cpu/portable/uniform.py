@@ -61,6 +61,30 @@ def line_through(thresholds: Integers, x: ValueRange, dtype: FloatType) -> Line 
     return line if bool(fits.all() and fits_low.all() and fits_high.all()) else None
 
 
+def boundary_line(boundaries: NDArray[np.float32]) -> Line | None:
+    """The line for ascending float32 boundaries of all float32 numbers; None if there is none.
+
+    Product and sum are rounded to float32, as ONNX Runtime and generated kernels do. At both sides
+    of every boundary the guess is computed that way; in between it only ascends.
+    """
+    count = len(boundaries)
+    if count < 2 or not np.isfinite(boundaries).all() or boundaries[-1] <= boundaries[0]:
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        slope = np.float32((count - 1) / (float(boundaries[-1]) - float(boundaries[0])))
+        shift = np.float32(0.5 - float(slope) * float(boundaries[0]))
+        at, below = (
+            np.clip((x * slope + shift).astype(np.float64), 0, count - 1).astype(np.int64)
+            for x in (boundaries, np.nextafter(boundaries, np.float32(-np.inf)))
+        )
+    if not np.isfinite([slope, shift]).all():
+        return None
+    index = np.arange(count)
+    # At boundary `index` the count is index + 1, just below it is index.
+    fits = (at >= index) & (at <= index + 1) & (below >= index - 1) & (below <= index)
+    return Line(np.array([slope]), np.array([shift])) if bool(fits.all()) else None
+
+
 def _bounds(line: Line, x: Integers) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Bounds of slope · x + shift for `x` [rows, n], computed in the line's type in any order.
 

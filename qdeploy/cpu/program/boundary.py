@@ -20,6 +20,7 @@ from qdeploy.cpu.kernels.code import (
     Value,
 )
 from qdeploy.cpu.kernels.targets import Target
+from qdeploy.cpu.portable.uniform import boundary_line
 from qdeploy.cpu.program.constants import Constants
 from qdeploy.cpu.program.layouts import Buffer, Levels
 
@@ -125,29 +126,6 @@ class Quantize:
         return code.load(FLOAT, table, code.scaled(code.build.sext(index, LONG), 4))
 
 
-def boundary_line(boundaries: Reals) -> tuple[float, float] | None:
-    """Slope and shift of a float32 line whose floor is the count of boundaries or one less.
-
-    None if there is no such line. Shown at both sides of every boundary, with the operations that
-    the kernel does; between them the line only ascends.
-    """
-    count = len(boundaries)
-    if count < 2 or not np.isfinite(boundaries).all() or boundaries[-1] <= boundaries[0]:
-        return None
-    slope = np.float32((count - 1) / (float(boundaries[-1]) - float(boundaries[0])))
-    shift = np.float32(0.5 - float(slope) * float(boundaries[0]))
-    below = np.nextafter(boundaries, np.float32(-np.inf))
-    with np.errstate(over="ignore"):
-        guesses = [
-            np.clip((x * slope + shift).astype(np.float64), 0, count - 1).astype(np.int64)
-            for x in (boundaries, below)
-        ]
-    index = np.arange(count)
-    # At the boundary `index` the count is index + 1, just below it is index.
-    fits = (guesses[0] >= index) & (guesses[0] <= index + 1) & (guesses[1] >= index - 1)
-    return (float(slope), float(shift)) if bool((fits & (guesses[1] <= index)).all()) else None
-
-
 @dataclass(frozen=True)
 class Output:
     """Integers to reals and to int64, both [C, H, W].
@@ -210,11 +188,12 @@ def quantize(
     boundaries: Reals, y: Buffer, first: int, height: int, constants: Constants
 ) -> Quantize:
     """The step that writes `y`."""
+    line = boundary_line(boundaries)
     return Quantize(
         y=y,
         boundaries=constants.add(boundaries),
         count=len(boundaries),
-        line=boundary_line(boundaries),
+        line=(float(line.slope[0]), float(line.shift[0])) if line else None,
         first=first,
         height=height,
     )
