@@ -82,7 +82,7 @@ ARENAS = 64
 
 
 class State(ctypes.Structure):
-    """What a kernel needs: made once for a program, shared by all of its sessions.
+    """What a kernel needs: made once for an operator, shared by its sessions and their threads.
 
     More calls at once than there are arenas allocate memory of their own.
     """
@@ -92,5 +92,6 @@ class State(ctypes.Structure):
         ("domain", ctypes.c_void_p),
         ("constants", ctypes.c_void_p),
         ("blank", ctypes.c_void_p),
+        ("threads", ctypes.c_int64),
         ("arenas", Arena * ARENAS),
     )

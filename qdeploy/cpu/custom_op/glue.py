@@ -142,6 +142,17 @@ def _return_if_failed(code: Code, status: Value) -> None:
         code.build.ret(status)
 
 
+def _parallel(module: ir.Module) -> ir.Function:
+    """parallel(api and context, function, argument, parts) by the threads of the session."""
+    code = Code(module, "parallel", [POINTER, POINTER, POINTER, LONG])
+    closure, function, argument, parts = code.arguments
+    api, context = (code.load(POINTER, closure, offset, align=8) for offset in (0, 8))
+    # It fails only without a context.
+    _call_api(code, api, abi.PARALLEL_FOR, [context, function, parts, parts, argument])
+    code.end()
+    return code.function
+
+
 class _Compute:
     """compute_with_status(kernel, context)."""
 
@@ -159,6 +170,10 @@ class _Compute:
         slot, arena = self._take_arena()
         input_bytes = 4 * _size(signature.input_shape)
         outputs = _size(signature.output_shape)
+        parallel = _parallel(self.module)
+        closure = code.memory(16, align=8)
+        code.store(self.api, closure, align=8)
+        code.store(self.context, closure, 8, align=8)
         with code.loop(images, 0, signature.images) as first:
             rest = build.sub(images, first)
             most = code.long(signature.images)
@@ -170,6 +185,9 @@ class _Compute:
                 code.at(reals, code.scaled(first, input_bytes)),
                 code.at(values[0], code.scaled(first, 4 * outputs)),
                 code.at(values[1], code.scaled(first, 8 * outputs)),
+                parallel,
+                closure,
+                code.load(LONG, self.state, abi.State.threads.offset, align=8),
             ]
             code.call(self.run, arguments)
         self._give_arena_back(slot, arena)

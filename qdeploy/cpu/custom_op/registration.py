@@ -30,12 +30,18 @@ class Operator:
         program: what it computes: from float32 to float32 and int64.
         target: that the program was compiled for.
         input_types: ONNX types of all inputs of the node, of which only the first is read.
+        threads: into how many parts long work is divided, as many as the session has threads.
     """
 
     _alive: list[Operator] = []  # noqa: RUF012 (one list for all)
 
     def __init__(
-        self, name: str, program: CompiledProgram, target: Target, input_types: list[int]
+        self,
+        name: str,
+        program: CompiledProgram,
+        target: Target,
+        input_types: list[int],
+        threads: int,
     ) -> None:
         self._loaded = LoadedObject(program.code, target)
         self._kept: list[Any] = []
@@ -43,6 +49,7 @@ class Operator:
             domain=self._text(abi.DOMAIN),
             constants=self._aligned(program.constants),
             blank=self._aligned(program.blank),
+            threads=threads,
         )
         output_types = [_FLOAT, _INT64]
         self._operator = abi.CustomOp(

@@ -72,6 +72,7 @@ class Matrix:
         y: what it writes.
         channel: first output channel in `y`.
         outputs: number of output channels.
+        inputs: products of an output.
         strides: vertical, horizontal.
         origin: row and column of the first window's first pixel; negative in the border.
         tile: the kernel.
@@ -85,6 +86,7 @@ class Matrix:
     y: Buffer
     channel: int
     outputs: int
+    inputs: int
     strides: tuple[int, int]
     origin: tuple[int, int]
     tile: Tile
@@ -106,6 +108,11 @@ class Matrix:
     def units(self) -> int:
         """What can be done in parallel: output rows, or tiles if there is one output pixel."""
         return self.tiles if self.single else self.y.height
+
+    @property
+    def work(self) -> int:
+        """Products."""
+        return self.y.height * self.y.width * self.outputs * self.inputs
 
     @property
     def sums(self) -> Sums:

@@ -86,6 +86,7 @@ class MatrixPlanner:
             y=y,
             channel=group * outputs,
             outputs=outputs,
+            inputs=sum(segment.codes[0].size for segment in planned),
             strides=node.strides,
             origin=(-node.pads[0], -node.pads[1]),
             tile=planned_sum.tile,

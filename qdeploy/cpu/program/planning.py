@@ -38,6 +38,10 @@ class Step(Protocol):
     def units(self) -> int:
         """Parts that can be done in parallel."""
 
+    @property
+    def work(self) -> int:
+        """Multiplications (or what takes as long) for an image."""
+
     def emit(self, module: ir.Module, target: Target, image_bytes: int) -> ir.Function:
         """A function of constants, arena, images, first unit, end of units, and what it adds."""
 

@@ -36,6 +36,12 @@ class MaximumPool:
         """Rows of the output."""
         return self.y.height
 
+    @property
+    def work(self) -> int:
+        """Comparisons of bytes or words."""
+        windows = self.y.height * self.y.width * self.y.pixel_bytes
+        return windows * self.kernel[0] * self.kernel[1]
+
     def emit(self, module: ir.Module, target: Target, image_bytes: int) -> ir.Function:
         """pool(constants, arena, images, first row, end of rows)."""
         name = f"pool_{self.name}_{self.y.offset}"
