@@ -67,7 +67,9 @@ class Matrix:
     """A planned layer, or a channel group of one.
 
     Attributes:
-        name: of the layer.
+        name: of the function.
+        layer: name in the network.
+        reason: why this kernel, for people.
         x: what it reads.
         y: what it writes.
         channel: first output channel in `y`.
@@ -82,6 +84,8 @@ class Matrix:
     """
 
     name: str
+    layer: str
+    reason: str
     x: Buffer
     y: Buffer
     channel: int
@@ -93,6 +97,13 @@ class Matrix:
     pieces: tuple[Piece, ...]
     wide: bool
     finish: Thresholds | int
+
+    @property
+    def description(self) -> str:
+        """What computes it and why, for people."""
+        what = "table lookups" if isinstance(self.tile, LookupTile) else "products of bytes"
+        rows = "images" if self.single else "pixels"
+        return f"{what} ({self.reason}), {self.tile.rows} {rows} x {self.tile.outputs} outputs"
 
     @property
     def single(self) -> bool:

@@ -82,6 +82,8 @@ class MatrixPlanner:
             return None
         matrix = Matrix(
             name=f"{node.name}_{group}_{y.offset}",
+            layer=node.name,
+            reason=choice.reason,
             x=x,
             y=y,
             channel=group * outputs,

@@ -35,6 +35,14 @@ class Step(Protocol):
     """Something that a program does."""
 
     @property
+    def layer(self) -> str:
+        """Name in the network."""
+
+    @property
+    def description(self) -> str:
+        """What computes it and why, for people."""
+
+    @property
     def units(self) -> int:
         """Parts that can be done in parallel."""
 

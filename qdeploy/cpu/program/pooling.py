@@ -32,6 +32,16 @@ class MaximumPool:
     origin: tuple[int, int]
 
     @property
+    def layer(self) -> str:
+        """Name in the network."""
+        return self.name
+
+    @property
+    def description(self) -> str:
+        """What computes it and why, for people."""
+        return "maxima of packed levels" if isinstance(self.x.layout, Levels) else "maxima"
+
+    @property
     def units(self) -> int:
         """Rows of the output."""
         return self.y.height
