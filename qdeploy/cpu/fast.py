@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from qdeploy.cpu.description import DOMAIN, FUNCTION, read_network
 from qdeploy.errors import UserError
 
+NO_LLVMLITE = "llvmlite is not installed"
 _MACHINES = ("x86_64", "aarch64")
 
 
@@ -41,7 +42,7 @@ def use_kernels(options: Any, content: bytes, threads: int = 0) -> str:
     try:
         import llvmlite.binding as llvm
     except ImportError as error:
-        raise NoFastForm("llvmlite is not installed") from error
+        raise NoFastForm(NO_LLVMLITE) from error
     from qdeploy.cpu.custom_op.registration import Operator
     from qdeploy.cpu.kernels.targets import host_targets
     from qdeploy.cpu.program.cache import cached_program

@@ -115,10 +115,8 @@ def _calls(
 
 def _latency(name: str, single: Times, many: Times, threads: int, count: int, size: int) -> Latency:
     p10, p50, p90, p99 = (float(p) for p in np.percentile(single.wall, [10, 50, 90, 99]))
-    one, batch = (
-        float(np.median(times.processor if threads == 1 else times.wall))
-        for times in (single, many)
-    )
+    clocks = [times.processor if threads == 1 else times.wall for times in (single, many)]
+    one, batch = (float(np.median(clock)) for clock in clocks)
     return Latency(
         name=name,
         p10=p10,
