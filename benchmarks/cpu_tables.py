@@ -13,20 +13,20 @@ _HEAD = """
 `python benchmarks/cpu.py --models models --json benchmarks/results/cpu.json` on {machine}; ONNX
 Runtime {version}. One thread if nothing else is said, batch 1.
 
-The machine is shared and was busy (load {load:.1f} at the start, {load_after:.1f} at the end). So all
-contenders run in one process, in turns of 10 ms; times on one thread are processor time of the thread,
-which other programs' turns do not count in, as the 10th percentile with the median in parentheses.
-Ratios are those of the 10th percentiles, with those of the medians in parentheses. Other programs
-still share caches, memory and clock.
+The machine is shared and was busy (load {load:.1f} at the start, {load_after:.1f} at the end). So
+all contenders run in one process, in turns of 10 ms; times on one thread are processor time of the
+thread, in which other programs' turns do not count: the 10th percentile, and the median in
+parentheses. Ratios are those of the 10th percentiles, and of the medians in parentheses. Other
+programs still share caches, memory and clock.
 """
 
 _NETWORKS = """
 ### Whole networks
 
-float32 and int8 are ONNX Runtime's own, of the same shapes with random weights (Conv, Relu, MaxPool,
-Gemm; int8 by QDQ per output channel, all layers of which became QLinearConv and QGemm). The least
-ratios asked for are meant for machines with AVX2; here ONNX Runtime's int8 has VNNI, which is about
-twice as fast, and its float32 AVX-512. Two threads: wall-clock.
+float32 and int8 are ONNX Runtime's own, of the same shapes with random weights (Conv, Relu,
+MaxPool, Gemm; int8 by QDQ per output channel, of which all layers became QLinearConv and QGemm).
+The least ratios asked for are for machines with AVX2; here ONNX Runtime's int8 has AVX-512
+VNNI, with two to three times the products of a cycle. Two threads: wall-clock.
 
 | network | us | x float32 | asked | x int8 | asked | two threads, us | x one thread |
 |---|---|---|---|---|---|---|---|
@@ -35,19 +35,19 @@ twice as fast, and its float32 AVX-512. Two threads: wall-clock.
 _LAYERS = """
 ### Layers of CNV
 
-Microseconds of each step within the whole network, and in parentheses the share of the roofline: the
-inner instructions of the kernel on registers alone, measured on the same core ({lookups:.0f} billion
-bytes looked up and added per second, {products:.0f} billion products of bytes). A lookup of a byte
-stands for four binary or two wider weights.
+Microseconds of each step within the whole network, and in parentheses the share of the roofline:
+the inner instructions of the kernel on registers alone, measured on the same core
+({lookups:.0f} billion bytes looked up and added per second, {products:.0f} billion products of
+bytes).
 
 """
 
 _MATRICES = """
 ### Fully connected layers
 
-float32 in and out, square, by batch; microseconds. w*X*a*Y*: generated kernels for weights of X bits
-(T: ternary) and activations of Y bits. ORT is ONNX Runtime: MatMulNBits with accuracy level 4, its
-2-bit form {two_bit}.
+float32 in and out, square, by batch; microseconds. w*X*a*Y*: generated kernels for weights of X
+bits (T: ternary) and activations of Y bits. ORT is ONNX Runtime; 4 and 2 bit: MatMulNBits with
+accuracy level 4, its 2-bit form {two_bit}.
 
 """
 
@@ -62,9 +62,9 @@ BinaryConvolution is w1a1 on activations 0 and 1.
 _FILES = """
 ### Files and loading
 
-Bytes of the file, and how much more than codes, scales and thresholds hold. Loading: from the file to
-a session that can run, in a new process with its libraries imported, kernels compiled or from the
-cache.
+Bytes of the file, and how much more than codes, scales and thresholds hold. Loading: from the file
+to a session that can run, in a new process with its libraries imported, kernels compiled or from
+the cache.
 
 | network | file | over information | float32 | compiled, ms | cached, ms |
 |---|---|---|---|---|---|
