@@ -62,9 +62,9 @@ import sys, time
 from pathlib import Path
 import llvmlite.binding, onnx, onnxruntime
 from qdeploy.cpu import Session
-start = time.perf_counter()
+start = time.process_time()
 Session(Path(sys.argv[1]), 1)
-print(time.perf_counter() - start)
+print(time.process_time() - start)
 """
 
 
@@ -247,7 +247,7 @@ def sizes(models: dict[Case, Path]) -> Iterator[Row]:
 
 
 def loading(models: dict[Case, Path]) -> Iterator[Row]:
-    """Seconds from a file to a session in a new process, libraries imported."""
+    """Processor time from a file to a session in a new process, libraries imported."""
     for case, path in models.items():
         if case.name not in {"cnv-w1a1", "cnv-wTa2-pixel", "tfc-w1a1"}:
             continue

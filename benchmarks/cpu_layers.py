@@ -33,7 +33,7 @@ FULLY_CONNECTED = {
 CHAIN = {"conv-64-32x32": (64, 32), "conv-256-8x8": (256, 8)}  # 3x3, channels and size
 LENGTH = 6  # layers of a chain
 CODES = {"1": (-1, 1), "T": (-1, 0, 1), "2": (-2, -1, 0, 1), "4": tuple(range(-8, 8))}
-CODES["8"] = tuple(range(-128, 128))
+CODES["8"] = tuple(range(-127, 128))
 # Weights and bits of activations.
 FORMS = ("1a1", "1a2", "1a4", "Ta2", "2a2", "2a4", "4a4", "8a8")
 _NATIVE_2_BIT = (1, 27)  # ONNX Runtime's kernel; before, its table lookups have to be asked for

@@ -62,9 +62,9 @@ BinaryConvolution is w1a1 on activations 0 and 1.
 _FILES = """
 ### Files and loading
 
-Bytes of the file, and how much more than codes, scales and thresholds hold. Loading: from the file
-to a session that can run, in a new process with its libraries imported, kernels compiled or from
-the cache.
+Bytes of the file, and how much more than codes, scales and thresholds hold. Loading: processor
+time from the file to a session that can run, in a new process with its libraries imported, kernels
+compiled or from the cache.
 
 | network | file | over information | float32 | compiled, ms | cached, ms |
 |---|---|---|---|---|---|
@@ -110,7 +110,7 @@ def _network(case: str, found: dict[str, dict[str, Any]]) -> str:
     two = found.get("p10_2_threads")
     if two is not None:
         one_wall = float(found["p10"]["against"].split()[0])
-        cells += [f"{two['value']:.0f}", f"{one_wall / two['value']:.2f}"]
+        cells += [_number(two["value"]), f"{one_wall / two['value']:.2f}"]
     return _line(cells)
 
 
@@ -161,11 +161,12 @@ def _file(case: str, found: dict[str, dict[str, Any]]) -> str:
 
 
 def _both(first: float, second: float, form: str = "") -> str:
-    """With three digits or so."""
-    first_text, second_text = (
-        format(value, form or (",.0f" if value >= 100 else ".1f")) for value in (first, second)
-    )
-    return f"{first_text} ({second_text})"
+    """A percentile, and the median in parentheses."""
+    return f"{_number(first, form)} ({_number(second, form)})"
+
+
+def _number(value: float, form: str = "") -> str:
+    return format(value, form or (",.0f" if value >= 100 else ".1f"))
 
 
 def _line(cells: list[str]) -> str:
