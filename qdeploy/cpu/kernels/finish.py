@@ -142,10 +142,13 @@ def emit_levels(
     return _function(module, name, [POINTER, POINTER, POINTER, LONG, LONG], body)
 
 
-def emit_words(module: ir.Module, sums: Sums, size: int) -> ir.Function:
-    """words(sums, addends, output, bytes between rows, rows): int32 sums plus int32 addends.
+def emit_integers(
+    module: ir.Module, sums: Sums, packing: Packing | None, outputs: int
+) -> ir.Function:
+    """integers(sums, addends, output, bytes between rows, rows): sums plus int32 addends.
 
-    Only the first `size` outputs of a row are written.
+    They are written as int32, or as levels where there is a packing. Only the first `outputs`
+    outputs of a row are written; fields behind them are zero.
     """
 
     def body(code: Code) -> None:
@@ -158,11 +161,18 @@ def emit_words(module: ir.Module, sums: Sums, size: int) -> ir.Function:
                 value = sums.of(code, source, row, j)
                 if sums.short:
                     value = build.sext(value, kind)
-                parts.append(build.add(value, code.load(kind, addends, 4 * sums.lanes * j)))
+                value = build.add(value, code.load(kind, addends, 4 * sums.lanes * j))
+                if packing is not None:
+                    real = [int(k < outputs - sums.lanes * j) for k in range(sums.lanes)]
+                    levels = build.trunc(value, vector(BYTE, sums.lanes))
+                    levels = build.mul(levels, ir.Constant(levels.type, real))
+                    value = packing.pack(code, levels)
+                parts.append(value)
             here = code.at(output, build.mul(row, stride))
+            size = outputs if packing is None else -(-outputs // packing.fields)
             _store_prefix(code, _joined(code, parts), here, size)
 
-    name = f"words_{sums.name}_{size}"
+    name = f"integers_{sums.name}_{packing.name if packing else 'word'}_{outputs}"
     return _function(module, name, [POINTER, POINTER, POINTER, LONG, LONG], body)
 
 

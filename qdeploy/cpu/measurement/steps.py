@@ -18,7 +18,7 @@ from qdeploy.cpu.kernels.compilation import LoadedObject, compile_object
 from qdeploy.cpu.kernels.targets import Target
 from qdeploy.cpu.measurement.roofline import Roofline
 from qdeploy.cpu.program.planning import Step, plan
-from qdeploy.cpu.program.program import blank_image
+from qdeploy.cpu.program.program import arena as arena_of
 from qdeploy.integer import IntegerNetwork
 
 _ROUNDS = 300
@@ -61,7 +61,7 @@ def step_times(network: IntegerNetwork, target: Target, roof: Roofline) -> list[
     rng = np.random.default_rng(0)
     buffers: list[NDArray[Any]] = [
         _aligned(np.frombuffer(planned.constants, np.uint8)),
-        _aligned(blank_image(planned)),
+        _aligned(arena_of(planned, 1)),
         rng.random(network.input_tensor.shape, np.float32),
         *(np.zeros(network.output_tensor.shape, kind) for kind in (np.float32, np.int64)),
     ]
@@ -100,8 +100,8 @@ def _call(
 
 
 def _aligned(content: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A copy at a multiple of 64 bytes, with as many bytes behind it."""
-    room = np.zeros(len(content) + 2 * _ALIGNMENT, np.uint8)
+    """A copy at a multiple of 64 bytes."""
+    room = np.zeros(len(content) + _ALIGNMENT, np.uint8)
     start = -room.ctypes.data % _ALIGNMENT
     room[start : start + len(content)] = content
-    return room[start : start + len(content) + _ALIGNMENT]
+    return room[start : start + len(content)]

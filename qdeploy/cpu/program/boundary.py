@@ -107,7 +107,7 @@ class Quantize:
             place = build.fptosi(guess, WORD)
         else:
             place = ir.Constant(WORD, 0)
-            half = 1 << self.count.bit_length() - 1
+            half = (1 << self.count.bit_length()) // 2
             while half:
                 # The place half further on is taken if its boundary exists and is reached.
                 next_place = build.add(place, ir.Constant(WORD, half))
@@ -132,12 +132,15 @@ class Output:
 
     Attributes:
         x: int32 or levels of one to a byte.
-        scale, offset: of float64 scales and offsets in the constants, one for each channel.
+        scale, offset: of float64 scales and offsets in the constants, one for each integer or, if
+            `per_channel`, for each channel.
+        per_channel: whether those of a channel are equal.
     """
 
     x: Buffer
     scale: int
     offset: int
+    per_channel: bool
 
     @property
     def units(self) -> int:
@@ -151,23 +154,32 @@ class Output:
         build, x = code.build, self.x
         constants, arena, images, _, _, reals, integers = code.arguments
         pixels = x.height * x.width
-        with code.loop(images) as image, code.loop(x.channels) as channel:
-            scale = code.load(DOUBLE, constants, code.scaled(channel, 8, self.scale))
-            offset = code.load(DOUBLE, constants, code.scaled(channel, 8, self.offset))
-            with code.loop(x.height) as row, code.loop(x.width) as column:
-                source = code.at(arena, code.scaled(image, image_bytes, x.at()))
-                source = code.at(source, code.scaled(row, x.row_bytes))
-                source = code.at(source, code.scaled(column, x.pixel_bytes))
-                value = read(code, x, source, channel)
-                place = build.add(
-                    code.scaled(image, pixels * x.channels),
-                    code.scaled(channel, pixels, code.scaled(row, x.width, column)),
-                )
-                exact = build.fmul(build.sitofp(value, DOUBLE), scale)
-                real = build.fptrunc(build.fadd(exact, offset), FLOAT)
-                code.store(real, reals, build.mul(place, code.long(4)), align=4)
-                wide = build.sext(value, LONG)
-                code.store(wide, integers, build.mul(place, code.long(8)), align=8)
+        with (
+            code.loop(images) as image,
+            code.loop(x.channels) as channel,
+            code.loop(x.height) as row,
+            code.loop(x.width) as column,
+        ):
+            source = code.at(arena, code.scaled(image, image_bytes, x.at()))
+            source = code.at(source, code.scaled(row, x.row_bytes))
+            source = code.at(source, code.scaled(column, x.pixel_bytes))
+            value = read(code, x, source, channel)
+            place = build.add(
+                code.scaled(image, pixels * x.channels),
+                code.scaled(channel, pixels, code.scaled(row, x.width, column)),
+            )
+            index = channel
+            if not self.per_channel:
+                index = code.scaled(channel, pixels, code.scaled(row, x.width, column))
+            scale, offset = (
+                code.load(DOUBLE, constants, code.scaled(index, 8, table))
+                for table in (self.scale, self.offset)
+            )
+            exact = build.fmul(build.sitofp(value, DOUBLE), scale)
+            real = build.fptrunc(build.fadd(exact, offset), FLOAT)
+            code.store(real, reals, build.mul(place, code.long(4)), align=4)
+            wide = build.sext(value, LONG)
+            code.store(wide, integers, build.mul(place, code.long(8)), align=8)
         code.end()
         return code.function
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from qdeploy.cpu.custom_op.glue import Signature, emit_operator
 from qdeploy.cpu.kernels.compilation import compile_object
 from qdeploy.cpu.kernels.targets import Target
-from qdeploy.cpu.program.constants import ALIGNMENT
+from qdeploy.cpu.program.layouts import SLACK
 from qdeploy.cpu.program.planning import plan
 from qdeploy.cpu.program.program import blank_image, emit
 from qdeploy.integer import IntegerNetwork
@@ -47,7 +47,7 @@ def compile_program(network: IntegerNetwork, target: Target) -> CompiledProgram:
         output_shape=network.output_tensor.shape,
         image_bytes=planned.image_bytes,
         images=max(1, min(_MOST_IMAGES, _ARENA_BYTES // planned.image_bytes)),
-        slack=ALIGNMENT,
+        slack=SLACK,
     )
     module = emit(planned, target)
     emit_operator(module, module.globals["run"], signature)

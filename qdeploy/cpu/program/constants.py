@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qdeploy.cpu.program.layouts import SLACK
+
 ALIGNMENT = 64
 
 
@@ -30,5 +32,5 @@ class Constants:
         return self._offsets[content]
 
     def block(self) -> bytes:
-        """All arrays, and 64 zeros, since vectors may be read beyond the end of the last."""
-        return b"".join(self._parts) + bytes(ALIGNMENT)
+        """All arrays, and zeros, since vectors may be read beyond the end of the last."""
+        return b"".join(self._parts) + bytes(SLACK)

@@ -7,11 +7,13 @@ around them that is written once. Codes are kept as levels: code = low + step ·
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 
 from qdeploy.cpu.kernels.finish import Packing
-from qdeploy.integer import ValueRange
+
+# Bytes that kernels may read, never write, behind the constants and behind an arena.
+SLACK = 256
 
 Border = tuple[int, int, int, int]  # top, left, bottom, right
 NO_BORDER: Border = (0, 0, 0, 0)
@@ -30,14 +32,25 @@ class Lattice:
     step: int
     count: int
 
-    @classmethod
-    def holding(cls, low: int, high: int, step: int, more: int | None = None) -> Lattice:
-        """The smallest lattice with low, low + step, ... high, and with `more`."""
-        if more is None or (low <= more <= high and (more - low) % step == 0):
-            return cls(low, step, (high - low) // step + 1)
-        finer = gcd(step, more - low)
-        low, high = min(low, more), max(high, more)
-        return cls(low, finer, (high - low) // finer + 1)
+    @property
+    def high(self) -> int:
+        """The largest code."""
+        return self.low + self.step * (self.count - 1)
+
+    @property
+    def spacing(self) -> int:
+        """Distance of neighbouring codes, 0 of a single one."""
+        return self.step if self.count > 1 else 0
+
+    def including(self, other: Lattice) -> Lattice:
+        """The smallest lattice with the codes of both."""
+        step = gcd(self.low - other.low, self.spacing, other.spacing) or 1
+        low, high = min(self.low, other.low), max(self.high, other.high)
+        return Lattice(low, step, (high - low) // step + 1)
+
+    def holding(self, code: int | None) -> Lattice:
+        """The smallest lattice that also has `code`; None adds nothing."""
+        return self if code is None else self.including(Lattice(code, 1, 1))
 
     @property
     def bits(self) -> int:
@@ -75,9 +88,9 @@ class Levels:
 
 @dataclass(frozen=True)
 class Words:
-    """The integers themselves, int32, without a border."""
+    """The integers themselves, int32; `pad` and `border` as in `Levels`."""
 
-    range: ValueRange
+    pad: int = 0
     border: Border = NO_BORDER
 
     def pixel_bytes(self, channels: int) -> int:
@@ -86,6 +99,25 @@ class Words:
 
 
 Layout = Levels | Words
+
+
+def bare(layout: Layout) -> Layout:
+    """The layout without its border."""
+    if isinstance(layout, Words):
+        return Words()
+    return replace(layout, pad=(0, 0), border=NO_BORDER)
+
+
+def with_both_borders(a: Layout, b: Layout) -> Layout | None:
+    """One layout that serves readers of `a` and of `b`, if there is one."""
+    if bare(a) != bare(b) or (NO_BORDER not in (a.border, b.border) and a.pad != b.pad):
+        return None
+    return replace(b if a.border == NO_BORDER else a, border=wider(a.border, b.border))
+
+
+def serves(present: Layout, wanted: Layout) -> bool:
+    """Whether a reader of `wanted` can read `present`."""
+    return with_both_borders(present, wanted) == present
 
 
 @dataclass(frozen=True)

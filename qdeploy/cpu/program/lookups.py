@@ -71,9 +71,7 @@ def levels(book: CodeBook, lattice: Lattice, pad: int | None, channels: int) -> 
         pad: code of the padding, None without.
         channels: of a pixel.
     """
-    with_pad = Lattice.holding(
-        lattice.low, lattice.low + lattice.step * (lattice.count - 1), lattice.step, pad
-    )
+    with_pad = lattice.holding(pad)
     chosen = with_pad if with_pad.bits == lattice.bits else lattice
     packed = packing(book, chosen.bits)
     if packed is None or -(-channels // packed.fields) * packed.fields % book.per_group:
@@ -114,8 +112,11 @@ class Bank:
     padding: int
 
     @classmethod
-    def of(cls, book: CodeBook, layout: Levels, channels: int) -> Bank | None:
-        """The tables for weights of `book`; None if a group's sum does not fit a byte."""
+    def of(cls, book: CodeBook, layout: Levels, channels: int, pad: int) -> Bank | None:
+        """The tables for weights of `book`; None if a group's sum does not fit a byte.
+
+        Bytes of padding that no levels take stand for the code `pad`.
+        """
         fields, missing = layout.packing.fields, -channels % layout.packing.fields
         low = layout.lattice.low
         group_bytes, unused = book.per_group // fields, 1 << fields * layout.packing.bits
@@ -124,7 +125,9 @@ class Bank:
         for k, part in enumerate(np.split(weights, group_bytes, axis=1)):
             sums[k] = _codes(layout) @ part.T
             if unused in layout.pad:
-                sums[k, layout.pad[1]] = low * part[:, fields - missing :].sum(axis=1)
+                sums[k, layout.pad[0]] = pad * part.sum(axis=1)
+                last = np.where(np.arange(fields) < fields - missing, pad, low)
+                sums[k, layout.pad[1]] = part @ last
         bias = -int(sum(part.min() for part in sums))
         tables = np.stack([part - part.min() for part in sums])
         most = int(sum(part.max() for part in tables))

@@ -5,17 +5,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from llvmlite import ir
-from numpy.typing import NDArray
 
 from qdeploy.cpu.kernels.code import LONG, POINTER, SHORT, WORD, Code, Value, splat
-from qdeploy.cpu.kernels.finish import Sums, emit_levels, emit_widen, emit_words
+from qdeploy.cpu.kernels.finish import Sums, emit_widen
 from qdeploy.cpu.kernels.lookup import LookupTile
 from qdeploy.cpu.kernels.multiply import MultiplyTile
 from qdeploy.cpu.kernels.targets import Target
-from qdeploy.cpu.program.layouts import Buffer, Levels
-from qdeploy.integer import Integers
+from qdeploy.cpu.program.finishing import Finish, emit_finish
+from qdeploy.cpu.program.layouts import Buffer
 
 Tile = LookupTile | MultiplyTile
 
@@ -46,23 +44,6 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """How sums become levels.
-
-    Attributes:
-        count: thresholds of each output.
-        table: offset of the table of `emit_levels` for the first tile.
-        tile_bytes: from tile to tile.
-        mapped: as in `emit_levels`.
-    """
-
-    count: int
-    table: int
-    tile_bytes: int
-    mapped: bool
-
-
-@dataclass(frozen=True)
 class Matrix:
     """A planned layer, or a channel group of one.
 
@@ -80,7 +61,7 @@ class Matrix:
         tile: the kernel.
         pieces: the sum.
         wide: whether sums of pieces are added up as int32.
-        finish: thresholds, or the offset of int32 addends.
+        finish: what becomes of the sums.
     """
 
     name: str
@@ -96,7 +77,7 @@ class Matrix:
     tile: Tile
     pieces: tuple[Piece, ...]
     wide: bool
-    finish: Thresholds | int
+    finish: Finish
 
     @property
     def description(self) -> str:
@@ -128,9 +109,7 @@ class Matrix:
     @property
     def sums(self) -> Sums:
         """Layout of the sums that are finished."""
-        lanes = self.tile.outputs // self.tile.vectors
-        short = isinstance(self.tile, LookupTile) and not self.wide
-        return Sums(self.tile.vectors, lanes, short)
+        return sums_of(self.tile, wide=self.wide)
 
     def emit(self, module: ir.Module, target: Target, image_bytes: int) -> ir.Function:
         """layer(constants, arena, images, first unit, end of units)."""
@@ -260,8 +239,7 @@ class _Writer:
 
     def _widen(self, tile: Value, piece: Piece, rows: int) -> None:
         code, layer = self.code, self.layer
-        lanes = layer.tile.outputs // layer.tile.vectors
-        sums = Sums(layer.tile.vectors, lanes, isinstance(layer.tile, LookupTile))
+        sums = sums_of(layer.tile, wide=False)
         assert piece.multipliers is not None
         multipliers = code.at(self.constants, piece.multipliers)
         if piece.per_output:
@@ -279,35 +257,32 @@ class _Writer:
         row: Value,
         column: Value | int,
     ) -> None:
-        code, layer, finish = self.code, self.layer, self.layer.finish
+        code, layer = self.code, self.layer
         y = layer.y
-        at = code.at(self.arena, code.scaled(image, self.image_bytes))
-        stride = self.image_bytes
+        at = code.at(self.arena, code.scaled(image, self.image_bytes, y.at()))
         if not layer.single:
-            stride = y.pixel_bytes
             at = code.at(at, code.scaled(row, y.row_bytes))
-            at = code.at(at, code.scaled(column, stride))
-        at = code.at(at, y.at())
-        if isinstance(finish, int):
-            at = code.at(at, code.scaled(tile, 4 * layer.tile.outputs, 4 * layer.channel))
-            addends = code.scaled(tile, 4 * layer.tile.outputs, finish)
-            function = emit_words(code.module, layer.sums, outputs)
-            table = code.at(self.constants, addends)
-        else:
-            assert isinstance(y.layout, Levels)
-            packing = y.layout.packing
-            first, step = layer.channel // packing.fields, layer.tile.outputs // packing.fields
-            at = code.at(at, code.scaled(tile, step, first))
-            table = code.at(self.constants, code.scaled(tile, finish.tile_bytes, finish.table))
-            function = emit_levels(
-                code.module,
-                layer.sums,
-                finish.count,
-                packing,
-                -(-outputs // packing.fields),
-                mapped=finish.mapped,
-            )
-        code.call(function, [sums, table, at, code.long(stride), code.long(rows)])
+            at = code.at(at, code.scaled(column, y.pixel_bytes))
+        emit_finish(
+            code,
+            layer.finish,
+            layer.sums,
+            y,
+            values=sums,
+            constants=self.constants,
+            pixel=at,
+            stride=self.image_bytes if layer.single else y.pixel_bytes,
+            rows=rows,
+            channel=layer.channel,
+            tile=tile,
+            outputs=outputs,
+        )
+
+
+def sums_of(tile: Tile, *, wide: bool) -> Sums:
+    """Layout of the sums that a tile leaves, or of wide ones added up from them."""
+    short = isinstance(tile, LookupTile) and not wide
+    return Sums(tile.vectors, tile.outputs // tile.vectors, short)
 
 
 def blocks(outputs: int, rows: int, target: Target, lanes_per_byte: int) -> tuple[int, int]:
@@ -320,14 +295,3 @@ def blocks(outputs: int, rows: int, target: Target, lanes_per_byte: int) -> tupl
     most = (target.registers // 2) // vectors
     rounds = -(-rows // most)
     return max(1, -(-rows // rounds)), vectors
-
-
-def table_order(values: Integers, sums: Sums) -> NDArray[np.uint8]:
-    """Thresholds [O, T] (whole tiles) in the order that `emit_levels` reads, [tiles, bytes]."""
-    tiles = values.reshape(-1, sums.vectors, sums.lanes, values.shape[1])
-    if sums.short:
-        halves = tiles.reshape(*tiles.shape[:2], sums.lanes // 2, 2, -1)
-        ordered = halves.transpose(0, 1, 4, 3, 2).astype(np.int16)
-    else:
-        ordered = tiles.transpose(0, 1, 3, 2).astype(np.int32)
-    return np.ascontiguousarray(ordered).reshape(len(tiles), -1).view(np.uint8)

@@ -13,16 +13,14 @@ from qdeploy.cpu.kernels.multiply import MultiplyTile
 from qdeploy.cpu.kernels.targets import Target
 from qdeploy.cpu.program.choice import Choice, reached
 from qdeploy.cpu.program.constants import Constants
+from qdeploy.cpu.program.finishing import SHORTS, fits, plan_finish
 from qdeploy.cpu.program.layouts import Buffer, Levels
 from qdeploy.cpu.program.level_steps import LevelSteps
-from qdeploy.cpu.program.lookups import Bank, pack_weights
-from qdeploy.cpu.program.matrix import Matrix, Piece, Thresholds, Tile, blocks, table_order
+from qdeploy.cpu.program.lookups import pack_weights
+from qdeploy.cpu.program.matrix import Matrix, Piece, Tile, blocks, sums_of
 from qdeploy.cpu.program.segments import Segment, digits, parts, segments
 from qdeploy.integer import Convolution, Integers, ValueRange
 
-# One more than the largest sum is left for thresholds that are never reached.
-_SHORTS = ValueRange(-(1 << 15), (1 << 15) - 2)
-_WORDS = ValueRange(-(1 << 31), (1 << 31) - 2)
 _IMAGES = 4  # rows of a tile where images are the rows
 
 
@@ -72,16 +70,22 @@ class MatrixPlanner:
         outputs = node.weights.shape[0] // node.groups
         pixels = y.width if y.height * y.width > 1 else _IMAGES
         planned = segments(node, group)
-        if choice.book is not None:
+        if choice.tables is not None:
             planned_sum = self._lookups(choice, planned, x, pixels, sums)
         else:
             planned_sum = self._products(choice, planned, x, pixels)
-        short = choice.book is not None and not planned_sum.wide
-        limits, shift = _SHORTS if short else _WORDS, planned_sum.shift
-        if sums.low - int(shift.max()) < limits.low or sums.high - int(shift.min()) > limits.high:
+        shift = planned_sum.shift
+        layout = sums_of(planned_sum.tile, wide=planned_sum.wide)
+        if not fits(layout, shift, sums):
             return None
-        matrix = Matrix(
-            name=f"{node.name}_{group}_{y.offset}",
+        rows = slice(group * outputs, (group + 1) * outputs)
+        if steps is not None:
+            steps = steps.of(rows)
+        elif isinstance(y.layout, Levels):
+            assert y.layout.lattice.step == 1
+            shift = shift - y.layout.lattice.low
+        return Matrix(
+            name=f"{node.name}_{group}",
             layer=node.name,
             reason=choice.reason,
             x=x,
@@ -94,12 +98,8 @@ class MatrixPlanner:
             tile=planned_sum.tile,
             pieces=planned_sum.pieces,
             wide=planned_sum.wide,
-            finish=0,
+            finish=plan_finish(self.constants, layout, shift, steps),
         )
-        rows = slice(group * outputs, (group + 1) * outputs)
-        if steps is None:
-            return replace(matrix, finish=self._addends(matrix, shift))
-        return replace(matrix, finish=self._thresholds(matrix, steps.of(rows), shift, limits))
 
     def _lookups(
         self,
@@ -109,16 +109,15 @@ class MatrixPlanner:
         pixels: int,
         sums: ValueRange,
     ) -> _Sum:
-        book, layout, outputs = choice.book, choice.layout, len(planned[0].codes)
-        assert book is not None
-        bank = Bank.of(book, layout, x.channels)
-        assert bank is not None
+        layout, outputs = choice.layout, len(planned[0].codes)
+        assert choice.tables is not None
+        book, bank = choice.tables
         rows, vectors = blocks(outputs, pixels, self.target, 1)
         lanes = min(self.target.vector_bytes, max(16, 1 << (outputs - 1).bit_length()))
         group_bytes = book.per_group // layout.packing.fields
         tile = LookupTile(rows, vectors, lanes, group_bytes, bank.flush)
         wide = any(segment.scaled for segment in planned)
-        wide |= not (_SHORTS.low <= sums.low and sums.high <= _SHORTS.high)
+        wide |= not (SHORTS.low <= sums.low and sums.high <= SHORTS.high)
         if wide:
             planned = tuple(part for segment in planned for part in _short(segment, choice))
         tables = self.constants.add(bank.tables)
@@ -146,20 +145,23 @@ class MatrixPlanner:
         self, choice: Choice, planned: tuple[Segment, ...], x: Buffer, pixels: int
     ) -> _Sum:
         lattice, products = choice.layout.lattice, self.target.products
-        outputs, level = len(planned[0].codes), lattice.count - 1
+        outputs, level = len(planned[0].codes), max(1, lattice.count - 1)
         together = 2 if products == "pairs" else 1
-        largest = 127 if products == "dot" else min(127, 32767 // (together * level))
+        smallest, largest = -128, 127
+        if products != "dot":
+            smallest = max(smallest, -(32768 // (together * level)))
+            largest = min(largest, 32767 // (together * level))
         shift = np.zeros(outputs, np.int64)
         for segment in planned:
             shift += segment.multipliers * lattice.low * segment.codes.sum(axis=(1, 2))
         planned = tuple(
             replace(part, multipliers=part.multipliers * lattice.step)
             for segment in planned
-            for part in digits(segment, largest)
+            for part in digits(segment, smallest, largest)
         )
         most = max(int(np.abs(segment.codes).max(initial=1)) for segment in planned)
         rows, vectors = blocks(outputs, pixels, self.target, 1 if products == "widening" else 4)
-        flush = max(1, 32767 // max(1, together * level * most))
+        flush = max(1, 32767 // (together * level * most))
         tile = MultiplyTile(rows, vectors, self.target.vector_bytes, products, flush)
         wide = any(segment.scaled for segment in planned)
         pieces = []
@@ -176,7 +178,7 @@ class MatrixPlanner:
         assert isinstance(x.layout, Levels)
         offset = segment.row * x.row_bytes + segment.column * x.pixel_bytes
         per_output = len(segment.multipliers) > 1
-        multipliers = segment.multipliers.astype(np.int32)
+        multipliers = segment.multipliers.astype(np.int32)  # sums are modulo 2^32
         if per_output:
             multipliers = np.pad(multipliers, (0, -len(multipliers) % tile.outputs))
         return Piece(
@@ -186,43 +188,17 @@ class MatrixPlanner:
             per_output=per_output,
         )
 
-    def _addends(self, matrix: Matrix, shift: Integers) -> int:
-        padding = -matrix.outputs % matrix.tile.outputs
-        return self.constants.add(np.pad(shift, (0, padding)).astype(np.int32))
-
-    def _thresholds(
-        self, matrix: Matrix, steps: LevelSteps, shift: Integers, limits: ValueRange
-    ) -> Thresholds:
-        padding = -matrix.outputs % matrix.tile.outputs
-        never = limits.high + 1
-        values = np.clip(steps.thresholds - shift[:, np.newaxis], limits.low, never)
-        values = np.pad(values, ((0, padding), (0, 0)), constant_values=never)
-        tables = table_order(values, matrix.sums)
-        if steps.mapped:
-            flip = np.where(steps.falls, 255, 0)
-            maps = [
-                np.pad(part, (0, padding)).astype(np.uint8).reshape(len(tables), -1)
-                for part in (flip, steps.first + steps.falls)
-            ]
-            tables = np.hstack([tables, *maps])
-        return Thresholds(
-            count=values.shape[1],
-            table=self.constants.add(tables),
-            tile_bytes=tables.shape[1],
-            mapped=steps.mapped,
-        )
-
 
 def _short(segment: Segment, choice: Choice) -> tuple[Segment, ...]:
     """The segment in pieces whose sums fit 16 bits."""
-    book, lattice = choice.book, choice.layout.lattice
-    assert book is not None
-    if reached(segment, lattice) <= _SHORTS.high:
+    assert choice.tables is not None
+    book, _ = choice.tables
+    if reached(segment, choice.magnitude) <= SHORTS.high:
         return (segment,)
     channels = segment.codes.shape[2]
     while True:
         pieces = tuple(parts(segment, channels))
-        if all(reached(piece, lattice) <= _SHORTS.high for piece in pieces):
+        if all(reached(piece, choice.magnitude) <= SHORTS.high for piece in pieces):
             return pieces
         channels = -(-channels // (2 * book.per_group)) * book.per_group
 

@@ -5,30 +5,48 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
 from llvmlite import ir
+from numpy.typing import NDArray
 
 from qdeploy.cpu.kernels.finish import Packing
 from qdeploy.cpu.kernels.targets import Target
 from qdeploy.cpu.program.boundary import Output, Quantize, quantize
-from qdeploy.cpu.program.choice import Choice, choose, with_unit_kernel
+from qdeploy.cpu.program.channelwise_planning import ChannelwisePlanner
+from qdeploy.cpu.program.choice import Choice, choose
 from qdeploy.cpu.program.constants import ALIGNMENT, Constants
-from qdeploy.cpu.program.layouts import NO_BORDER, Buffer, Lattice, Layout, Levels, Words, wider
-from qdeploy.cpu.program.level_steps import LevelSteps, lattice_of, level_steps
+from qdeploy.cpu.program.gathering import Largest, gather
+from qdeploy.cpu.program.lattices import lattices
+from qdeploy.cpu.program.layers import Layer, channels_stay, image_shape, layers, moved
+from qdeploy.cpu.program.layouts import (
+    Border,
+    Buffer,
+    Layout,
+    Levels,
+    Words,
+    serves,
+    with_both_borders,
+)
+from qdeploy.cpu.program.level_steps import level_steps
 from qdeploy.cpu.program.matrix_planning import MatrixPlanner
 from qdeploy.cpu.program.pooling import MaximumPool
 from qdeploy.integer import (
+    ArgMax,
+    Concat,
     Convolution,
-    Flatten,
     IntegerNetwork,
-    Linear,
     MaxPool,
-    Node,
-    Threshold,
-    ValueRange,
+    Pad,
+    Requantize,
+    SumPool,
+    Tensor,
 )
+
+_LOWEST = -(1 << 31)
+_MOST_BYTES = (1 << 31) - 1  # places within an image are int32
 
 
 class Step(Protocol):
@@ -92,243 +110,235 @@ def plan(network: IntegerNetwork, target: Target) -> Plan:
     return _Planner(network, target).plan()
 
 
-@dataclass(frozen=True, eq=False)
-class _Layer:
-    """A node, with the thresholds behind it if they are computed with it."""
-
-    node: Node
-    threshold: Threshold | None
-    output: str
-
-
 class _Planner:
     def __init__(self, network: IntegerNetwork, target: Target) -> None:
-        self.network, self.target = network, target
-        self.readers: dict[str, list[Node]] = defaultdict(list)
-        for node in network.nodes:
-            for name in node.inputs:
-                self.readers[name].append(node)
-        self.layers = self._layers()
-        self.lattices = self._lattices()
-        self.choices: dict[str, Choice] = {}
+        self.network = network
+        self.tensors = network.tensors
+        self.layers = layers(network)
+        self.lattices = lattices(network)
         self.wanted: dict[str, list[Layout]] = defaultdict(list)
         self.buffers: dict[str, list[Buffer]] = defaultdict(list)
         self.constants = Constants()
         self.matrices = MatrixPlanner(self.constants, target)
+        self.sums = ChannelwisePlanner(self.constants, target)
+        self.choices: dict[str, Choice] = {}
         self.size = 0
 
     def plan(self) -> Plan:
         network = self.network
         self._want(network.output, self._plain(network.output))
+        read = {}
         for layer in reversed(self.layers):
-            self._want_inputs(layer)
-        self._allocate(network.input)
-        quantizers = tuple(self._quantize(y) for y in self.buffers[network.input])
-        steps = tuple(step for layer in self.layers for step in self._steps(layer))
-        scale, offset = (part.astype(np.float64) for part in network.output_tensor.affine())
-        (x,) = (b for b in self.buffers[network.output] if b.layout == self._plain(network.output))
-        if scale.size not in {1, x.channels} or network.output_function:
-            raise NoKernel("output", "its scales differ within channels")
-        output = Output(
-            x,
-            *(
-                self.constants.add(np.broadcast_to(part.reshape(-1), (x.channels,)))
-                for part in (scale, offset)
-            ),
-        )
+            written = self._written(layer)
+            read[layer.output] = written, self._read(layer, written)
+            for name, layout in zip(layer.inputs, read[layer.output][1], strict=True):
+                self._want(name, layout)
+        quantizers, steps = self._quantizers()
+        for layer in self.layers:
+            self._allocate(layer.output)
+            written, layouts = read[layer.output]
+            inputs = [self._buffer(*x) for x in zip(layer.inputs, layouts, strict=True)]
+            y = self._buffer(layer.output, written)
+            steps += [*self._steps(layer, inputs, y), *self._copies(layer, y)]
         buffers = tuple(b for many in self.buffers.values() for b in many)
-        return Plan(quantizers, steps, output, buffers, self.size, self.constants.block())
-
-    # What belongs together, and which codes tensors hold.
-
-    def _layers(self) -> list[_Layer]:
-        layers, taken = [], set()
-        for node in self.network.nodes:
-            if node.name in taken:
-                continue
-            following = self.readers[node.output]
-            last = following[0] if len(following) == 1 else None
-            fused = (
-                last
-                if isinstance(node, (Convolution, Linear))
-                and isinstance(last, Threshold)
-                and node.output != self.network.output
-                else None
-            )
-            if fused is not None:
-                taken.add(fused.name)
-            layers.append(_Layer(node, fused, fused.output if fused else node.output))
-        return layers
-
-    def _lattices(self) -> dict[str, Lattice]:
-        """Codes of every tensor that may be kept as levels."""
-        quantizer = self.network.quantizer
-        count = len(quantizer.boundaries) + 1
-        lattices = {self.network.input: Lattice(quantizer.low, quantizer.step, count)}
-        for node in self.network.nodes:
-            if isinstance(node, Threshold):
-                lattices[node.output] = lattice_of(node)
-            elif isinstance(node, (MaxPool, Flatten)) and node.input in lattices:
-                lattices[node.output] = lattices[node.input]
-            else:
-                values = self.network.tensors[node.output].range
-                lattices[node.output] = Lattice(values.low, 1, values.high - values.low + 1)
-        return {name: lattice for name, lattice in lattices.items() if lattice.count <= 256}
-
-    def _plain(self, name: str) -> Layout:
-        """The layout that elementwise steps read."""
-        values = self.network.tensors[name].range
-        if name in self.lattices and self._made_of_levels(name):
-            return Levels(Packing(1, 8), self.lattices[name])
-        return Words(values)
-
-    def _made_of_levels(self, name: str) -> bool:
-        maker = next((layer for layer in self.layers if layer.output == name), None)
-        if maker is None or maker.threshold is not None or isinstance(maker.node, Threshold):
-            return True
-        return isinstance(maker.node, (MaxPool, Flatten)) and self._made_of_levels(maker.node.input)
+        if self.size > _MOST_BYTES:
+            raise NoKernel("network", f"an image takes {self.size} bytes")
+        output = self._output()
+        return Plan(
+            tuple(quantizers), tuple(steps), output, buffers, self.size, self.constants.block()
+        )
 
     # Which layouts are wanted.
 
+    def _plain(self, name: str) -> Layout:
+        """The layout that steps without weights read."""
+        if name in self.lattices:
+            return Levels(Packing(1, 8), self.lattices[name])
+        self._check_range(name)
+        return Words()
+
+    def _check_range(self, name: str) -> None:
+        values = self.tensors[name].range
+        if values.low < _LOWEST or values.high >= -_LOWEST:
+            raise NoKernel(name, "its integers do not fit 32 bits")
+
+    def _padded(self, name: str, code: int, border: Border) -> Layout:
+        """The plain layout with a border of `code`."""
+        if not any(border):
+            return self._plain(name)
+        if name in self.lattices:
+            lattice = self.lattices[name].holding(code)
+            if lattice.count <= 256:
+                level = lattice.level(code)
+                return Levels(Packing(1, 8), lattice, (level, level), border)
+        self._check_range(name)
+        return Words(code, border)
+
     def _want(self, name: str, layout: Layout) -> None:
         """One buffer for layouts that differ in their borders only."""
-        if isinstance(layout, Levels) and not self._made_of_levels(name):
-            raise NoKernel(name, "its values are no levels of a quantizer")
         for index, present in enumerate(self.wanted[name]):
-            if isinstance(present, Words) or isinstance(layout, Words):
-                if present == layout:
-                    return
-                continue
-            same = (present.packing, present.lattice) == (layout.packing, layout.lattice)
-            alone = NO_BORDER in (present.border, layout.border)
-            if same and (alone or present.pad == layout.pad):
-                pad = layout.pad if present.border == NO_BORDER else present.pad
-                border = wider(present.border, layout.border)
-                self.wanted[name][index] = replace(present, border=border, pad=pad)
+            both = with_both_borders(present, layout)
+            if both is not None:
+                self.wanted[name][index] = both
                 return
         self.wanted[name].append(layout)
 
-    def _want_inputs(self, layer: _Layer) -> None:
-        node = layer.node
-        if isinstance(node, (Convolution, Linear)):
-            choice = self._choice(node)
-            self.choices[node.name] = choice
-            self._want(self._source(node.input), choice.layout)
-        elif isinstance(node, MaxPool):
-            for layout in self.wanted[node.output]:
-                if isinstance(layout, Words):
-                    if any(node.pads):
-                        raise NoKernel(node.name, "padded maxima of wide integers")
-                    self._want(node.input, replace(layout, range=self._range(node.input)))
-                else:
-                    self._want(node.input, replace(layout, border=node.pads, pad=(0, 0)))
-        elif not (isinstance(node, Flatten) and self._source(node.output) != node.output):
+    def _written(self, layer: Layer) -> Layout:
+        """The layout that the layer's own step writes; copies have the others."""
+        wanted = self.wanted[layer.output]
+        if len(wanted) == 1 and self._writes(layer, wanted[0]):
+            return wanted[0]
+        plain = self._plain(layer.output)
+        self._want(layer.output, plain)
+        return plain
+
+    def _writes(self, layer: Layer, layout: Layout) -> bool:
+        """Whether the layer's step can write any such layout."""
+        node, fields = layer.node, layout.packing.fields if isinstance(layout, Levels) else 1
+        if layer.threshold is not None and isinstance(layout, Words):
+            return False
+        if isinstance(node, MaxPool):
+            return True
+        if isinstance(node, Convolution) and node.groups > 1 and not layer.depthwise:
+            return node.weights.shape[0] // node.groups % fields == 0
+        if isinstance(node, Concat):
+            ends = accumulate(self.tensors[name].channels for name in layer.inputs)
+            return all(end % fields == 0 for end in list(ends)[:-1])
+        if isinstance(node, ArgMax) or self._moved(layer):
+            return serves(layout, self._plain(layer.output))
+        return True
+
+    def _moved(self, layer: Layer) -> bool:
+        """Whether single integers are moved."""
+        x, y = self.tensors[layer.input], self.tensors[layer.output]
+        return not channels_stay(layer.node, x) and moved(layer.node, x, y) is not None
+
+    def _read(self, layer: Layer, written: Layout) -> list[Layout]:
+        """The layouts that the layer's step reads to write that one."""
+        node, name = layer.node, layer.input
+        if isinstance(node, Requantize):
             raise NoKernel(node.name, f"no kernel for {node.kind}")
+        if isinstance(node, Convolution) and layer.depthwise:
+            return [self._padded(name, node.pad_code, node.pads)]
+        if isinstance(node, Convolution):
+            self.choices[layer.output] = self._choice(layer)
+            return [self.choices[layer.output].layout]
+        if isinstance(node, MaxPool):
+            if isinstance(written, Words):
+                return [Words(_LOWEST, node.pads)]
+            return [replace(written, pad=(0, 0), border=node.pads)]
+        if isinstance(node, SumPool):
+            return [self._padded(name, 0, node.pads)]
+        if isinstance(node, Pad):
+            return [self._padded(name, node.pad_code, node.pads)]
+        return [self._plain(name) for name in layer.inputs]
 
-    def _range(self, name: str) -> ValueRange:
-        return self.network.tensors[name].range
-
-    def _source(self, name: str) -> str:
-        """The tensor before a Flatten that only fully connected layers read, else the tensor."""
-        for node in self.network.nodes:
-            only_linear = all(isinstance(reader, Linear) for reader in self.readers[name])
-            if node.output == name and isinstance(node, Flatten) and only_linear:
-                return node.input
-        return name
-
-    def _choice(self, node: Convolution | Linear) -> Choice:
-        name = self._source(node.input)
-        if name not in self.lattices:
+    def _choice(self, layer: Layer) -> Choice:
+        node, lattice = layer.node, self.lattices.get(layer.input)
+        assert isinstance(node, Convolution)
+        if lattice is None:
             raise NoKernel(node.name, "its inputs are wider than 8 bits")
-        convolution = self._convolution(node)
-        choice = choose(convolution, self.lattices[name], self._shape(name)[0])
+        choice = choose(node, lattice, self.tensors[layer.input].channels)
         if choice is None:
             raise NoKernel(node.name, "inputs and padding together are wider than 8 bits")
         return choice
 
-    def _convolution(self, node: Convolution | Linear) -> Convolution:
-        if isinstance(node, Convolution):
-            return node
-        weights = with_unit_kernel(node.weights, self._shape(self._source(node.input)))
-        if weights is None:
-            raise NoKernel(node.name, "groups of columns with scales behind Flatten")
-        return Convolution(name=node.name, input=node.input, output=node.output, weights=weights)
-
     # Buffers and steps.
 
-    def _shape(self, name: str) -> tuple[int, int, int]:
-        """Channels, height, width."""
-        shape = self.network.tensors[name].shape
-        if len(shape) not in {1, 3}:
-            raise NoKernel(name, f"a tensor of {len(shape)} axes")
-        channels, height, width = shape if len(shape) == 3 else (*shape, 1, 1)
-        return channels, height, width
-
-    def _allocate(self, name: str) -> tuple[Buffer, ...]:
+    def _allocate(self, name: str) -> None:
         for layout in self.wanted[name]:
-            buffer = Buffer(*self._shape(name), layout, self.size)
+            buffer = Buffer(*image_shape(self.tensors[name]), layout, self.size)
             self.size += -(-buffer.bytes // ALIGNMENT) * ALIGNMENT
             self.buffers[name].append(buffer)
-        return tuple(self.buffers[name])
 
     def _buffer(self, name: str, layout: Layout) -> Buffer:
         """The buffer of `name` that serves a reader of `layout`."""
-        for buffer in self.buffers[name]:
-            present = buffer.layout
-            if isinstance(present, Levels) and isinstance(layout, Levels):
-                wide = all(a >= b for a, b in zip(present.border, layout.border, strict=True))
-                pads = layout.border == NO_BORDER or present.pad == layout.pad
-                same = (present.packing, present.lattice) == (layout.packing, layout.lattice)
-                if same and wide and pads:
-                    return buffer
-            elif present == layout:
-                return buffer
-        raise AssertionError(f"no buffer of {name} for {layout}")
+        return next(buffer for buffer in self.buffers[name] if serves(buffer.layout, layout))
 
-    def _quantize(self, y: Buffer) -> Quantize:
-        quantizer, layout = self.network.quantizer, y.layout
-        assert isinstance(layout, Levels)
-        first = layout.lattice.level(quantizer.low)
-        height = quantizer.step // layout.lattice.step
-        return quantize(quantizer.boundaries, y, first, height, self.constants)
+    def _quantizers(self) -> tuple[list[Quantize], list[Step]]:
+        """The steps that write the input: as levels, and then as integers."""
+        quantizer, name = self.network.quantizer, self.network.input
+        if name not in self.lattices:
+            raise NoKernel(name, "it has more than 256 codes")
+        if any(isinstance(layout, Words) for layout in self.wanted[name]):
+            self._want(name, self._plain(name))
+        self._allocate(name)
+        quantizers, copies = [], []
+        for y in self.buffers[name]:
+            if isinstance(y.layout, Levels):
+                first = y.layout.lattice.level(quantizer.low)
+                height = quantizer.step // y.layout.lattice.step
+                quantizers.append(quantize(quantizer.boundaries, y, first, height, self.constants))
+            else:
+                x = self._buffer(name, self._plain(name))
+                copies.append(self._copy("input", name, x, y))
+        return quantizers, copies
 
-    def _steps(self, layer: _Layer) -> list[Step]:
-        node = layer.node
-        if isinstance(node, MaxPool):
-            return [self._pool(node, y) for y in self._allocate(layer.output)]
-        if not isinstance(node, (Convolution, Linear)):
-            return []
-        convolution, choice = self._convolution(node), self.choices[node.name]
-        x = self._buffer(self._source(node.input), choice.layout)
-        planned: list[Step] = []
-        for y in self._allocate(layer.output):
-            steps, sums = self._level_steps(layer, y), self._range(node.output)
-            for group in range(convolution.groups):
-                matrix = self.matrices.plan(convolution, group, choice, x, y, sums, steps)
-                if matrix is None:
-                    raise NoKernel(node.name, "its sums do not fit 32 bits")
-                planned.append(matrix)
-        return planned
+    def _output(self) -> Output:
+        name, function = self.network.output, self.network.output_function
+        if function:
+            raise NoKernel(name, f"no kernel for {function}")
+        x, tensor = self._buffer(name, self._plain(name)), self.tensors[name]
+        parts = [_for_each(part.astype(np.float64), tensor) for part in tensor.affine()]
+        per_channel = all((part == part[:, :1, :1]).all() for part in parts)
+        if per_channel:
+            parts = [part[:, 0, 0] for part in parts]
+        scale, offset = (self.constants.add(part) for part in parts)
+        return Output(x, scale, offset, per_channel)
 
-    @staticmethod
-    def _level_steps(layer: _Layer, y: Buffer) -> LevelSteps | None:
-        if layer.threshold is None:
-            return None
-        assert isinstance(y.layout, Levels)
-        return level_steps(layer.threshold, y.layout.lattice, y.channels)
-
-    def _pool(self, node: MaxPool, y: Buffer) -> MaximumPool:
-        wanted = y.layout
-        if isinstance(wanted, Levels):
-            wanted = replace(wanted, border=node.pads, pad=(0, 0))
+    def _steps(self, layer: Layer, inputs: list[Buffer], y: Buffer) -> list[Step]:
+        node, x = layer.node, inputs[0]
+        values = self.tensors[node.output].range
+        steps = None
+        if layer.threshold is not None:
+            if not isinstance(y.layout, Levels):
+                raise NoKernel(layer.threshold.name, "its outputs are wider than 8 bits")
+            steps = level_steps(layer.threshold, y.layout.lattice, y.channels)
+            values = self.tensors[layer.threshold.input].range
+        planned: list[Step | None]
+        if isinstance(node, Convolution) and not layer.depthwise:
+            choice = self.choices[layer.output]
+            planned = [
+                self.matrices.plan(node, group, choice, x, y, values, steps)
+                for group in range(node.groups)
+            ]
+        elif isinstance(node, MaxPool):
+            origin = (-node.pads[0], -node.pads[1])
+            planned = [
+                MaximumPool(node.name, x, y, node.kernel, node.strides, node.dilations, origin)
+            ]
+        elif isinstance(node, ArgMax):
+            planned = [Largest(node.name, x, y)]
+        elif isinstance(node, Concat):
+            ends = accumulate((part.channels for part in inputs), initial=0)
+            planned = [
+                self.sums.copy(node.name, part, y, channel, self.tensors[name].range)
+                for name, part, channel in zip(layer.inputs, inputs, ends, strict=False)
+            ]
+        elif self._moved(layer):
+            sources = moved(node, self.tensors[layer.input], self.tensors[layer.output])
+            assert sources is not None
+            planned = [gather(node.name, x, y, sources, self.constants)]
         else:
-            wanted = replace(wanted, range=self._range(node.input))
-        return MaximumPool(
-            node.name,
-            self._buffer(node.input, wanted),
-            y,
-            node.kernel,
-            node.strides,
-            node.dilations,
-            (-node.pads[0], -node.pads[1]),
-        )
+            planned = [self.sums.plan(node, inputs, y, values, steps)]
+        ready = [step for step in planned if step is not None]
+        if len(ready) < len(planned):
+            raise NoKernel(node.name, "its sums do not fit 32 bits")
+        return ready
+
+    def _copies(self, layer: Layer, x: Buffer) -> list[Step]:
+        """The steps for all other layouts of the layer's output than that of `x`."""
+        name = layer.output
+        others = (y for y in self.buffers[name] if y is not x)
+        return [self._copy(layer.node.name, name, x, y) for y in others]
+
+    def _copy(self, layer: str, name: str, x: Buffer, y: Buffer) -> Step:
+        copy = self.sums.copy(layer, x, y, 0, self.tensors[name].range)
+        if copy is None:
+            raise NoKernel(name, "its integers do not fit 32 bits")
+        return copy
+
+
+def _for_each(numbers: NDArray[np.float64], tensor: Tensor) -> NDArray[np.float64]:
+    """A number for each integer of a tensor, float64 [C, H, W]."""
+    return np.broadcast_to(numbers, tensor.shape).reshape(image_shape(tensor))

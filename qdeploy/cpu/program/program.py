@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from qdeploy.cpu.kernels.code import LONG, POINTER, Code, Value
 from qdeploy.cpu.kernels.targets import Target
-from qdeploy.cpu.program.layouts import Levels
+from qdeploy.cpu.program.layouts import SLACK, Buffer, Levels
 from qdeploy.cpu.program.planning import Plan
 
 # Multiplications from which on a step is worth dividing: some ten microseconds.
@@ -21,10 +21,10 @@ def emit(plan: Plan, target: Target) -> ir.Module:
     """A module with the function run.
 
     run(constants, arena, images, reals, output reals, output integers, parallel, context, parts):
-    the arena holds, for each image, a copy of `blank_image`. With more than one part, and as many
-    images, every part takes some of them; with fewer images, long steps are divided. For this,
-    parallel(context, function, argument, parts) calls function(argument, part) for each part, in
-    any order and at the same time.
+    constants and the arena (see `arena`) begin at multiples of 64 bytes. With more than one part,
+    and as many images, every part takes some of them; with fewer images, long steps are divided.
+    For this, parallel(context, function, argument, parts) calls function(argument, part) for each
+    part, in any order and at the same time.
     """
     module = ir.Module("program")
     sequence = _sequence(module, plan, target)
@@ -144,17 +144,29 @@ def _bounds(code: Code, part: Value, count: Value, parts: Value) -> tuple[Value,
     return first, end
 
 
+def arena(plan: Plan, images: int) -> NDArray[np.uint8]:
+    """What a program works in, before its first run: uint8 [images · image_bytes + SLACK]."""
+    return np.concatenate([np.tile(blank_image(plan), images), np.zeros(SLACK, np.uint8)])
+
+
 def blank_image(plan: Plan) -> NDArray[np.uint8]:
     """The buffers of an image with their borders, uint8 [image_bytes]."""
     image = np.zeros(plan.image_bytes, np.uint8)
     for buffer in plan.buffers:
-        layout = buffer.layout
-        if not isinstance(layout, Levels):
-            continue
-        top, left, bottom, right = layout.border
-        shape = (top + buffer.height + bottom, left + buffer.width + right, buffer.pixel_bytes)
-        pixels = image[buffer.offset : buffer.offset + buffer.bytes].reshape(shape)
-        pixels[..., :] = layout.pad[0]
-        pixels[..., -1] = layout.pad[1]
-        pixels[top : top + buffer.height, left : left + buffer.width] = 0
+        if any(buffer.layout.border):
+            part = image[buffer.offset : buffer.offset + buffer.bytes]
+            part[:] = _padded(buffer).reshape(-1)
     return image
+
+
+def _padded(buffer: Buffer) -> NDArray[np.uint8]:
+    """A buffer of zeros in its border, uint8 [rows, columns, bytes of a pixel]."""
+    top, left, bottom, right = buffer.layout.border
+    shape = (top + buffer.height + bottom, left + buffer.width + right, buffer.pixel_bytes)
+    pixels = np.empty(shape, np.uint8)
+    if isinstance(buffer.layout, Levels):
+        pixels[..., :], pixels[..., -1] = buffer.layout.pad
+    else:
+        pixels.view(np.int32)[:] = buffer.layout.pad
+    pixels[top : top + buffer.height, left : left + buffer.width] = 0
+    return pixels

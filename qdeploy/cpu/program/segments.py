@@ -37,15 +37,13 @@ class Segment:
 def segments(node: Convolution, group: int) -> tuple[Segment, ...]:
     """The segments of channel group `group` of the layer, plane by plane, row by row."""
     return tuple(
-        segment
-        for plane in node.weights.planes
-        for segment in _of_plane(_group_of(plane, group, node.groups), node.dilations)
+        segment for plane in node.weights.planes for segment in _of_plane(node, plane, group)
     )
 
 
-def digits(segment: Segment, largest: int) -> tuple[Segment, ...]:
-    """The same sum with codes of at most `largest` in magnitude, a segment for each digit."""
-    if np.abs(segment.codes).max(initial=0) <= largest:
+def digits(segment: Segment, smallest: int, largest: int) -> tuple[Segment, ...]:
+    """The same sum with codes from `smallest` (-largest or less) on, a segment for each digit."""
+    if smallest <= segment.codes.min(initial=0) and segment.codes.max(initial=0) <= largest:
         return (segment,)
     base = 1 << largest.bit_length() - 1
     rest = segment.codes
@@ -76,22 +74,16 @@ def parts(segment: Segment, channels: int) -> Iterator[Segment]:
             )
 
 
-def _group_of(plane: Plane, group: int, groups: int) -> Plane:
-    """The rows of the plane that belong to one group of channels."""
-    outputs = plane.codes.shape[0] // groups
-    rows = slice(group * outputs, (group + 1) * outputs)
-    multipliers = plane.multipliers
-    own = multipliers if multipliers.shape[0] == 1 else multipliers[rows]
-    return Plane(plane.codes[rows], own)
-
-
-def _of_plane(plane: Plane, dilations: tuple[int, int]) -> Iterator[Segment]:
-    codes = plane.codes.astype(np.int64).transpose(0, 2, 3, 1)  # [O, KH, KW, C]
-    multipliers = plane.multipliers.reshape(
-        *plane.multipliers.shape, *(1,) * (4 - plane.multipliers.ndim)
-    ).transpose(0, 2, 3, 1)
+def _of_plane(node: Convolution, plane: Plane, group_of_channels: int) -> Iterator[Segment]:
+    outputs, dilations = len(plane.codes) // node.groups, node.dilations
+    rows = slice(group_of_channels * outputs, (group_of_channels + 1) * outputs)
+    codes = plane.codes[rows].astype(np.int64).transpose(0, 2, 3, 1)  # [O, KH, KW, C]
+    multipliers = plane.multipliers.transpose(0, 2, 3, 1)  # as many axes as the codes
+    if len(multipliers) > 1:
+        multipliers = multipliers[rows]
     _, height, width, channels = codes.shape
-    run = 1 if multipliers.shape[2] > 1 or dilations[1] > 1 else width
+    first = group_of_channels * channels
+    run = 1 if multipliers.shape[2] > 1 or dilations[1] > 1 or node.groups > 1 else width
     group = channels // multipliers.shape[3]
     if group < channels:
         run = 1
@@ -101,7 +93,7 @@ def _of_plane(plane: Plane, dilations: tuple[int, int]) -> Iterator[Segment]:
                 yield Segment(
                     row * dilations[0],
                     column * dilations[1],
-                    channel,
+                    first + channel,
                     codes[:, row, column : column + run, channel : channel + group],
                     multipliers[
                         :,
