@@ -135,7 +135,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, help="only these")
     parser.add_argument("--models", type=Path, required=True, help="folder of packed models")
-    parser.add_argument("--rounds", type=int, default=30, help="turns of each contender")
+    parser.add_argument(
+        "--rounds", type=int, default=30, help="turns of each contender, fewer of large ones"
+    )
     parser.add_argument("--json", type=Path, help="write the rows here")
     options = parser.parse_args()
     options.models.mkdir(parents=True, exist_ok=True)
@@ -161,7 +163,9 @@ def measured(parts: Sequence[str], folder: Path, rounds: int) -> Iterator[Row]:
         yield from layers(models)
     if "matrices" in parts:
         for name, shape in FULLY_CONNECTED.items():
-            for contender, times in interleaved(matrix_contenders(*shape), rounds).items():
+            # Large batches take long enough for few turns.
+            found = interleaved(matrix_contenders(*shape), max(3, rounds // 4))
+            for contender, times in found.items():
                 yield _microseconds(name, contender, times.processor)
     if "convolutions" in parts:
         for name, shape in CHAIN.items():
