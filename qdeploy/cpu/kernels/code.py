@@ -69,11 +69,16 @@ class Code:
         arguments: Sequence[ir.Type],
         *,
         public: bool = False,
+        inline: bool = False,
         result: ir.Type | None = None,
     ) -> None:
         kind = ir.FunctionType(result or ir.VoidType(), list(arguments))
         self.function = ir.Function(module, kind, name)
         self.function.attributes.add("nounwind")
+        # No calls of the C library. llvmlite's list of attributes lacks it.
+        set.add(self.function.attributes, '"no-builtins"')
+        if not inline:  # copies take long to compile
+            self.function.attributes.add("noinline")
         if not public:
             self.function.linkage = "internal"
         self.build = ir.IRBuilder(self.function.append_basic_block("entry"))
@@ -116,6 +121,18 @@ class Code:
         """Index · factor + addend, 64 bits."""
         product = self.build.mul(self.long(index), self.long(factor))
         return self.build.add(product, self.long(addend))
+
+    def least(self, number: Value, most: int) -> Value:
+        """`number`, or `most` if that is less."""
+        limit = self.long(most)
+        return self.build.select(self.build.icmp_signed("<", number, limit), number, limit)
+
+    def divided(self, number: Value, divisor: int) -> tuple[Value, Value]:
+        """Quotient and rest of a number below 2^32 (32-bit processors divide no longs)."""
+        build, by = self.build, ir.Constant(WORD, divisor)
+        short = build.trunc(number, WORD)
+        quotient, rest = build.udiv(short, by), build.urem(short, by)
+        return build.zext(quotient, LONG), build.zext(rest, LONG)
 
     @contextmanager
     def loop(self, count: Number, start: Number = 0, step: int = 1) -> Iterator[Value]:

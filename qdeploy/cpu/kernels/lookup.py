@@ -69,7 +69,7 @@ class LookupTile:
         """tile(activations, bytes between rows, weights, banks, sums, groups); adds to the sums."""
         name = f"lookup_{self.rows}x{self.vectors}x{self.lanes}_{self.group_bytes}_{self.flush}"
         if name not in module.globals:
-            code = Code(module, name, [POINTER, LONG, POINTER, POINTER, POINTER, LONG])
+            code = Code(module, name, [POINTER, LONG, POINTER, POINTER, POINTER, LONG], inline=True)
             _Writer(self, code, target).write()
         return module.globals[name]
 
@@ -94,10 +94,9 @@ class _Writer:
         ]
         pairs = build.lshr(self.groups, code.long(1))
         if self.tile.flush > 1:
-            at_once = code.long(self.tile.flush // 2)
-            with code.loop(build.udiv(pairs, at_once)):
-                self._pairs(at_once, totals)
-            self._pairs(build.urem(pairs, at_once), totals)
+            at_once = self.tile.flush // 2
+            with code.loop(pairs, step=at_once) as done:
+                self._pairs(code.least(build.sub(pairs, done), at_once), totals)
         else:
             with code.loop(pairs):
                 self._groups([0], totals)

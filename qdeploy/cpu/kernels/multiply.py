@@ -72,7 +72,7 @@ class MultiplyTile:
         """tile(activations, bytes between rows, weights, sums, steps); adds to the sums."""
         name = f"multiply_{self.rows}x{self.vectors}x{self.lanes}_{self.flush}"
         if name not in module.globals:
-            code = Code(module, name, [POINTER, LONG, POINTER, POINTER, LONG])
+            code = Code(module, name, [POINTER, LONG, POINTER, POINTER, LONG], inline=True)
             _Writer(self, code, target).write()
         return module.globals[name]
 
@@ -90,7 +90,7 @@ class _Writer:
         self.words = vector(WORD, tile.lanes // tile.step)
 
     def write(self) -> None:
-        code, build, tile = self.code, self.code.build, self.tile
+        code, tile = self.code, self.tile
         totals = [
             [code.variable(self.words, code.load(self.words, self.sums, at)) for at in offsets]
             for offsets in self._offsets()
@@ -99,10 +99,9 @@ class _Writer:
             with code.loop(self.steps):
                 self._step(totals)
         else:
-            flush = code.long(tile.flush)
-            with code.loop(build.udiv(self.steps, flush)):
-                self._steps(flush, totals)
-            self._steps(build.urem(self.steps, flush), totals)
+            with code.loop(self.steps, step=tile.flush) as done:
+                rest = code.build.sub(self.steps, done)
+                self._steps(code.least(rest, tile.flush), totals)
         for offsets, parts in zip(self._offsets(), totals, strict=True):
             for at, part in zip(offsets, parts, strict=True):
                 code.store(part.get(), self.sums, at)

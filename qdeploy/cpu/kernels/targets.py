@@ -22,9 +22,8 @@ class Target:
     Attributes:
         name: for people.
         triple: LLVM's name of architecture and system.
-        cpu: LLVM's name of the processor to schedule for.
-        features: LLVM's list of instruction sets beyond those of `cpu`.
-        needs: LLVM's names of the features that a host must have.
+        cpu: LLVM's name of a processor that every such one equals or surpasses.
+        needs: LLVM's names of the features beyond `cpu` that are used, and that a host must have.
         vector_bytes: width of a vector register.
         registers: number of vector registers.
         products: how bytes are multiplied: four at a time into 32 bits ("dot"), two into 16 bits
@@ -34,7 +33,6 @@ class Target:
     name: str
     triple: str
     cpu: str
-    features: str
     needs: tuple[str, ...]
     vector_bytes: int
     registers: int
@@ -42,8 +40,13 @@ class Target:
 
     @property
     def architecture(self) -> str:
-        """First part of the triple."""
-        return self.triple.split("-")[0]
+        """x86_64, aarch64 or arm."""
+        return _architecture(self.triple)
+
+    @property
+    def features(self) -> str:
+        """LLVM's list of instruction sets beyond those of `cpu`."""
+        return ",".join(f"+{name}" for name in self.needs)
 
     def machine(self) -> llvm.TargetMachine:
         """LLVM's code generator for this processor."""
@@ -51,32 +54,28 @@ class Target:
         llvm.initialize_all_asmprinters()
         target = llvm.Target.from_triple(self.triple)
         machine: llvm.TargetMachine = target.create_target_machine(
-            cpu=self.cpu, features=self.features, opt=3, reloc="pic"
+            cpu=self.cpu, features=self.features, opt=3, reloc="pic", codemodel="small"
         )
         return machine
 
 
 _X86 = "x86_64-unknown-linux-gnu"
-AVX512 = Target(
-    name="AVX-512",
-    triple=_X86,
-    cpu="icelake-server",
-    features="-prefer-256-bit",
-    needs=("avx512f", "avx512bw", "avx512vl", "avx512vnni", "avx512vbmi", "bmi2"),
-    vector_bytes=64,
-    registers=32,
-    products="dot",
+_AVX2_NEEDS = ("ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "bmi", "bmi2", "lzcnt", "fma")
+_AVX512_NEEDS = (
+    *_AVX2_NEEDS,
+    *("f16c", "avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"),
+    "avx512vbmi",
 )
-AVX2 = Target("AVX2", _X86, "haswell", "", ("avx2", "bmi2", "fma"), 32, 16, "pairs")
-SSSE3 = Target("SSSE3", _X86, "core2", "", ("ssse3",), 16, 16, "pairs")
+AVX512 = Target("AVX-512", _X86, "x86-64", _AVX512_NEEDS, 64, 32, "dot")
+AVX2 = Target("AVX2", _X86, "x86-64", _AVX2_NEEDS, 32, 16, "pairs")
+SSSE3 = Target("SSSE3", _X86, "x86-64", ("ssse3",), 16, 16, "pairs")
 NEON64 = Target(
-    "NEON (aarch64)", "aarch64-unknown-linux-gnu", "cortex-a53", "", ("neon",), 16, 32, "widening"
+    "NEON (aarch64)", "aarch64-unknown-linux-gnu", "generic", ("neon",), 16, 32, "widening"
 )
 NEON32 = Target(
     name="NEON (32-bit ARM)",
     triple="armv7-unknown-linux-gnueabihf",
     cpu="cortex-a9",
-    features="+neon",
     needs=("neon",),
     vector_bytes=16,
     registers=16,
@@ -90,12 +89,17 @@ def host_targets() -> tuple[Target, ...]:
     triple, features = llvm.get_process_triple(), llvm.get_host_cpu_features()
     if "linux" not in triple:
         return ()
-    architecture = triple.split("-")[0]
+    architecture = _architecture(triple)
     return tuple(
         target
         for target in TARGETS
         if target.architecture == architecture and all(features.get(n) for n in target.needs)
     )
+
+
+def _architecture(triple: str) -> str:
+    first = triple.split("-", maxsplit=1)[0]
+    return "arm" if first.startswith("arm") else first
 
 
 def spread_table(code: Code, table: Value, lanes: int) -> Value:

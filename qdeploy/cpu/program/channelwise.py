@@ -154,7 +154,7 @@ class _Writer:
             (row, column), term.repeats, term.strides, (x.row_bytes, x.pixel_bytes), strict=True
         ):
             if repeat > 1:
-                place = code.build.udiv(place, code.long(repeat))  # noqa: PLW2901
+                place, _ = code.divided(place, repeat)  # noqa: PLW2901
             at = code.at(at, code.scaled(place, stride * size))
         return at
 

@@ -157,11 +157,11 @@ class _Writer:
                 self._over_rows(tile, layer.outputs % layer.tile.outputs)
 
     def _over_rows(self, tile: Value, outputs: int) -> None:
-        code, build, layer = self.code, self.code.build, self.layer
+        code, layer = self.code, self.layer
         x, rows = layer.x, layer.tile.rows
         if layer.single:
             at = code.at(self.arena, x.at(*layer.origin))
-            whole = build.udiv(self.images, code.long(rows))
+            whole, _ = code.divided(self.images, rows)
             with code.loop(whole) as block:
                 image = code.scaled(block, rows)
                 self._block(tile, outputs, at, self.image_bytes, rows, image, code.long(0), 0)
