@@ -15,6 +15,7 @@ from qdeploy.integer import (
     Concat,
     Convolution,
     Flatten,
+    InputQuantizer,
     IntegerNetwork,
     Linear,
     MaxPool,
@@ -283,3 +284,47 @@ def program_networks(
     for kind in draw(st.sampled_from([[], [], ["vector"], ["arg_max"], ["rank"]])):
         getattr(network, kind)()
     return network.network()
+
+
+@st.composite
+def matrix_networks(draw: st.DrawFn, book: str) -> IntegerNetwork:
+    """A convolution or fully connected layer of many inputs, codes of 1 to 8 bits, perhaps levels.
+
+    All weights of some outputs are of one sign, so that sums reach the ends of their range.
+    """
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    bits = draw(st.integers(1, 8))
+    levels = 2**bits - draw(st.sampled_from([0, 0, 1]))
+    low, step = draw(st.sampled_from([(0, 1), (-(2 ** (bits - 1)), 1), (1 - 2**bits, 2)]))
+    builder = Builder()
+    codes = ValueRange(low, low + step * (levels - 1))
+    size = draw(st.sampled_from([1, 1, 5]))
+    channels = draw(st.sampled_from([64, 100, 257] if size > 1 else [100, 512, 1000, 3001]))
+    builder.input("x", (channels, size, size), codes, Fraction(1))
+    kernel = min(size, 3)
+    shape = (draw(st.sampled_from([1, 10, 33, 130])), channels, kernel, kernel)
+    values = rng.choice(BOOKS[book], shape)
+    values[0], values[-1] = max(BOOKS[book]), min(BOOKS[book])
+    grids = [(1, 1, 1, 1), (shape[0], 1, 1, 1), (1, 1, kernel, kernel)]
+    high = draw(st.sampled_from([1, 1, 255]))
+    multipliers = rng.integers(1, high + 1, draw(st.sampled_from(grids)))
+    x = builder.add(
+        Convolution(
+            name="conv",
+            input="x",
+            output="conv",
+            weights=Weights((Plane(values.astype(np.int16), multipliers),)),
+            pads=draw(st.sampled_from([(0,) * 4, (1,) * 4])),
+            pad_code=draw(st.sampled_from([0, low])),
+        )
+    )
+    if draw(st.booleans()):
+        count = draw(st.sampled_from([1, 3, 15, 255]))
+        builder.add(threshold(rng, "act", x, count, x.channels, 1))
+    boundaries = np.arange(levels - 1, dtype=np.float32)
+    return builder.network(
+        name="matrix",
+        quantizer=InputQuantizer(boundaries, low, step),
+        input_name="image",
+        output_name="logits",
+    )

@@ -50,13 +50,13 @@ class CodeBook:
         return [self.values[min(digit, len(self.values) - 1)] for digit in digits]
 
 
-def packing(book: CodeBook, bits: int) -> Packing | None:
-    """How activations of `bits` bits are packed for weights of `book`; None: they are too wide."""
+def _packing(book: CodeBook, bits: int, channels: int) -> Packing | None:
+    """How activations of `bits` bits are packed for weights of `book`; None: they cannot be."""
     if bits > 4:
         return None
-    if bits <= 2:
-        return Packing(book.per_group, bits)
-    return Packing(2, bits)
+    packed = Packing(book.per_group if bits <= 2 else 2, bits)
+    pixel = -(-channels // packed.fields) * packed.fields
+    return None if pixel % book.per_group else packed  # else a group would reach beyond its pixel
 
 
 def levels(book: CodeBook, lattice: Lattice, pad: int | None, channels: int) -> Levels | None:
@@ -71,23 +71,20 @@ def levels(book: CodeBook, lattice: Lattice, pad: int | None, channels: int) -> 
         pad: code of the padding, None without.
         channels: of a pixel.
     """
-    with_pad = lattice.holding(pad)
-    chosen = with_pad if with_pad.bits == lattice.bits else lattice
-    packed = packing(book, chosen.bits)
-    if packed is None or -(-channels // packed.fields) * packed.fields % book.per_group:
-        return None  # a group must not reach into the next pixel
-    full = packed.fields * packed.bits
-    if chosen is lattice and with_pad != lattice:
-        if full < 8:
-            return Levels(packed, lattice, (1 << full, (1 << full) + 1))
-        chosen, packed = with_pad, packing(book, with_pad.bits)
-        if packed is None:
-            return None
+    held = lattice.holding(pad)
+    if held.bits > lattice.bits:
+        packed = _packing(book, lattice.bits, channels)
+        if packed is not None and packed.fields * packed.bits < 8:
+            unused = 1 << packed.fields * packed.bits
+            return Levels(packed, lattice, (unused, unused + 1))
+    packed = _packing(book, held.bits, channels)
+    if packed is None:
+        return None
     if pad is None:
-        return Levels(packed, chosen)
-    level, last = chosen.level(pad), (channels - 1) % packed.fields + 1
+        return Levels(packed, held)
+    level, last = held.level(pad), (channels - 1) % packed.fields + 1
     return Levels(
-        packed, chosen, (_byte(packed, [level] * packed.fields), _byte(packed, [level] * last))
+        packed, held, (_byte(packed, [level] * packed.fields), _byte(packed, [level] * last))
     )
 
 
