@@ -146,7 +146,7 @@ class RandomNetwork:
         self.convolution(depthwise=True)
 
     def max_pool(self) -> None:
-        kernel = self.window(self.x.shape[1:], 3)
+        kernel = self.window(self.x.shape[1:], self.draw(st.sampled_from([3, 6])))
         pads, dilations = (0, 0, 0, 0), (1, 1)
         if self.draw(st.booleans()):
             pads = self.draw(st.tuples(*[st.integers(0, k - 1) for k in (*kernel, *kernel)]))
@@ -315,7 +315,7 @@ def matrix_networks(draw: st.DrawFn, book: str) -> IntegerNetwork:
             output="conv",
             weights=Weights((Plane(values.astype(np.int16), multipliers),)),
             pads=draw(st.sampled_from([(0,) * 4, (1,) * 4])),
-            pad_code=draw(st.sampled_from([0, low])),
+            pad_code=draw(st.sampled_from([0, low] if bits < 8 else [low])),
         )
     )
     if draw(st.booleans()):

@@ -94,7 +94,7 @@ def image_shape(tensor: Tensor) -> tuple[int, int, int]:
     return channels, prod(others[:-1]), others[-1] if others else 1
 
 
-def moved(node: Node, x: Tensor, y: Tensor) -> Integers | None:
+def sources(node: Node, x: Tensor, y: Tensor) -> Integers | None:
     """Where each integer of the output image comes from, [C, H, W]; None: it is not only moved."""
     if not isinstance(node, (Flatten, Reshape, Transpose, Slice)):
         return None

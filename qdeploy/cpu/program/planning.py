@@ -4,48 +4,30 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
+from math import prod
 from typing import Protocol
 
 import numpy as np
 from llvmlite import ir
 from numpy.typing import NDArray
 
-from qdeploy.cpu.kernels.finish import Packing
 from qdeploy.cpu.kernels.targets import Target
 from qdeploy.cpu.program.boundary import Output, Quantize, quantize
 from qdeploy.cpu.program.channelwise_planning import ChannelwisePlanner
-from qdeploy.cpu.program.choice import Choice, choose
 from qdeploy.cpu.program.constants import ALIGNMENT, Constants
 from qdeploy.cpu.program.gathering import Largest, gather
-from qdeploy.cpu.program.lattices import lattices
-from qdeploy.cpu.program.layers import Layer, channels_stay, image_shape, layers, moved
-from qdeploy.cpu.program.layouts import (
-    Border,
-    Buffer,
-    Layout,
-    Levels,
-    Words,
-    serves,
-    with_both_borders,
-)
+from qdeploy.cpu.program.layers import Layer, image_shape, layers, sources
+from qdeploy.cpu.program.layouts import Buffer, Layout, Levels, Words, serves
 from qdeploy.cpu.program.level_steps import level_steps
 from qdeploy.cpu.program.matrix_planning import MatrixPlanner
 from qdeploy.cpu.program.pooling import MaximumPool
-from qdeploy.integer import (
-    ArgMax,
-    Concat,
-    Convolution,
-    IntegerNetwork,
-    MaxPool,
-    Pad,
-    Requantize,
-    SumPool,
-    Tensor,
-)
+from qdeploy.cpu.program.wanted import Layouts, NoKernel
+from qdeploy.integer import ArgMax, Concat, Convolution, IntegerNetwork, MaxPool, Tensor
 
-_LOWEST = -(1 << 31)
+__all__ = ["NoKernel", "Plan", "Step", "plan"]
+
 _MOST_BYTES = (1 << 31) - 1  # places within an image are int32
 
 
@@ -70,14 +52,6 @@ class Step(Protocol):
 
     def emit(self, module: ir.Module, target: Target, image_bytes: int) -> ir.Function:
         """A function of constants, arena, images, first unit, end of units, and what it adds."""
-
-
-class NoKernel(Exception):  # noqa: N818 (it is no error: the portable form computes the layer)
-    """A layer for which there is no kernel; the message says why."""
-
-    def __init__(self, node: str, reason: str) -> None:
-        super().__init__(f"{node}: {reason}")
-        self.node, self.reason = node, reason
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,25 +88,21 @@ class _Planner:
     def __init__(self, network: IntegerNetwork, target: Target) -> None:
         self.network = network
         self.tensors = network.tensors
+        for name, tensor in network.tensors.items():
+            if 4 * prod(tensor.shape) > _MOST_BYTES:
+                raise NoKernel(name, f"shape {tensor.shape} is too large")
         self.layers = layers(network)
-        self.lattices = lattices(network)
-        self.wanted: dict[str, list[Layout]] = defaultdict(list)
+        self.layouts = Layouts(network)
         self.buffers: dict[str, list[Buffer]] = defaultdict(list)
         self.constants = Constants()
         self.matrices = MatrixPlanner(self.constants, target)
         self.sums = ChannelwisePlanner(self.constants, target)
-        self.choices: dict[str, Choice] = {}
         self.size = 0
 
     def plan(self) -> Plan:
         network = self.network
-        self._want(network.output, self._plain(network.output))
-        read = {}
-        for layer in reversed(self.layers):
-            written = self._written(layer)
-            read[layer.output] = written, self._read(layer, written)
-            for name, layout in zip(layer.inputs, read[layer.output][1], strict=True):
-                self._want(name, layout)
+        self.layouts.want(network.output, self.layouts.plain(network.output))
+        read = {layer.output: self.layouts.visit(layer) for layer in reversed(self.layers)}
         quantizers, steps = self._quantizers()
         for layer in self.layers:
             self._allocate(layer.output)
@@ -148,105 +118,8 @@ class _Planner:
             tuple(quantizers), tuple(steps), output, buffers, self.size, self.constants.block()
         )
 
-    # Which layouts are wanted.
-
-    def _plain(self, name: str) -> Layout:
-        """The layout that steps without weights read."""
-        if name in self.lattices:
-            return Levels(Packing(1, 8), self.lattices[name])
-        self._check_range(name)
-        return Words()
-
-    def _check_range(self, name: str) -> None:
-        values = self.tensors[name].range
-        if values.low < _LOWEST or values.high >= -_LOWEST:
-            raise NoKernel(name, "its integers do not fit 32 bits")
-
-    def _padded(self, name: str, code: int, border: Border) -> Layout:
-        """The plain layout with a border of `code`."""
-        if not any(border):
-            return self._plain(name)
-        if name in self.lattices:
-            lattice = self.lattices[name].holding(code)
-            if lattice.count <= 256:
-                level = lattice.level(code)
-                return Levels(Packing(1, 8), lattice, (level, level), border)
-        self._check_range(name)
-        return Words(code, border)
-
-    def _want(self, name: str, layout: Layout) -> None:
-        """One buffer for layouts that differ in their borders only."""
-        for index, present in enumerate(self.wanted[name]):
-            both = with_both_borders(present, layout)
-            if both is not None:
-                self.wanted[name][index] = both
-                return
-        self.wanted[name].append(layout)
-
-    def _written(self, layer: Layer) -> Layout:
-        """The layout that the layer's own step writes; copies have the others."""
-        wanted = self.wanted[layer.output]
-        if len(wanted) == 1 and self._writes(layer, wanted[0]):
-            return wanted[0]
-        plain = self._plain(layer.output)
-        self._want(layer.output, plain)
-        return plain
-
-    def _writes(self, layer: Layer, layout: Layout) -> bool:
-        """Whether the layer's step can write any such layout."""
-        node, fields = layer.node, layout.packing.fields if isinstance(layout, Levels) else 1
-        if layer.threshold is not None and isinstance(layout, Words):
-            return False
-        if isinstance(node, MaxPool):
-            return True
-        if isinstance(node, Convolution) and node.groups > 1 and not layer.depthwise:
-            return node.weights.shape[0] // node.groups % fields == 0
-        if isinstance(node, Concat):
-            ends = accumulate(self.tensors[name].channels for name in layer.inputs)
-            return all(end % fields == 0 for end in list(ends)[:-1])
-        if isinstance(node, ArgMax) or self._moved(layer):
-            return serves(layout, self._plain(layer.output))
-        return True
-
-    def _moved(self, layer: Layer) -> bool:
-        """Whether single integers are moved."""
-        x, y = self.tensors[layer.input], self.tensors[layer.output]
-        return not channels_stay(layer.node, x) and moved(layer.node, x, y) is not None
-
-    def _read(self, layer: Layer, written: Layout) -> list[Layout]:
-        """The layouts that the layer's step reads to write that one."""
-        node, name = layer.node, layer.input
-        if isinstance(node, Requantize):
-            raise NoKernel(node.name, f"no kernel for {node.kind}")
-        if isinstance(node, Convolution) and layer.depthwise:
-            return [self._padded(name, node.pad_code, node.pads)]
-        if isinstance(node, Convolution):
-            self.choices[layer.output] = self._choice(layer)
-            return [self.choices[layer.output].layout]
-        if isinstance(node, MaxPool):
-            if isinstance(written, Words):
-                return [Words(_LOWEST, node.pads)]
-            return [replace(written, pad=(0, 0), border=node.pads)]
-        if isinstance(node, SumPool):
-            return [self._padded(name, 0, node.pads)]
-        if isinstance(node, Pad):
-            return [self._padded(name, node.pad_code, node.pads)]
-        return [self._plain(name) for name in layer.inputs]
-
-    def _choice(self, layer: Layer) -> Choice:
-        node, lattice = layer.node, self.lattices.get(layer.input)
-        assert isinstance(node, Convolution)
-        if lattice is None:
-            raise NoKernel(node.name, "its inputs are wider than 8 bits")
-        choice = choose(node, lattice, self.tensors[layer.input].channels)
-        if choice is None:
-            raise NoKernel(node.name, "inputs and padding together are wider than 8 bits")
-        return choice
-
-    # Buffers and steps.
-
     def _allocate(self, name: str) -> None:
-        for layout in self.wanted[name]:
+        for layout in self.layouts.wanted[name]:
             buffer = Buffer(*image_shape(self.tensors[name]), layout, self.size)
             self.size += -(-buffer.bytes // ALIGNMENT) * ALIGNMENT
             self.buffers[name].append(buffer)
@@ -258,10 +131,10 @@ class _Planner:
     def _quantizers(self) -> tuple[list[Quantize], list[Step]]:
         """The steps that write the input: as levels, and then as integers."""
         quantizer, name = self.network.quantizer, self.network.input
-        if name not in self.lattices:
+        if name not in self.layouts.lattices:
             raise NoKernel(name, "it has more than 256 codes")
-        if any(isinstance(layout, Words) for layout in self.wanted[name]):
-            self._want(name, self._plain(name))
+        if any(isinstance(layout, Words) for layout in self.layouts.wanted[name]):
+            self.layouts.want(name, self.layouts.plain(name))
         self._allocate(name)
         quantizers, copies = [], []
         for y in self.buffers[name]:
@@ -270,7 +143,7 @@ class _Planner:
                 height = quantizer.step // y.layout.lattice.step
                 quantizers.append(quantize(quantizer.boundaries, y, first, height, self.constants))
             else:
-                x = self._buffer(name, self._plain(name))
+                x = self._buffer(name, self.layouts.plain(name))
                 copies.append(self._copy("input", name, x, y))
         return quantizers, copies
 
@@ -278,7 +151,7 @@ class _Planner:
         name, function = self.network.output, self.network.output_function
         if function:
             raise NoKernel(name, f"no kernel for {function}")
-        x, tensor = self._buffer(name, self._plain(name)), self.tensors[name]
+        x, tensor = self._buffer(name, self.layouts.plain(name)), self.tensors[name]
         parts = [_for_each(part.astype(np.float64), tensor) for part in tensor.affine()]
         per_channel = all((part == part[:, :1, :1]).all() for part in parts)
         if per_channel:
@@ -297,7 +170,7 @@ class _Planner:
             values = self.tensors[layer.threshold.input].range
         planned: list[Step | None]
         if isinstance(node, Convolution) and not layer.depthwise:
-            choice = self.choices[layer.output]
+            choice = self.layouts.choices[layer.output]
             planned = [
                 self.matrices.plan(node, group, choice, x, y, values, steps)
                 for group in range(node.groups)
@@ -315,10 +188,10 @@ class _Planner:
                 self.sums.copy(node.name, part, y, channel, self.tensors[name].range)
                 for name, part, channel in zip(layer.inputs, inputs, ends, strict=False)
             ]
-        elif self._moved(layer):
-            sources = moved(node, self.tensors[layer.input], self.tensors[layer.output])
-            assert sources is not None
-            planned = [gather(node.name, x, y, sources, self.constants)]
+        elif self.layouts.moved(layer):
+            places = sources(node, self.tensors[layer.input], self.tensors[layer.output])
+            assert places is not None
+            planned = [gather(node.name, x, y, places, self.constants)]
         else:
             planned = [self.sums.plan(node, inputs, y, values, steps)]
         ready = [step for step in planned if step is not None]

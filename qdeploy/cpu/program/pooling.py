@@ -11,6 +11,8 @@ from qdeploy.cpu.kernels.code import BYTE, LONG, POINTER, WORD, Code, Value
 from qdeploy.cpu.kernels.targets import Target
 from qdeploy.cpu.program.layouts import Buffer, Levels
 
+_AT_ONCE = 16  # positions of a window
+
 
 @dataclass(frozen=True)
 class MaximumPool:
@@ -71,23 +73,33 @@ class MaximumPool:
         return code.function
 
     def _pixel(self, code: Code, source: Value, target: Value) -> None:
-        build = code.build
-        offsets = [
-            row * self.dilations[0] * self.x.row_bytes
-            + column * self.dilations[1] * self.x.pixel_bytes
-            for row in range(self.kernel[0])
-            for column in range(self.kernel[1])
-        ]
-        layout = self.x.layout
+        """All channels of one window position after the other, or of all of a few at once."""
+        layout, rows, columns = self.x.layout, *self.kernel
         kind, size = (BYTE, 1) if isinstance(layout, Levels) else (WORD, 4)
         count = self.y.pixel_bytes // size
+        down = self.dilations[0] * self.x.row_bytes
+        right = self.dilations[1] * self.x.pixel_bytes
+        if rows * columns <= _AT_ONCE:
+            offsets = [
+                row * down + column * right for row in range(rows) for column in range(columns)
+            ]
+            with code.loop(count) as at:
+                here = code.at(source, code.scaled(at, size))
+                best = code.load(kind, here)
+                for offset in offsets[1:]:
+                    best = self._larger(code, best, code.load(kind, here, offset), kind)
+                code.store(best, target, code.scaled(at, size))
+            return
         with code.loop(count) as at:
-            here = code.at(source, code.scaled(at, size))
-            values = [code.load(kind, here, offset) for offset in offsets]
-            best = values[0]
-            for value in values[1:]:
-                best = self._larger(code, best, value, kind)
-            code.store(best, target, build.mul(at, code.long(size)))
+            code.store(
+                code.load(kind, source, code.scaled(at, size)), target, code.scaled(at, size)
+            )
+        with code.loop(rows) as row, code.loop(columns) as column:
+            window = code.at(source, code.scaled(row, down, code.scaled(column, right)))
+            with code.loop(count) as at:
+                place = code.scaled(at, size)
+                best, value = code.load(kind, target, place), code.load(kind, window, place)
+                code.store(self._larger(code, best, value, kind), target, place)
 
     def _larger(self, code: Code, a: Value, b: Value, kind: ir.IntType) -> Value:
         build, layout = code.build, self.x.layout
