@@ -274,6 +274,7 @@ def _percentiles(name: str, times: Times, clock: Any, suffix: str) -> Iterator[R
     for metric, percent in (("median", 50), ("p10", 10)):
         wall = f"{np.percentile(times.wall, percent):.1f} on the wall"
         yield Row(name, f"{metric}{suffix}", float(np.percentile(clock, percent)), "us", wall)
+    yield Row(name, f"least_wall{suffix}", float(times.wall.min()), "us")
 
 
 def _microseconds(case: str, metric: str, times: Any) -> Row:
