@@ -62,6 +62,7 @@ import sys, time
 from pathlib import Path
 import llvmlite.binding, onnx, onnxruntime
 from qdeploy.cpu import Session
+import qdeploy.cpu.custom_op.registration, qdeploy.cpu.program.cache
 start = time.process_time()
 Session(Path(sys.argv[1]), 1)
 print(time.process_time() - start)

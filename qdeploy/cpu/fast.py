@@ -55,9 +55,8 @@ def use_kernels(options: Any, content: bytes, threads: int = 0) -> str:
         model = onnx.ModelProto.FromString(content)
     except DecodeError as error:
         raise UserError("the file is no ONNX model", remedy="pack the network again") from error
-    network = read_network(model)
     try:
-        program = cached_program(network, content, targets[0])
+        program = cached_program(lambda: read_network(model), content, targets[0])
     except NoKernel as error:
         raise NoFastForm(f"no kernel for {error}") from error
     workers = threads or len(os.sched_getaffinity(0))

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import zipfile
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
@@ -25,12 +26,14 @@ from qdeploy.integer import IntegerNetwork
 _PARTS = ("code", "constants", "blank")
 
 
-def cached_program(network: IntegerNetwork, content: bytes, target: Target) -> CompiledProgram:
-    """The program of `network` for `target`, compiled if the cache does not hold it.
+def cached_program(
+    read: Callable[[], IntegerNetwork], content: bytes, target: Target
+) -> CompiledProgram:
+    """The program of a network for `target`, compiled if the cache does not hold it.
 
     Args:
-        network: to compile.
-        content: what the network was read from.
+        read: gives the network.
+        content: what it is read from.
         target: a processor.
 
     Raises:
@@ -43,10 +46,10 @@ def cached_program(network: IntegerNetwork, content: bytes, target: Target) -> C
     try:
         folder = cache_folder("programs")
     except OSError:  # a home that cannot be written
-        return compile_program(network, target)
+        return compile_program(read(), target)
     found = _read(folder / name)
     if found is None:
-        found = compile_program(network, target)
+        found = compile_program(read(), target)
         _write(folder / name, found)
     return found
 
