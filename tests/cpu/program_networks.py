@@ -43,7 +43,7 @@ BOOKS = {
     "lopsided": [3, 5],
     "constant": [-7],
 }
-CHANNELS = st.sampled_from([1, 2, 3, 4, 5, 8, 13, 16, 17, 32, 35, 65, 70])
+CHANNELS = st.sampled_from([1, 2, 3, 4, 5, 8, 13, 16, 17, 32, 35, 64, 65, 70, 128])
 
 
 def grids(outputs: int, inputs: int, kernel: tuple[int, ...]) -> dict[str, tuple[int, ...]]:

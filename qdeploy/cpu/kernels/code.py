@@ -159,3 +159,11 @@ class Code:
     def end(self) -> None:
         """Return from the function."""
         self.build.ret_void()
+
+
+def everywhere(code: Code, value: Value, lanes: int) -> Value:
+    """A vector of `lanes` times `value`."""
+    kind = vector(value.type, lanes)
+    nothing = ir.Constant(kind, ir.Undefined)
+    first = code.build.insert_element(nothing, value, ir.Constant(WORD, 0))
+    return code.build.shuffle_vector(first, nothing, ir.Constant(vector(WORD, lanes), [0] * lanes))

@@ -13,6 +13,8 @@ from llvmlite import ir
 
 from qdeploy.cpu.kernels.code import BYTE, LONG, POINTER, SHORT, WORD, Code, Value, splat, vector
 
+_BLOCK = 64
+
 
 @dataclass(frozen=True)
 class Sums:
@@ -22,11 +24,14 @@ class Sums:
         vectors: as in the tile.
         lanes: outputs of a vector.
         short: whether they are int16 as `LookupTile` leaves them, else int32.
+        interleaved: whether int32 are in the order of `emit_widen_pair`: of the even outputs those
+            in the lower halves of runs of eight, then those in the upper halves; then the odd ones.
     """
 
     vectors: int
     lanes: int
     short: bool
+    interleaved: bool = False
 
     @property
     def outputs(self) -> int:
@@ -36,16 +41,35 @@ class Sums:
     @property
     def name(self) -> str:
         """For the names of functions."""
-        return f"{'short' if self.short else 'word'}_{self.vectors}x{self.lanes}"
+        kind = "short" if self.short else "interleaved" if self.interleaved else "word"
+        return f"{kind}_{self.vectors}x{self.lanes}"
 
     def of(self, code: Code, sums: Value, row: Value, j: int) -> Value:
         """The sums of vector `j` of a row in the order of the outputs, int16 or int32."""
         if not self.short:
             here = code.at(sums, code.scaled(row, 4 * self.outputs, 4 * self.lanes * j))
+            if self.interleaved:
+                return self._in_order(code, here)
             return code.load(vector(WORD, self.lanes), here)
         even, odd = self.halves(code, sums, row, j)
+        return self._alternating(code, even, odd)
+
+    def _alternating(self, code: Code, even: Value, odd: Value) -> Value:
         order = [k // 2 + self.lanes // 2 * (k % 2) for k in range(self.lanes)]
         return code.build.shuffle_vector(even, odd, ir.Constant(vector(WORD, self.lanes), order))
+
+    def _in_order(self, code: Code, sums: Value) -> Value:
+        count, kind = self.lanes // 4, vector(WORD, self.lanes // 4)
+        order = [
+            lane + upper * count
+            for at in range(0, count, 4)
+            for upper in (0, 1)
+            for lane in range(at, at + 4)
+        ]
+        parts = [code.load(kind, sums, self.lanes * k) for k in range(4)]
+        places = ir.Constant(vector(WORD, 2 * count), order)
+        even, odd = (code.build.shuffle_vector(*parts[k : k + 2], places) for k in (0, 2))
+        return self._alternating(code, even, odd)
 
     def halves(self, code: Code, sums: Value, row: Value, j: int) -> tuple[Value, Value]:
         """The sums of the even and of the odd outputs of vector `j`, int16."""
@@ -64,6 +88,20 @@ class Packing:
     bits: int
 
     @property
+    def block(self) -> int:
+        """Channels from one beginning of a byte to the next: `fields`, or 64 if that is none."""
+        return _BLOCK if _BLOCK % self.fields else self.fields
+
+    def run(self, channels: int) -> int:
+        """Channels of a pixel of `channels` that are packed without a gap."""
+        return min(channels, _BLOCK) if _BLOCK % self.fields else channels
+
+    def bytes(self, channels: int) -> int:
+        """Bytes of the first `channels` channels."""
+        blocks, rest = divmod(channels, self.block)
+        return blocks * -(-self.block // self.fields) - (-rest // self.fields)
+
+    @property
     def name(self) -> str:
         """For the names of functions."""
         return f"{self.fields}of{self.bits}"
@@ -72,6 +110,8 @@ class Packing:
         """Bytes with a level each to bytes with `fields`."""
         if self.fields == 1:
             return levels
+        if _BLOCK % self.fields:
+            return self._pack_blocks(code, levels)
         build, lanes = code.build, levels.type.count // self.fields
         wide = ir.IntType(8 * self.fields)
         value = build.bitcast(levels, vector(wide, lanes))
@@ -80,32 +120,28 @@ class Packing:
             packed = build.or_(packed, build.lshr(value, splat(wide, lanes, (8 - self.bits) * k)))
         return build.trunc(packed, vector(BYTE, lanes))
 
-
-def emit_widen(module: ir.Module, sums: Sums, *, per_output: bool) -> ir.Function:
-    """widen(sums, totals, multipliers, rows): int32 totals += multiplier · sum.
-
-    One multiplier (int32), or one for each output of the tile.
-    """
-
-    def body(code: Code) -> None:
-        build = code.build
-        source, totals, multipliers, rows = code.arguments
-        kind = vector(WORD, sums.lanes)
-        with code.loop(rows) as row:
-            for j in range(sums.vectors):
-                value = sums.of(code, source, row, j)
-                if sums.short:
-                    value = build.sext(value, kind)
-                if per_output:
-                    factor = code.load(kind, multipliers, 4 * sums.lanes * j)
-                else:
-                    factor = _everywhere(code, code.load(WORD, multipliers), sums.lanes)
-                here = code.at(totals, code.scaled(row, 4 * sums.outputs, 4 * sums.lanes * j))
-                total = build.add(code.load(kind, here), build.mul(value, factor))
-                code.store(total, here)
-
-    name = f"widen_{sums.name}_{'each' if per_output else 'one'}"
-    return _function(module, name, [POINTER, POINTER, POINTER, LONG], body)
+    def _pack_blocks(self, code: Code, levels: Value) -> Value:
+        """Fields one after the other; levels leave room for shifts of two bytes at once."""
+        build, count = code.build, levels.type.count
+        blocks = [range(at, min(at + self.block, count)) for at in range(0, count, self.block)]
+        places = [
+            list(block[k : k + self.fields])
+            for block in blocks
+            for k in range(0, len(block), self.fields)
+        ]
+        size = -(-len(places) // 2) * 2
+        packed: Value = ir.Constant(vector(SHORT, size // 2), None)
+        for field in range(self.fields):
+            order = [place[field] if field < len(place) else count for place in places]
+            order += [count] * (size - len(order))
+            zeros = ir.Constant(levels.type, None)
+            part = build.shuffle_vector(levels, zeros, ir.Constant(vector(WORD, size), order))
+            shorts = build.bitcast(part, packed.type)
+            shifts = splat(SHORT, size // 2, self.bits * field)
+            packed = build.or_(packed, build.shl(shorts, shifts))
+        order = ir.Constant(vector(WORD, len(places)), list(range(len(places))))
+        packed = build.bitcast(packed, vector(BYTE, size))
+        return build.shuffle_vector(packed, packed, order)
 
 
 def emit_levels(
@@ -134,9 +170,9 @@ def emit_levels(
                     flip = code.load(kind, maps, sums.lanes * j)
                     shift = code.load(kind, maps, sums.outputs + sums.lanes * j)
                     levels = build.add(build.xor(levels, flip), shift)
-                parts.append(packing.pack(code, levels))
+                parts.append(levels)
             here = code.at(output, build.mul(row, stride))
-            _store_prefix(code, _joined(code, parts), here, size)
+            _store_prefix(code, _packed(code, packing, parts), here, size)
 
     name = f"levels_{sums.name}_{thresholds}_{packing.name}_{size}{'_mapped' if mapped else ''}"
     return _function(module, name, [POINTER, POINTER, POINTER, LONG, LONG], body)
@@ -166,11 +202,13 @@ def emit_integers(
                     real = [int(k < outputs - sums.lanes * j) for k in range(sums.lanes)]
                     levels = build.trunc(value, vector(BYTE, sums.lanes))
                     levels = build.mul(levels, ir.Constant(levels.type, real))
-                    value = packing.pack(code, levels)
+                    value = levels
                 parts.append(value)
             here = code.at(output, build.mul(row, stride))
-            size = outputs if packing is None else -(-outputs // packing.fields)
-            _store_prefix(code, _joined(code, parts), here, size)
+            if packing is None:
+                _store_prefix(code, _joined(code, parts), here, outputs)
+            else:
+                _store_prefix(code, _packed(code, packing, parts), here, packing.bytes(outputs))
 
     name = f"integers_{sums.name}_{packing.name if packing else 'word'}_{outputs}"
     return _function(module, name, [POINTER, POINTER, POINTER, LONG, LONG], body)
@@ -211,12 +249,11 @@ def _function(
     return module.globals[name]
 
 
-def _everywhere(code: Code, value: Value, lanes: int) -> Value:
-    """A vector of `lanes` times `value`."""
-    kind = vector(value.type, lanes)
-    nothing = ir.Constant(kind, ir.Undefined)
-    first = code.build.insert_element(nothing, value, ir.Constant(WORD, 0))
-    return code.build.shuffle_vector(first, nothing, ir.Constant(vector(WORD, lanes), [0] * lanes))
+def _packed(code: Code, packing: Packing, parts: list[Value]) -> Value:
+    """Vectors of levels behind each other, packed."""
+    if parts[0].type.count % packing.block:
+        return packing.pack(code, _joined(code, parts))
+    return _joined(code, [packing.pack(code, part) for part in parts])
 
 
 def _joined(code: Code, parts: list[Value]) -> Value:

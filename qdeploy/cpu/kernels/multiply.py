@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums of products of unsigned activation bytes and signed weight bytes.
+"""Sums of products of unsigned activations and signed weights, bytes or integers of 16 bits.
 
 How many products an instruction adds depends on the target (`Target.products`); where it gives
 sums of 16 bits, these are added to sums of 32 bits before they can overflow.
@@ -23,24 +23,26 @@ from qdeploy.cpu.kernels.code import (
     splat,
     vector,
 )
-from qdeploy.cpu.kernels.targets import Products, Target, add_products
+from qdeploy.cpu.kernels.targets import Products, Target, add_products, add_short_products
 
-_AT_ONCE: dict[Products, int] = {"dot": 4, "pairs": 4, "widening": 1}
+_BYTES_AT_ONCE: dict[Products, int] = {"dot": 4, "pairs": 4, "widening": 1}
+_SHORTS_AT_ONCE: dict[Products, int] = {"dot": 2, "pairs": 2, "widening": 1}
 
 
 @dataclass(frozen=True)
 class MultiplyTile:
     """The sums of some rows of activations with the weights of `outputs` outputs.
 
-    Weights: for each `step` activations as many bytes per output, outputs next to each other; zeros
-    where activations are missing in the last step. Sums: int32 [rows, outputs].
+    Weights: for each `step` activations as many weights per output, outputs next to each other;
+    zeros where activations are missing in the last step. Sums: int32 [rows, outputs].
 
     Attributes:
         rows: rows of activations at once.
         vectors: registers of outputs at once.
         lanes: bytes of a register.
         products: as the target multiplies.
-        flush: steps whose sum fits 16 bits, at least one; not used with "dot".
+        flush: steps whose sum fits 16 bits, at least one; used with bytes, and not with "dot".
+        short: whether activations and weights have 16 bits.
     """
 
     rows: int
@@ -48,16 +50,22 @@ class MultiplyTile:
     lanes: int
     products: Products
     flush: int
+    short: bool = False
 
     @property
     def step(self) -> int:
         """Activations of an output that one instruction takes."""
-        return _AT_ONCE[self.products]
+        return (_SHORTS_AT_ONCE if self.short else _BYTES_AT_ONCE)[self.products]
+
+    @property
+    def step_bytes(self) -> int:
+        """Bytes of `step` activations."""
+        return self.step * (2 if self.short else 1)
 
     @property
     def outputs(self) -> int:
         """Outputs of a tile."""
-        return self.vectors * self.lanes // self.step
+        return self.vectors * self.lanes // self.step_bytes
 
     @property
     def sums_bytes(self) -> int:
@@ -70,7 +78,8 @@ class MultiplyTile:
 
     def emit(self, module: ir.Module, target: Target) -> ir.Function:
         """tile(activations, bytes between rows, weights, sums, steps); adds to the sums."""
-        name = f"multiply_{self.rows}x{self.vectors}x{self.lanes}_{self.flush}"
+        kind = "shorts" if self.short else "bytes"
+        name = f"multiply_{kind}_{self.rows}x{self.vectors}x{self.lanes}_{self.flush}"
         if name not in module.globals:
             code = Code(module, name, [POINTER, LONG, POINTER, POINTER, LONG], inline=True)
             _Writer(self, code, target).write()
@@ -87,7 +96,7 @@ class _Writer:
         self.weight = code.variable(POINTER, weights)
         self.position = code.variable(LONG, code.long(0))
         self.bytes = vector(BYTE, tile.lanes)
-        self.words = vector(WORD, tile.lanes // tile.step)
+        self.words = vector(WORD, tile.lanes // tile.step_bytes)
 
     def write(self) -> None:
         code, tile = self.code, self.tile
@@ -95,7 +104,7 @@ class _Writer:
             [code.variable(self.words, code.load(self.words, self.sums, at)) for at in offsets]
             for offsets in self._offsets()
         ]
-        if tile.products == "dot":
+        if tile.products == "dot" or tile.short:
             with code.loop(self.steps):
                 self._step(totals)
         else:
@@ -134,14 +143,14 @@ class _Writer:
             activations = self._spread(code.at(row, here))
             for part, signed in zip(parts, weights, strict=True):
                 part.set(self._add(part.get(), activations, signed))
-        self.position.set(build.add(here, code.long(tile.step)))
+        self.position.set(build.add(here, code.long(tile.step_bytes)))
         self.weight.set(code.at(weight, tile.lanes * tile.vectors))
 
     def _spread(self, activations: Value) -> Value:
-        """The `step` bytes at `activations`, repeated over a register."""
+        """The `step` activations there, repeated over a register."""
         code, build, tile = self.code, self.code.build, self.tile
-        kind = ir.IntType(8 * tile.step)
-        many = vector(kind, tile.lanes // tile.step)
+        kind = ir.IntType(8 * tile.step_bytes)
+        many = vector(kind, tile.lanes // tile.step_bytes)
         nothing = ir.Constant(many, ir.Undefined)
         first = build.insert_element(nothing, code.load(kind, activations), ir.Constant(WORD, 0))
         order = ir.Constant(vector(WORD, many.count), [0] * many.count)
@@ -149,6 +158,8 @@ class _Writer:
 
     def _add(self, total: Value, unsigned: Value, signed: Value) -> Value:
         build, tile = self.code.build, self.tile
+        if tile.short:
+            return add_short_products(self.code, self.target, total, unsigned, signed)
         if tile.products != "widening":
             return add_products(self.code, self.target, total, unsigned, signed)
         shorts = vector(SHORT, tile.lanes)

@@ -11,7 +11,6 @@ from llvmlite import ir
 
 from qdeploy.cpu.kernels.code import BYTE, SHORT, WORD, Code, Value, vector
 
-TABLE_BYTES = 16
 Products = Literal["dot", "pairs", "widening"]
 
 
@@ -26,6 +25,8 @@ class Target:
         needs: LLVM's names of the features beyond `cpu` that are used, and that a host must have.
         vector_bytes: width of a vector register.
         registers: number of vector registers.
+        table_bytes: bytes that one instruction looks up in, where a whole register looks up: 16 or
+            64.
         products: how bytes are multiplied: four at a time into 32 bits ("dot"), two into 16 bits
             with saturation ("pairs"), or one ("widening").
     """
@@ -37,6 +38,7 @@ class Target:
     vector_bytes: int
     registers: int
     products: Products
+    table_bytes: int = 16
 
     @property
     def architecture(self) -> str:
@@ -66,7 +68,7 @@ _AVX512_NEEDS = (
     *("f16c", "avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"),
     "avx512vbmi",
 )
-AVX512 = Target("AVX-512", _X86, "x86-64", _AVX512_NEEDS, 64, 32, "dot")
+AVX512 = Target("AVX-512", _X86, "x86-64", _AVX512_NEEDS, 64, 32, "dot", table_bytes=64)
 AVX2 = Target("AVX2", _X86, "x86-64", _AVX2_NEEDS, 32, 16, "pairs")
 SSSE3 = Target("SSSE3", _X86, "x86-64", ("ssse3",), 16, 16, "pairs")
 NEON64 = Target(
@@ -103,16 +105,18 @@ def _architecture(triple: str) -> str:
 
 
 def spread_table(code: Code, table: Value, lanes: int) -> Value:
-    """A table of 16 bytes as `look_up` wants it for `lanes` indices: repeated to their number."""
-    nothing = ir.Constant(vector(BYTE, TABLE_BYTES), ir.Undefined)
-    order = ir.Constant(vector(WORD, lanes), [k % TABLE_BYTES for k in range(lanes)])
+    """A table as `look_up` wants it for `lanes` indices: repeated to their number."""
+    nothing, size = ir.Constant(table.type, ir.Undefined), table.type.count
+    order = ir.Constant(vector(WORD, lanes), [k % size for k in range(lanes)])
     return code.build.shuffle_vector(table, nothing, order)
 
 
-def look_up(code: Code, target: Target, table: Value, indices: Value) -> Value:
-    """table[indices], bytes; indices are below 16 and `table` comes from `spread_table`."""
+def look_up(code: Code, target: Target, table: Value, indices: Value, entries: int) -> Value:
+    """table[indices], bytes; indices are below `entries` and `table` comes from `spread_table`."""
     lanes = indices.type.count
     kind = vector(BYTE, lanes)
+    if entries == 64:
+        return _intrinsic(code, "llvm.x86.avx512.permvar.qi.512", kind, [table, indices])
     if target.architecture == "x86_64":
         suffix = {16: "ssse3.pshuf.b.128", 32: "avx2.pshuf.b", 64: "avx512.pshuf.b.512"}[lanes]
         return _intrinsic(code, f"llvm.x86.{suffix}", kind, [table, indices])
@@ -127,7 +131,7 @@ def look_up(code: Code, target: Target, table: Value, indices: Value) -> Value:
         )
         for part in range(2)
     ]
-    order = ir.Constant(vector(WORD, TABLE_BYTES), list(range(TABLE_BYTES)))
+    order = ir.Constant(vector(WORD, 16), list(range(16)))
     return code.build.shuffle_vector(found[0], found[1], order)
 
 
@@ -146,6 +150,24 @@ def add_products(code: Code, target: Target, total: Value, unsigned: Value, sign
     suffix = {16: "ssse3.pmadd.ub.sw.128", 32: "avx2.pmadd.ub.sw"}[lanes]
     pairs = _intrinsic(code, f"llvm.x86.{suffix}", kind, [unsigned, signed])
     return code.build.add(total, pairs)
+
+
+def add_short_products(code: Code, target: Target, total: Value, a: Value, b: Value) -> Value:
+    """Total (32-bit lanes) plus the products of integers of 16 bits, given as bytes.
+
+    Two for each lane, or one with "widening".
+    """
+    build, lanes = code.build, a.type.count // 2
+    shorts = [build.bitcast(value, vector(SHORT, lanes)) for value in (a, b)]
+    if target.products == "widening":
+        wide = [build.sext(value, vector(WORD, lanes)) for value in shorts]
+        return build.add(total, build.mul(*wide))
+    kind = vector(WORD, lanes // 2)
+    if target.products == "dot":
+        name = f"llvm.x86.avx512.vpdpwssd.{16 * lanes}"
+        return _intrinsic(code, name, kind, [total, *_as_words(code, a, b)])
+    name = {8: "llvm.x86.sse2.pmadd.wd", 16: "llvm.x86.avx2.pmadd.wd"}[lanes]
+    return build.add(total, _intrinsic(code, name, kind, shorts))
 
 
 def _as_words(code: Code, *values: Value) -> list[Value]:

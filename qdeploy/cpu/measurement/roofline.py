@@ -67,7 +67,7 @@ def _seconds(function: Callable[[int], None]) -> float:
 
 
 def _lookups(code: Code, target: Target, total: Value, x: Value) -> Value:
-    return code.build.add(total, look_up(code, target, x, x))
+    return code.build.add(total, look_up(code, target, x, x, target.table_bytes))
 
 
 def _products(code: Code, target: Target, total: Value, x: Value) -> Value:

@@ -74,12 +74,28 @@ class Quantize:
         layout = self.y.layout
         assert isinstance(layout, Levels)
         packed = layout.packing
-        whole, rest = divmod(self.y.channels, packed.fields)
-        with code.loop(whole) as at:
-            here = code.at(source, code.scaled(at, 4 * pixels * packed.fields))
-            self._byte(code, table, here, code.at(target, at), pixels, packed.fields)
+        blocks, rest = divmod(self.y.channels, packed.block)
+        with code.loop(blocks) as block:
+            here = code.at(source, code.scaled(block, 4 * pixels * packed.block))
+            there = code.at(target, code.scaled(block, packed.bytes(packed.block)))
+            self._block(code, table, here, there, pixels, packed.block)
         if rest:
-            here = code.at(source, 4 * pixels * packed.fields * whole)
+            here = code.at(source, 4 * pixels * packed.block * blocks)
+            there = code.at(target, packed.bytes(packed.block * blocks))
+            self._block(code, table, here, there, pixels, rest)
+
+    def _block(
+        self, code: Code, table: Value, source: Value, target: Value, pixels: int, channels: int
+    ) -> None:
+        layout = self.y.layout
+        assert isinstance(layout, Levels)
+        fields = layout.packing.fields
+        whole, rest = divmod(channels, fields)
+        with code.loop(whole) as at:
+            here = code.at(source, code.scaled(at, 4 * pixels * fields))
+            self._byte(code, table, here, code.at(target, at), pixels, fields)
+        if rest:
+            here = code.at(source, 4 * pixels * fields * whole)
             self._byte(code, table, here, code.at(target, whole), pixels, rest)
 
     def _byte(

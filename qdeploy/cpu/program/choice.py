@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qdeploy.cpu.kernels.finish import Packing
+from qdeploy.cpu.kernels.targets import Target
 from qdeploy.cpu.program.finishing import SHORTS
 from qdeploy.cpu.program.layouts import Lattice, Levels
 from qdeploy.cpu.program.lookups import Bank, CodeBook, levels
@@ -32,20 +33,27 @@ class Choice:
     reason: str
 
 
-def choose(node: Convolution, lattice: Lattice, channels: int) -> Choice | None:
+def choose(node: Convolution, lattice: Lattice, channels: int, target: Target) -> Choice | None:
     """The kernel for a layer whose input has `channels` channels on `lattice`; None: there is none.
 
-    Lookups where weights have up to four values and levels up to four bits, else products of bytes.
+    Lookups where tables hold two weights or more and levels have up to four bits, else products of
+    bytes.
     """
     pad = node.pad_code if any(node.pads) else None
     held = lattice.holding(pad)
     magnitude = max(abs(held.low), abs(held.high))
     values = sorted({int(v) for plane in node.weights.planes for v in np.unique(plane.codes)})
-    if len(values) <= 4 and node.groups == 1:
-        book = CodeBook(tuple(values))
+    outputs = len(node.weights.planes[0].codes)
+    for index_bits in _index_bits(target, outputs) if node.groups == 1 else ():
+        book = CodeBook(tuple(values), index_bits)
+        if book.per_group < 2:
+            continue
         layout = levels(book, lattice, pad, channels)
-        group = book.per_group * max(map(abs, values)) * magnitude
-        if layout is not None and _whole_groups(node, book) and group <= SHORTS.high:
+        if layout is None:
+            continue
+        unit = least_channels(book, layout.packing)
+        smallest = unit * max(map(abs, values)) * magnitude
+        if _whole_groups(node, unit) and smallest <= SHORTS.high:
             bank = Bank.of(book, layout, channels, node.pad_code)
             if bank is not None:
                 layout = replace(layout, border=node.pads)
@@ -59,17 +67,26 @@ def choose(node: Convolution, lattice: Lattice, channels: int) -> Choice | None:
     return Choice(layout, None, magnitude, reason)
 
 
+def _index_bits(target: Target, outputs: int) -> tuple[int, ...]:
+    """Of indices into tables, the best first; large tables want registers full of outputs."""
+    return (6, 4) if target.table_bytes == 64 and outputs > 32 else (4,)
+
+
 def reached(segment: Segment, magnitude: int) -> int:
     """Largest magnitude of the segment's sum without its multiplier, of codes up to `magnitude`."""
     sums: Integers = np.abs(segment.codes).sum(axis=(1, 2))
     return int(sums.max()) * magnitude
 
 
-def _whole_groups(node: Convolution, book: CodeBook) -> bool:
+def least_channels(book: CodeBook, packing: Packing) -> int:
+    """Channels that segments are made of: whole bytes and whole groups."""
+    return max(packing.block, book.per_group)
+
+
+def _whole_groups(node: Convolution, unit: int) -> bool:
     """Whether no segment ends within a group."""
     pieces = segments(node, 0)
     channels = node.weights.shape[1]
     return all(
-        piece.codes.shape[2] == channels or piece.codes.shape[2] % book.per_group == 0
-        for piece in pieces
+        piece.codes.shape[2] == channels or piece.codes.shape[2] % unit == 0 for piece in pieces
     )

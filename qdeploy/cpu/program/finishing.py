@@ -120,12 +120,12 @@ def emit_finish(
     if packing is None:
         at = code.scaled(tile, 4 * sums.outputs, 4 * channel)
     else:
-        at = code.scaled(tile, sums.outputs // packing.fields, channel // packing.fields)
+        at = code.scaled(tile, packing.bytes(sums.outputs), packing.bytes(channel))
     if isinstance(finish, Addends):
         function = emit_integers(code.module, sums, packing, outputs)
     else:
         assert packing is not None
-        size = -(-outputs // packing.fields)
+        size = packing.bytes(outputs)
         function = emit_levels(code.module, sums, finish.count, packing, size, mapped=finish.mapped)
     arguments = [values, table, code.at(pixel, at), code.long(stride), code.long(rows)]
     code.call(function, arguments)

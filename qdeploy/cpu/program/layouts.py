@@ -72,7 +72,7 @@ class Levels:
     Attributes:
         packing: of the levels.
         lattice: what they stand for.
-        pad: byte of the border, one for the last byte of a pixel where that differs.
+        pad: byte of the border, one for the last byte of a pixel (or run) where that differs.
         border: pixels around the image.
     """
 
@@ -83,7 +83,7 @@ class Levels:
 
     def pixel_bytes(self, channels: int) -> int:
         """Bytes of a pixel."""
-        return -(-channels // self.packing.fields)
+        return self.packing.bytes(channels)
 
 
 @dataclass(frozen=True)

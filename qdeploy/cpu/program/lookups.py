@@ -10,33 +10,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.cpu.kernels.finish import Packing
-from qdeploy.cpu.kernels.lookup import LookupTile
+from qdeploy.cpu.kernels.lookup import LookupTile, bank_bytes
 from qdeploy.cpu.program.layouts import Lattice, Levels
 from qdeploy.integer import Integers
 
 Bytes = NDArray[np.uint8]
-_INDEX_BITS = 4
 
 
 @dataclass(frozen=True)
 class CodeBook:
-    """The values of the weights of a layer: at most two, or at most four.
+    """The values of the weights of a layer, at least two weights to an index.
 
     Attributes:
         values: ascending.
+        index_bits: of an index into a table.
     """
 
     values: tuple[int, ...]
+    index_bits: int = 4
 
     @property
     def digit_bits(self) -> int:
         """Bits of a weight in an index."""
-        return 1 if len(self.values) <= 2 else 2
+        return max(1, (len(self.values) - 1).bit_length())
 
     @property
     def per_group(self) -> int:
         """Weights of a group."""
-        return _INDEX_BITS // self.digit_bits
+        return self.index_bits // self.digit_bits
 
     def digits(self, codes: Integers) -> Integers:
         """Position of each code among the values."""
@@ -52,11 +53,15 @@ class CodeBook:
 
 def _packing(book: CodeBook, bits: int, channels: int) -> Packing | None:
     """How activations of `bits` bits are packed for weights of `book`; None: they cannot be."""
-    if bits > 4:
-        return None
-    packed = Packing(book.per_group if bits <= 2 else 2, bits)
-    pixel = -(-channels // packed.fields) * packed.fields
-    return None if pixel % book.per_group else packed  # else a group would reach beyond its pixel
+    if book.index_bits == 6:  # no more than 64 tables
+        possible = [n for n in (6, 3, 2) if n * bits <= 6 and book.per_group % n == 0]
+    else:
+        possible = [book.per_group if bits <= 2 else 2] if bits <= 4 else []
+    for fields in possible[:1]:
+        packed = Packing(fields, bits)
+        if _whole(packed, book, channels):
+            return packed
+    return None
 
 
 def levels(book: CodeBook, lattice: Lattice, pad: int | None, channels: int) -> Levels | None:
@@ -82,10 +87,21 @@ def levels(book: CodeBook, lattice: Lattice, pad: int | None, channels: int) -> 
         return None
     if pad is None:
         return Levels(packed, held)
-    level, last = held.level(pad), (channels - 1) % packed.fields + 1
+    level, last = held.level(pad), packed.fields - _missing(packed, channels)
     return Levels(
         packed, held, (_byte(packed, [level] * packed.fields), _byte(packed, [level] * last))
     )
+
+
+def _whole(packed: Packing, book: CodeBook, channels: int) -> bool:
+    """Whether no group reaches into the next pixel, and all runs of channels are alike."""
+    run = packed.run(channels)
+    return channels % run == 0 and packed.bytes(run) * packed.fields % book.per_group == 0
+
+
+def _missing(packed: Packing, channels: int) -> int:
+    """Fields that are no channels in the last byte of each run of a pixel."""
+    return -packed.run(channels) % packed.fields
 
 
 def _byte(packed: Packing, levels_of: list[int]) -> int:
@@ -97,10 +113,10 @@ class Bank:
     """The tables of a layer.
 
     Attributes:
-        tables: uint8 [group bytes, 256, 16].
+        tables: uint8 [group bytes, bytes of activations, entries].
         bias: what every group's sum is too large by.
         flush: groups whose sum fits a byte.
-        padding: sum of what the missing channels of a pixel's last byte add, without the bias.
+        padding: sum of what the missing channels of a run of a pixel add, without the bias.
     """
 
     tables: Bytes
@@ -114,13 +130,14 @@ class Bank:
 
         Bytes of padding that no levels take stand for the code `pad`.
         """
-        fields, missing = layout.packing.fields, -channels % layout.packing.fields
-        low = layout.lattice.low
+        packed, low = layout.packing, layout.lattice.low
+        fields, missing = packed.fields, _missing(packed, channels)
+        entries = 1 << book.index_bits
         group_bytes, unused = book.per_group // fields, 1 << fields * layout.packing.bits
-        weights = np.array([book.weights(index) for index in range(16)])  # [16, per group]
-        sums = np.zeros((group_bytes, 256, 16), np.int64)
+        weights = np.array([book.weights(index) for index in range(entries)])
+        sums = np.zeros((group_bytes, bank_bytes(entries) // entries, entries), np.int64)
         for k, part in enumerate(np.split(weights, group_bytes, axis=1)):
-            sums[k] = _codes(layout) @ part.T
+            sums[k] = _codes(layout)[: sums.shape[1]] @ part.T
             if unused in layout.pad:
                 sums[k, layout.pad[0]] = pad * part.sum(axis=1)
                 last = np.where(np.arange(fields) < fields - missing, pad, low)
@@ -146,15 +163,18 @@ def _codes(layout: Levels) -> Integers:
 
 def pack_weights(book: CodeBook, codes: Integers, layout: Levels, tile: LookupTile) -> Bytes:
     """Weights [O, pixels, channels] as the tile reads them, uint8 [tiles, bytes of a tile]."""
-    outputs, _, channels = codes.shape
-    missing = -channels % layout.packing.fields
-    digits = np.pad(book.digits(codes), ((0, -outputs % tile.outputs), (0, 0), (0, missing)))
-    flat = digits.reshape(len(digits), -1)
-    flat = np.pad(flat, ((0, 0), (0, -flat.shape[1] % book.per_group)))
+    outputs, pixels, channels = codes.shape
+    run = layout.packing.run(channels)
+    digits = book.digits(codes).reshape(outputs, pixels * channels // run, run)
+    missing = -run % layout.packing.fields
+    digits = np.pad(digits, ((0, -outputs % tile.outputs), (0, 0), (0, missing)))
+    flat = digits.reshape(len(digits), tile.taps, -1)
+    flat = np.pad(flat, ((0, 0), (0, 0), (0, -flat.shape[2] % book.per_group)))
     places = 1 << book.digit_bits * np.arange(book.per_group)
-    indices = (flat.reshape(len(flat), -1, book.per_group) @ places).astype(np.uint8)
-    groups = indices.shape[1]
-    indices = np.pad(indices, ((0, 0), (0, groups % 2)))
-    pairs = indices[:, 0::2] | indices[:, 1::2] << 4  # [O, pairs]
-    tiles = pairs.reshape(-1, tile.outputs, pairs.shape[1]).transpose(0, 2, 1)
+    groups = flat.reshape(*flat.shape[:2], -1, book.per_group)
+    indices: Bytes = (groups @ places).astype(np.uint8)  # [O, taps, groups]
+    if tile.packed == 2:
+        indices = np.pad(indices, ((0, 0), (0, 0), (0, indices.shape[2] % 2)))
+        indices = (indices[..., 0::2] | indices[..., 1::2] << 4).astype(np.uint8)
+    tiles = indices.reshape(-1, tile.outputs, *indices.shape[1:]).transpose(0, 3, 2, 1)
     return np.ascontiguousarray(tiles).reshape(len(tiles), -1)

@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llvmlite import ir
 
 from qdeploy.cpu.kernels.code import LONG, POINTER, SHORT, WORD, Code, Value, splat
-from qdeploy.cpu.kernels.finish import Sums, emit_widen
+from qdeploy.cpu.kernels.finish import Sums
 from qdeploy.cpu.kernels.lookup import LookupTile
-from qdeploy.cpu.kernels.multiply import MultiplyTile
+from qdeploy.cpu.kernels.scaling import emit_widen, emit_widen_pair
 from qdeploy.cpu.kernels.targets import Target
+from qdeploy.cpu.kernels.window import Window
 from qdeploy.cpu.program.finishing import Finish, emit_finish
 from qdeploy.cpu.program.layouts import Buffer
-
-Tile = LookupTile | MultiplyTile
+from qdeploy.cpu.program.tiles import Tile, sums_of
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,10 @@ class Matrix:
         strides: vertical, horizontal.
         origin: row and column of the first window's first pixel; negative in the border.
         tile: the kernel.
+        window: copied first, so that activations of the pieces lie in the copy; None: they do not.
         pieces: the sum.
         wide: whether sums of pieces are added up as int32.
+        pairs: whether this is done by twos, with multipliers of 16 bits at the first of two.
         finish: what becomes of the sums.
     """
 
@@ -75,8 +77,10 @@ class Matrix:
     strides: tuple[int, int]
     origin: tuple[int, int]
     tile: Tile
+    window: Window | None
     pieces: tuple[Piece, ...]
     wide: bool
+    pairs: bool
     finish: Finish
 
     @property
@@ -109,7 +113,7 @@ class Matrix:
     @property
     def sums(self) -> Sums:
         """Layout of the sums that are finished."""
-        return sums_of(self.tile, wide=self.wide)
+        return sums_of(self.tile, wide=self.wide, pairs=self.pairs)
 
     def emit(self, module: ir.Module, target: Target, image_bytes: int) -> ir.Function:
         """layer(constants, arena, images, first unit, end of units)."""
@@ -126,7 +130,9 @@ class _Writer:
         self.image_bytes = image_bytes
         self.constants, self.arena, self.images, self.first, self.end = code.arguments
         size = 4 * layer.tile.rows * layer.tile.outputs + 64
-        self.sums, self.totals = (code.memory(size, align=64) for _ in range(2))
+        self.sums, self.more, self.totals = (code.memory(size, align=64) for _ in range(3))
+        if layer.window is not None:
+            self.copy = code.memory(layer.tile.rows * layer.window.row_bytes + 64, align=64)
 
     def write(self) -> None:
         layer, code = self.layer, self.code
@@ -197,45 +203,58 @@ class _Writer:
         at = code.at(at, code.scaled(image, self.image_bytes))
         if not layer.single:
             at = code.at(at, code.scaled(column, stride))
+        window = layer.window
+        if window is not None:
+            function = window.emit(code.module)
+            code.call(function, [at, code.long(stride), self.copy, code.long(rows)])
+            at, stride = self.copy, window.row_bytes
         finished = self.totals if layer.wide else self.sums
         if layer.wide:
-            self._fill(self.totals, rows, 0)
+            self._clear(self.totals, rows)
         for index, piece in enumerate(layer.pieces):
-            if layer.wide or not index:
-                self._fill(self.sums, rows, piece.start)
-            self._sum(kernel, tile, code.at(at, piece.offset), stride, piece)
-            if layer.wide:
+            second = layer.pairs and index % 2
+            sums = self.more if second else self.sums
+            fresh = layer.wide or not index
+            self._sum(kernel, tile, code.at(at, piece.offset), stride, piece, sums, fresh=fresh)
+            if layer.pairs and (second or index == len(layer.pieces) - 1):
+                self._widen_pair(tile, layer.pieces[index - index % 2], sums, rows)
+            elif layer.wide and not layer.pairs:
                 self._widen(tile, piece, rows)
         self._finish(tile, outputs, finished, rows, image, row, column)
 
     def _resized(self, rows: int) -> Tile:
-        tile = self.layer.tile
-        if isinstance(tile, LookupTile):
-            return LookupTile(rows, tile.vectors, tile.lanes, tile.group_bytes, tile.flush)
-        return MultiplyTile(rows, tile.vectors, tile.lanes, tile.products, tile.flush)
+        return replace(self.layer.tile, rows=rows)
 
-    def _fill(self, sums: Value, rows: int, start: int) -> None:
-        """Begin the sums of `rows` rows with `start`."""
-        code, tile, lanes = self.code, self.layer.tile, self.target.vector_bytes // 4
-        if isinstance(tile, LookupTile) and sums is self.sums:
-            odd = start % (1 << 16)
-            both = (odd + (odd << 8)) % (1 << 16)
-            for k in range(2 * rows * tile.vectors):
-                half = splat(SHORT, tile.lanes // 2, odd if k % 2 else both)
-                code.store(half, sums, k * tile.lanes)
-            return
-        assert start == 0
-        for k in range(-(-rows * tile.outputs // lanes)):
+    def _clear(self, sums: Value, rows: int) -> None:
+        """Make int32 sums of `rows` rows zero."""
+        code, lanes = self.code, self.target.vector_bytes // 4
+        for k in range(-(-rows * self.layer.tile.outputs // lanes)):
             code.store(splat(WORD, lanes, 0), sums, 4 * lanes * k)
 
-    def _sum(self, tile: Tile, number: Value, at: Value, stride: int, piece: Piece) -> None:
+    def _sum(
+        self,
+        tile: Tile,
+        number: Value,
+        at: Value,
+        stride: int,
+        piece: Piece,
+        sums: Value,
+        *,
+        fresh: bool,
+    ) -> None:
         code = self.code
         weights = code.at(self.constants, code.scaled(number, piece.weight_bytes, piece.weights))
         arguments = [at, code.long(stride), weights]
+        length = code.long(piece.length)
         if isinstance(tile, LookupTile):
+            function = replace(tile, fresh=fresh).emit(code.module, self.target)
+            start = (piece.start + (1 << 15)) % (1 << 16) - (1 << 15)  # equal modulo 2^16
             arguments.append(code.at(self.constants, piece.banks))
-        function = tile.emit(code.module, self.target)
-        code.call(function, [*arguments, self.sums, code.long(piece.length)])
+            code.call(function, [*arguments, sums, length, ir.Constant(SHORT, start)])
+            return
+        if fresh:
+            self._clear(sums, tile.rows)
+        code.call(tile.emit(code.module, self.target), [*arguments, sums, length])
 
     def _widen(self, tile: Value, piece: Piece, rows: int) -> None:
         code, layer = self.code, self.layer
@@ -246,6 +265,16 @@ class _Writer:
             multipliers = code.at(multipliers, code.scaled(tile, 4 * layer.tile.outputs))
         function = emit_widen(code.module, sums, per_output=piece.per_output)
         code.call(function, [self.sums, self.totals, multipliers, code.long(rows)])
+
+    def _widen_pair(self, tile: Value, first: Piece, second: Value, rows: int) -> None:
+        code, layer = self.code, self.layer
+        sums = sums_of(layer.tile, wide=False)
+        assert first.multipliers is not None
+        multipliers = code.at(self.constants, first.multipliers)
+        if first.per_output:
+            multipliers = code.at(multipliers, code.scaled(tile, 4 * layer.tile.outputs))
+        function = emit_widen_pair(code.module, self.target, sums, per_output=first.per_output)
+        code.call(function, [self.sums, second, self.totals, multipliers, code.long(rows)])
 
     def _finish(
         self,
@@ -277,21 +306,3 @@ class _Writer:
             tile=tile,
             outputs=outputs,
         )
-
-
-def sums_of(tile: Tile, *, wide: bool) -> Sums:
-    """Layout of the sums that a tile leaves, or of wide ones added up from them."""
-    short = isinstance(tile, LookupTile) and not wide
-    return Sums(tile.vectors, tile.outputs // tile.vectors, short)
-
-
-def blocks(outputs: int, rows: int, target: Target, lanes_per_byte: int) -> tuple[int, int]:
-    """Rows and registers of a tile for `outputs` outputs and `rows` neighbouring pixels.
-
-    As many sums as registers leave room for; as few rounds as possible over the pixels.
-    """
-    per_vector = target.vector_bytes // lanes_per_byte
-    vectors = min(4 if rows == 1 else 2, -(-outputs // per_vector))
-    most = (target.registers // 2) // vectors
-    rounds = -(-rows // most)
-    return max(1, -(-rows // rounds)), vectors

@@ -92,7 +92,7 @@ class _Planner:
             if 4 * prod(tensor.shape) > _MOST_BYTES:
                 raise NoKernel(name, f"shape {tensor.shape} is too large")
         self.layers = layers(network)
-        self.layouts = Layouts(network)
+        self.layouts = Layouts(network, target)
         self.buffers: dict[str, list[Buffer]] = defaultdict(list)
         self.constants = Constants()
         self.matrices = MatrixPlanner(self.constants, target)

@@ -165,7 +165,9 @@ def _padded(buffer: Buffer) -> NDArray[np.uint8]:
     shape = (top + buffer.height + bottom, left + buffer.width + right, buffer.pixel_bytes)
     pixels = np.empty(shape, np.uint8)
     if isinstance(buffer.layout, Levels):
-        pixels[..., :], pixels[..., -1] = buffer.layout.pad
+        packing = buffer.layout.packing
+        run = packing.bytes(packing.run(buffer.channels))
+        pixels[:], pixels[..., run - 1 :: run] = buffer.layout.pad
     else:
         pixels.view(np.int32)[:] = buffer.layout.pad
     pixels[top : top + buffer.height, left : left + buffer.width] = 0

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import accumulate
 
 from qdeploy.cpu.kernels.finish import Packing
+from qdeploy.cpu.kernels.targets import Target
 from qdeploy.cpu.program.choice import Choice, choose
 from qdeploy.cpu.program.lattices import lattices
 from qdeploy.cpu.program.layers import Layer, channels_stay, sources
@@ -45,7 +46,8 @@ class Layouts:
         choices: how matrix layers are computed, by their outputs.
     """
 
-    def __init__(self, network: IntegerNetwork) -> None:
+    def __init__(self, network: IntegerNetwork, target: Target) -> None:
+        self.target = target
         self.tensors = network.tensors
         self.lattices = lattices(network)
         self.wanted: dict[str, list[Layout]] = defaultdict(list)
@@ -103,16 +105,16 @@ class Layouts:
 
     def _writes(self, layer: Layer, layout: Layout) -> bool:
         """Whether the layer's step can write any such layout."""
-        node, fields = layer.node, layout.packing.fields if isinstance(layout, Levels) else 1
+        node, block = layer.node, layout.packing.block if isinstance(layout, Levels) else 1
         if layer.threshold is not None and isinstance(layout, Words):
             return False
         if isinstance(node, MaxPool):
             return True
         if isinstance(node, Convolution) and node.groups > 1 and not layer.depthwise:
-            return node.weights.shape[0] // node.groups % fields == 0
+            return node.weights.shape[0] // node.groups % block == 0
         if isinstance(node, Concat):
             ends = accumulate(self.tensors[name].channels for name in layer.inputs)
-            return all(end % fields == 0 for end in list(ends)[:-1])
+            return all(end % block == 0 for end in list(ends)[:-1])
         if isinstance(node, ArgMax) or self.moved(layer):
             return serves(layout, self.plain(layer.output))
         return True
@@ -149,7 +151,7 @@ class Layouts:
             raise NoKernel(node.name, "its inputs are wider than 8 bits")
         if len(segments(node, 0)) * node.groups > _MOST_SEGMENTS:
             raise NoKernel(node.name, "its weights are in too many parts")
-        choice = choose(node, lattice, self.tensors[layer.input].channels)
+        choice = choose(node, lattice, self.tensors[layer.input].channels, self.target)
         if choice is None:
             raise NoKernel(node.name, "inputs and padding together are wider than 8 bits")
         return choice
