@@ -25,6 +25,8 @@ from qdeploy.cpu.program.constants import Constants
 from qdeploy.cpu.program.layouts import Buffer, Levels
 
 Reals = NDArray[np.float32]
+# The line may not tell denormal numbers from zero; its rounded sums do not, up to this slope.
+_STEEPEST = 2.0**80
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Quantize:
 
     Attributes:
         y: what is written.
-        boundaries: offset of float32 boundaries in the constants, ascending, then a NaN.
+        boundaries: offset of the keys of ascending boundaries in the constants, see `_keys`.
         count: of boundaries.
         line: slope and shift of a guess that is exact or one too low; None: a search.
         first: level below all boundaries, and of each boundary.
@@ -114,6 +116,9 @@ class Quantize:
 
     def _count(self, code: Code, table: Value, x: Value) -> Value:
         build = code.build
+        bits = build.bitcast(x, WORD)
+        sign = build.ashr(bits, ir.Constant(WORD, 31))
+        key = build.xor(bits, build.and_(sign, ir.Constant(WORD, 0x7FFFFFFF)))
         if self.line is not None:
             slope, shift = (ir.Constant(FLOAT, float(value)) for value in self.line)
             guess = build.fadd(build.fmul(x, slope), shift)
@@ -130,16 +135,16 @@ class Quantize:
                 exists = build.icmp_signed("<=", next_place, ir.Constant(WORD, self.count))
                 index = build.select(exists, next_place, ir.Constant(WORD, self.count))
                 boundary = self._boundary(code, table, build.sub(index, ir.Constant(WORD, 1)))
-                taken = build.and_(exists, build.fcmp_ordered(">=", x, boundary))
+                taken = build.and_(exists, build.icmp_signed(">=", key, boundary))
                 place = build.select(taken, next_place, place)
                 half //= 2
             return place
-        reached = build.fcmp_ordered(">=", x, self._boundary(code, table, place))
+        reached = build.icmp_signed(">=", key, self._boundary(code, table, place))
         return build.add(place, build.zext(reached, WORD))
 
     @staticmethod
     def _boundary(code: Code, table: Value, index: Value) -> Value:
-        return code.load(FLOAT, table, code.scaled(code.build.sext(index, LONG), 4))
+        return code.load(WORD, table, code.scaled(code.build.sext(index, LONG), 4))
 
 
 @dataclass(frozen=True)
@@ -217,11 +222,22 @@ def quantize(
 ) -> Quantize:
     """The step that writes `y`."""
     line = boundary_line(boundaries)
+    if line and line.slope[0] > _STEEPEST:
+        line = None
     return Quantize(
         y=y,
-        boundaries=constants.add(boundaries),
+        boundaries=constants.add(_keys(boundaries)),
         count=len(boundaries),
         line=(float(line.slope[0]), float(line.shift[0])) if line else None,
         first=first,
         height=height,
     )
+
+
+def _keys(reals: Reals) -> NDArray[np.int32]:
+    """Integers in the order of float32 numbers; zero counts as -0.0, which +0.0 reaches too.
+
+    Comparisons of integers also see denormal numbers, which a processor may take for zero.
+    """
+    bits = np.where(reals == 0, np.float32(-0.0), reals).astype(np.float32).view(np.int32)
+    return bits ^ (bits >> 31 & 0x7FFFFFFF)
