@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qdeploy.cpu.kernels.finish import Packing
-from qdeploy.cpu.kernels.targets import Target
 from qdeploy.cpu.program.finishing import SHORTS
 from qdeploy.cpu.program.layouts import Lattice, Levels
 from qdeploy.cpu.program.lookups import Bank, CodeBook, levels
@@ -33,18 +32,18 @@ class Choice:
     reason: str
 
 
-def choose(node: Convolution, lattice: Lattice, channels: int, target: Target) -> Choice | None:
+def choose(node: Convolution, lattice: Lattice, channels: int, entries: int = 16) -> Choice | None:
     """The kernel for a layer whose input has `channels` channels on `lattice`; None: there is none.
 
     Lookups where tables hold two weights or more and levels have up to four bits, else products of
-    bytes.
+    bytes. Tables have 16 entries, or up to `entries`.
     """
     pad = node.pad_code if any(node.pads) else None
     held = lattice.holding(pad)
     magnitude = max(abs(held.low), abs(held.high))
     values = sorted({int(v) for plane in node.weights.planes for v in np.unique(plane.codes)})
     outputs = len(node.weights.planes[0].codes)
-    for index_bits in _index_bits(target, outputs) if node.groups == 1 else ():
+    for index_bits in _index_bits(entries, outputs) if node.groups == 1 else ():
         book = CodeBook(tuple(values), index_bits)
         if book.per_group < 2:
             continue
@@ -67,9 +66,9 @@ def choose(node: Convolution, lattice: Lattice, channels: int, target: Target) -
     return Choice(layout, None, magnitude, reason)
 
 
-def _index_bits(target: Target, outputs: int) -> tuple[int, ...]:
+def _index_bits(entries: int, outputs: int) -> tuple[int, ...]:
     """Of indices into tables, the best first; large tables want registers full of outputs."""
-    return (6, 4) if target.table_bytes == 64 and outputs > 32 else (4,)
+    return (6, 4) if entries == 64 and outputs > 32 else (4,)
 
 
 def reached(segment: Segment, magnitude: int) -> int:

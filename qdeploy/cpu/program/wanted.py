@@ -47,7 +47,7 @@ class Layouts:
     """
 
     def __init__(self, network: IntegerNetwork, target: Target) -> None:
-        self.target = target
+        self.entries = target.table_bytes
         self.tensors = network.tensors
         self.lattices = lattices(network)
         self.wanted: dict[str, list[Layout]] = defaultdict(list)
@@ -151,7 +151,7 @@ class Layouts:
             raise NoKernel(node.name, "its inputs are wider than 8 bits")
         if len(segments(node, 0)) * node.groups > _MOST_SEGMENTS:
             raise NoKernel(node.name, "its weights are in too many parts")
-        choice = choose(node, lattice, self.tensors[layer.input].channels, self.target)
+        choice = choose(node, lattice, self.tensors[layer.input].channels, self.entries)
         if choice is None:
             raise NoKernel(node.name, "inputs and padding together are wider than 8 bits")
         return choice
