@@ -25,11 +25,11 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from qdeploy.cpu import LstmSession  # noqa: E402
-from qdeploy.cpu.measurement.measure import processor  # noqa: E402
-from qdeploy.cpu.measurement.timing import interleaved  # noqa: E402
-from qdeploy.integer import LstmLayer, Plane, ValueRange, Weights  # noqa: E402
-from qdeploy.lowering.lstm import LstmQuantizers, UniformQuantizer, lstm_layer  # noqa: E402
+from qdeploy.cpu import LstmSession
+from qdeploy.cpu.measurement.measure import processor
+from qdeploy.cpu.measurement.timing import interleaved
+from qdeploy.integer import LstmLayer, Plane, ValueRange, Weights
+from qdeploy.lowering.lstm import LstmQuantizers, UniformQuantizer, lstm_layer
 
 SIZE, STEPS = 512, 100
 BLOCKS = {4: 32, 2: 128}  # of MatMulNBits, by bits
@@ -127,7 +127,12 @@ def int8_operator(steps: int) -> ModelProto:
         [node],
         [_value("x", [steps, 1, SIZE])],
         [_value("y", [steps, 1, 1, SIZE])],
-        **{"w": w, "r": r, "ws": scale, "wz": zero, "rs": scale, "rz": zero},
+        w=w,
+        r=r,
+        ws=scale,
+        wz=zero,
+        rs=scale,
+        rz=zero,
     )
 
 
@@ -209,6 +214,7 @@ def measure(rounds: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
+    """Measure, print, and write what was measured."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--json", type=Path)

@@ -55,30 +55,29 @@ def test_random_layers_between_guard_pages(
     rng, steps = np.random.default_rng(seed), 3
     compiled = compile_lstm(layer, target)
     loaded = LoadedObject(compiled.code, target)
-    kinds = [ctypes.c_void_p] * 2 + [ctypes.c_long] * 2 + [ctypes.c_void_p] * 4
-    function = ctypes.CFUNCTYPE(None, *kinds)(loaded.address("run"))
+    kinds = [ctypes.c_void_p] * 2 + [ctypes.c_long] * 2 + [ctypes.c_void_p] * 5
+    function = ctypes.CFUNCTYPE(ctypes.c_long, *kinds)(loaded.address("run"))
     x = random_codes(rng, layer.input, (steps, count, layer.input_size))
     h, c = (random_codes(rng, r, (count, layer.hidden_size)) for r in (layer.hidden, layer.state))
-    outputs, (last_h, last_c) = layer.run(x, (h, c))
-    low = layer.hidden.low
+    outputs, (_, last) = layer.run(x, (h, c))
     for late in (False, True):
         memory = [
             Guarded(values, late=late)
             for values in (
                 np.frombuffer(compiled.constants, np.uint8),
                 np.zeros(count * compiled.arena_bytes, np.uint8),
-                (x - layer.input.low).astype(np.uint8),
-                (h - low).astype(np.uint8),
-                c.astype(np.int32),
-                np.zeros(outputs.shape, np.uint8),
+                x,
+                h,
+                c,
+                np.zeros_like(outputs),
+                np.zeros_like(last),
             )
         ]
         block, arena, *buffers = (part.address for part in memory)
-        function(block, arena, count, steps, *buffers)
-        _, _, _, got_h, got_c, got = (part.read() for part in memory)
-        assert np.array_equal(got.astype(int) + low, outputs)
-        assert np.array_equal(got_h.astype(int) + low, last_h)
-        assert np.array_equal(got_c, last_c)
+        assert function(block, arena, count, steps, *buffers) == 0
+        *_, got, got_last = (part.read() for part in memory)
+        assert np.array_equal(got, outputs)
+        assert np.array_equal(got_last, last)
 
 
 @TARGETS
@@ -168,11 +167,17 @@ def test_codes_that_do_not_fit() -> None:
         session.run(x[0])
     with pytest.raises(UserError, match=r"layer 'lstm': x has type float64"):
         session.run(x.astype(float))
-    with pytest.raises(UserError, match=r"codes 0\.\.128(.|\n)*-128\.\.127"):
-        session.run(x + 128 * (np.arange(3) == 1)[:, np.newaxis])
     h, c = layer.zero_state(3)
-    with pytest.raises(UserError, match=r"c has type.*-32769"):
-        session.run(x, (h, c - 32769))
+    for sequence in range(3):
+        for wrong in (128, -129, 2**40, -(2**63)):
+            spoilt = x.copy()
+            spoilt[1, sequence, sequence % layer.input_size] = wrong
+            with pytest.raises(UserError, match=r"x has codes(.|\n)*-128\.\.127"):
+                session.run(spoilt)
+    with pytest.raises(UserError, match=r"c has codes -32769\.\.0"):
+        session.run(x, (h, c - 32769 * (np.arange(9) == 8)))
+    with pytest.raises(UserError, match=r"h has codes 0\.\.128"):
+        session.run(x, (h + 128 * (np.arange(9) == 8), c))
     with pytest.raises(UserError, match=r"h has type.*\(2, 9\)"):
         session.run(x, (h[:2], c))
 

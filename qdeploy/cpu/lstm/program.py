@@ -14,6 +14,7 @@ from qdeploy.cpu.kernels.targets import Target
 from qdeploy.cpu.lstm.counting import Count, plan_count
 from qdeploy.cpu.lstm.operands import Operand, operand, row_sums
 from qdeploy.cpu.lstm.rounding import rounded_quotient
+from qdeploy.cpu.lstm.stored_codes import StoredCodes
 from qdeploy.cpu.program.constants import ALIGNMENT, Constants
 from qdeploy.cpu.program.layouts import Buffer, Words
 from qdeploy.cpu.program.matrix import Matrix
@@ -42,10 +43,10 @@ class CompiledLstm:
 def compile_lstm(layer: LstmLayer, target: Target) -> CompiledLstm:
     """Compile `layer`.
 
-    The function is run(constants, arena, sequences, steps, x, h, c, outputs): levels (code minus
-    the lowest one) uint8 x [steps, sequences, I], h [sequences, H] and outputs [steps, sequences,
-    H], codes int32 c [sequences, H]; h and c are read before the first step and written after the
-    last.
+    The function is run(constants, arena, sequences, steps, x, h, c, outputs, last): codes int64
+    x [steps, sequences, I], h and c [sequences, H] to h of each step, outputs
+    [steps, sequences, H], and the last c, [sequences, H]. It returns whether a code is outside its
+    range, int64 0 or 1; then the results mean nothing.
 
     Raises:
         UserError: if sums or codes are wider than the kernels.
@@ -121,33 +122,40 @@ class _Planner:
             for matrix, levels in ((self.inputs, self.x), (self.hiddens, self.h))
         )
         cell = self._cell(module)
-        code = Code(module, "run", [POINTER, POINTER, LONG, LONG, *[POINTER] * 4], public=True)
-        constants, arena, sequences, steps, x, h, c, outputs = code.arguments
-        size, wide = layer.hidden_size, 4 * layer.hidden_size
+        arguments = [POINTER, POINTER, LONG, LONG, *[POINTER] * 5]
+        code = Code(module, "run", arguments, public=True, result=LONG)
+        constants, arena, sequences, steps, x, h, c, outputs, last = code.arguments
+        size, inputs = layer.hidden_size, layer.input_size
+        outside = code.variable(LONG, code.long(0))
+        hidden = self._codes(layer.hidden, BYTE)
+        state, entering = self._codes(layer.state, WORD), self._codes(layer.input, BYTE)
         with code.loop(sequences) as sequence:
-            own = code.at(arena, code.scaled(sequence, self.size))
-            _copy(code, code.at(h, code.scaled(sequence, size)), code.at(own, self.h), size)
-            _copy(code, code.at(c, code.scaled(sequence, wide)), code.at(own, self.state), wide)
+            own, row = code.at(arena, code.scaled(sequence, self.size)), code.scaled(sequence, size)
+            hidden.take(code, h, row, code.at(own, self.h), size, outside)
+            state.take(code, c, row, code.at(own, self.state), size, outside)
         with code.loop(steps) as step:
             first = code.build.mul(step, sequences)
             with code.loop(sequences) as sequence:
                 own = code.at(arena, code.scaled(sequence, self.size))
-                row = code.scaled(code.build.add(first, sequence), layer.input_size)
-                _copy(code, code.at(x, row), code.at(own, self.x), layer.input_size)
+                row = code.scaled(code.build.add(first, sequence), inputs)
+                entering.take(code, x, row, code.at(own, self.x), inputs, outside)
             code.call(of_x, [constants, arena, sequences])
             code.call(of_h, [constants, arena, sequences])
             with code.loop(sequences) as sequence:
                 own = code.at(arena, code.scaled(sequence, self.size))
                 code.call(cell, [constants, own])
                 row = code.scaled(code.build.add(first, sequence), size)
-                _copy(code, code.at(own, self.next), code.at(own, self.h), size)
-                _copy(code, code.at(own, self.next), code.at(outputs, row), size)
+                hidden.give(code, code.at(own, self.next), outputs, row, size)
+                hidden.take(code, outputs, row, code.at(own, self.h), size, outside)
         with code.loop(sequences) as sequence:
-            own = code.at(arena, code.scaled(sequence, self.size))
-            _copy(code, code.at(own, self.h), code.at(h, code.scaled(sequence, size)), size)
-            _copy(code, code.at(own, self.state), code.at(c, code.scaled(sequence, wide)), wide)
-        code.end()
+            own, row = code.at(arena, code.scaled(sequence, self.size)), code.scaled(sequence, size)
+            state.give(code, code.at(own, self.state), last, row, size)
+        code.build.ret(outside.get())
         return module
+
+    def _codes(self, limits: ValueRange, element: ir.IntType) -> StoredCodes:
+        low = limits.low if element is BYTE else 0
+        return StoredCodes(limits, low, element, self.lanes)
 
     def _product(
         self, module: ir.Module, planned: tuple[Operand, Matrix], levels: int
@@ -224,14 +232,3 @@ class _Planner:
         for values in ranges:
             most *= max(abs(values.low), abs(values.high))
         return rounded_quotient(code, quotient, code.build.mul(a, b), most)
-
-
-def _copy(code: Code, source: Value, target: Value, size: int) -> None:
-    """Copy `size` bytes."""
-    piece, done = 16, 0
-    while size - done:
-        whole = (size - done) // piece * piece
-        with code.loop(done + whole, done, piece) as index:
-            kind = ir.IntType(8 * piece)
-            code.store(code.load(kind, source, index), target, index)
-        done, piece = done + whole, piece // 2

@@ -48,10 +48,13 @@ class LstmSession:
         self.layer, self.threads = layer, threads
         self._compiled = compile_lstm(layer, target)
         self._loaded = LoadedObject(self._compiled.code, target)
-        arguments = [ctypes.c_void_p] * 2 + [ctypes.c_int64] * 2 + [ctypes.c_void_p] * 4
-        self._function = ctypes.CFUNCTYPE(None, *arguments)(self._loaded.address("run"))
+        arguments = [ctypes.c_void_p] * 2 + [ctypes.c_int64] * 2 + [ctypes.c_void_p] * 5
+        function = ctypes.CFUNCTYPE(ctypes.c_int64, *arguments)
+        self._function = function(self._loaded.address("run"))
         self._constants = _aligned(len(self._compiled.constants))
         self._constants[:] = np.frombuffer(self._compiled.constants, np.uint8)
+        self._first_argument = self._constants.ctypes.data
+        self._spare: list[_Buffers] = []
 
     def step(self, x: ArrayLike, h: ArrayLike, c: ArrayLike) -> State:
         """The next h and c: codes x [N, I], h and c [N, H] to codes [N, H] each, int64.
@@ -73,77 +76,104 @@ class LstmSession:
         Raises:
             UserError: if a shape or a code does not fit.
         """
-        layer, given = self.layer, np.asarray(x)
-        if given.ndim != 3:
+        layer, codes = self.layer, np.asarray(x)
+        if codes.ndim != 3:
             raise UserError(
-                f"x has shape {given.shape}, the layer takes [steps, sequences, codes]",
+                f"x has shape {codes.shape}, the layer takes [steps, sequences, codes]",
                 layer=layer.name,
                 remedy="reshape the array",
             )
-        steps, count = given.shape[:2]
-        levels = self._levels("x", given, (steps, count, layer.input_size), layer.input)
+        steps, count = codes.shape[:2]
+        shape = (count, layer.hidden_size)
         h, c = layer.zero_state(count) if state is None else map(np.asarray, state)
-        hidden = self._levels("h", h, (count, layer.hidden_size), layer.hidden)
-        cell = self._checked("c", c, (count, layer.hidden_size), layer.state).astype(np.int32)
-        outputs = np.empty((steps, count, layer.hidden_size), np.uint8)
-        self._run(levels, hidden, cell, outputs)
-        low = layer.hidden.low
-        return outputs.astype(np.int64) + low, (hidden + np.int64(low), cell.astype(np.int64))
+        self._check("x", codes, (steps, count, layer.input_size))
+        self._check("h", h, shape)
+        self._check("c", c, shape)
+        outputs, last = np.empty((steps, *shape), np.int64), np.empty(shape, np.int64)
+        if self._run(codes, h, c, outputs, last):
+            for name, array, limits in (
+                ("x", codes, layer.input),
+                ("h", h, layer.hidden),
+                ("c", c, layer.state),
+            ):
+                self._check_codes(name, array, limits)
+        return outputs, (outputs[-1].copy() if steps else h.astype(np.int64), last)
 
     def _run(
         self,
-        x: NDArray[np.uint8],
-        h: NDArray[np.uint8],
-        c: NDArray[np.int32],
-        outputs: NDArray[np.uint8],
-    ) -> None:
-        """Levels and codes as `compile_lstm` takes them; h and c are replaced."""
+        x: NDArray[Any],
+        h: NDArray[Any],
+        c: NDArray[Any],
+        outputs: Integers,
+        last: Integers,
+    ) -> bool:
+        """Fill `outputs` and `last`; whether a code is outside its range."""
         count = len(h)
         size = min(_AT_ONCE, -(-count // self.threads))
-        if size >= count:
-            self._part(x, h, c, outputs)
-            return
 
-        def part(first: int) -> None:
+        def part(first: int) -> bool:
             some = slice(first, first + size)
-            own = np.empty_like(outputs[:, some])
-            self._part(np.ascontiguousarray(x[:, some]), h[some], c[some], own)
-            outputs[:, some] = own
+            buffers = self._buffers(len(x), len(h[some]))
+            for buffer, given in zip(buffers.given, (x[:, some], h[some], c[some]), strict=True):
+                buffer[...] = given
+            wrong = self._function(self._first_argument, *buffers.arguments)
+            outputs[:, some], last[some] = buffers.results
+            self._spare.append(buffers)
+            return bool(wrong)
 
+        if size >= count:
+            return count > 0 and part(0)
         with ThreadPoolExecutor(self.threads) as pool:
-            list(pool.map(part, range(0, count, size)))
+            wrong = any(list(pool.map(part, range(0, count, size))))
+        del self._spare[self.threads :]
+        return wrong
 
-    def _part(
-        self,
-        x: NDArray[np.uint8],
-        h: NDArray[np.uint8],
-        c: NDArray[np.int32],
-        outputs: NDArray[np.uint8],
-    ) -> None:
-        arena = _aligned(len(h) * self._compiled.arena_bytes)
-        buffers = (part.ctypes.data for part in (x, h, c, outputs))
-        addresses = (self._constants.ctypes.data, arena.ctypes.data)
-        self._function(*addresses, len(h), len(x), *buffers)
+    def _buffers(self, steps: int, count: int) -> _Buffers:
+        """Some that are not in use."""
+        try:
+            spare = self._spare.pop()
+        except IndexError:
+            spare = None
+        if spare is not None and spare.results[0].shape[:2] == (steps, count):
+            return spare
+        return _Buffers(self.layer, self._compiled.arena_bytes, steps, count)
 
-    def _levels(
-        self, name: str, codes: NDArray[Any], shape: tuple[int, ...], limits: ValueRange
-    ) -> NDArray[np.uint8]:
-        return (self._checked(name, codes, shape, limits) - limits.low).astype(np.uint8)
-
-    def _checked(
-        self, name: str, codes: NDArray[Any], shape: tuple[int, ...], limits: ValueRange
-    ) -> Integers:
-        whole = codes.dtype.kind in "iu" and codes.shape == shape
-        if not whole or (
-            codes.size and not limits.low <= codes.min() <= codes.max() <= limits.high
-        ):
-            found = f", codes {codes.min()}..{codes.max()}" if codes.size else ""
+    def _check(self, name: str, codes: NDArray[Any], shape: tuple[int, ...]) -> None:
+        if not np.can_cast(codes.dtype, np.int64) or codes.shape != shape:
             raise UserError(
-                f"{name} has type {codes.dtype}, shape {codes.shape}{found}",
+                f"{name} has type {codes.dtype} and shape {codes.shape}",
                 layer=self.layer.name,
-                remedy=f"the layer takes integers {limits} of shape {shape}",
+                remedy=f"the layer takes integers of shape {shape}",
             )
-        return codes.astype(np.int64)
+
+    def _check_codes(self, name: str, codes: NDArray[Any], limits: ValueRange) -> None:
+        low, high = codes.min(initial=limits.high), codes.max(initial=limits.low)
+        if low < limits.low or high > limits.high:
+            raise UserError(
+                f"{name} has codes {low}..{high}",
+                layer=self.layer.name,
+                remedy=f"the layer takes {limits}",
+            )
+
+
+class _Buffers:
+    """What the generated function reads and writes for some steps of some sequences.
+
+    Attributes:
+        given: int64 x, h and c.
+        results: int64 outputs and the last c.
+        arguments: of the function, behind the constants.
+    """
+
+    def __init__(self, layer: LstmLayer, arena_bytes: int, steps: int, count: int) -> None:
+        state = (count, layer.hidden_size)
+        self._arena = _aligned(count * arena_bytes)
+        self.given = tuple(
+            np.empty(shape, np.int64) for shape in ((steps, count, layer.input_size), state, state)
+        )
+        self.results = np.empty((steps, *state), np.int64), np.empty(state, np.int64)
+        addresses = (part.ctypes.data for part in (*self.given, *self.results))
+        self.arguments = (self._arena.ctypes.data, count, steps, *addresses)
 
 
 def _aligned(size: int) -> NDArray[np.uint8]:
