@@ -22,7 +22,13 @@ Device = Literal["cpu", "sim", "board", "reference"]
 
 
 class Runner(Protocol):
-    """The same calls on every device."""
+    """The same calls on every device.
+
+    Attributes:
+        form: of the network there, for people.
+    """
+
+    form: str
 
     def run(self, x: ArrayLike) -> NDArray[np.float32]:
         """Real inputs [N, ...] in the model's units and layout to its real outputs."""
@@ -33,6 +39,8 @@ class Runner(Protocol):
 
 class ReferenceRunner:
     """The numpy reference behind the calls of a device."""
+
+    form = "numpy reference"
 
     def __init__(self, network: IntegerNetwork) -> None:
         self.network = network

@@ -6,11 +6,27 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from qdeploy.errors import UserError
+
+CACHE_DAYS = 30  # cached files that were not used for so long are deleted
+
+
+def cache_folder(name: str) -> Path:
+    """The user's folder of cached `name`, without what is out of use."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = root / "qdeploy" / name
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    oldest = time.time() - CACHE_DAYS * 24 * 3600
+    for file in folder.iterdir():
+        with suppress(OSError):  # another process deletes it too
+            if file.stat().st_mtime < oldest:
+                file.unlink()
+    return folder
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import sys
 import typer
 
 from qdeploy.cli import (
+    bench,
     build,
     compile_,
     doctor,
@@ -45,6 +46,7 @@ for _command, _name in (
     (simulate.simulate, "simulate"),
     (estimate.estimate, "estimate"),
     (run.run, "run"),
+    (bench.bench, "bench"),
     (verify.verify, "verify"),
     (report.report, "report"),
     (doctor.doctor, "doctor"),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """qdeploy run."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -25,7 +26,9 @@ def run(
         inputs = np.load(x, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {x}: {error}", remedy="save it with numpy.save") from error
-    y = load(model, device).run(inputs)  # type: ignore[arg-type]
+    runner = load(model, device)  # type: ignore[arg-type]
+    print(f"{device}: {runner.form}", file=sys.stderr)
+    y = runner.run(inputs)
     if output is None:
         print(np.array2string(y, threshold=200, precision=4, suppress_small=True))
         return

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import onnx
 
-from qdeploy.cpu.emission import to_onnx
 from qdeploy.cpu.packing import float_bytes, weight_bytes
+from qdeploy.cpu.portable.emission import to_onnx
 from qdeploy.errors import InternalError
 from qdeploy.files import atomic_file
 from qdeploy.integer import IntegerNetwork

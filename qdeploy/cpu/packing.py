@@ -49,13 +49,24 @@ class CodeBook:
     @classmethod
     def of(cls, plane: Plane) -> CodeBook:
         """The narrowest code book for the codes of `plane`."""
-        if plane.kind == "binary":
+        return cls.named(plane.kind)
+
+    @classmethod
+    def named(cls, kind: str) -> CodeBook:
+        """The code book of a kind of codes (`Plane.kind`).
+
+        Raises:
+            ValueError: if there is no such kind.
+        """
+        if kind == "binary":
             return cls("binary", radix=2, offset=-1, step=2)
-        if plane.kind == "ternary":
+        if kind == "ternary":
             return cls("ternary", radix=3, offset=-1, step=1)
-        bits = plane.code_bits
+        bits = int(kind.removeprefix("int"))
+        if not 0 < bits <= 32:
+            raise ValueError(f"codes of kind {kind}")
         if 8 % bits == 0:
-            return cls(plane.kind, radix=2**bits, offset=-(2 ** (bits - 1)), step=1)
+            return cls(kind, radix=2**bits, offset=-(2 ** (bits - 1)), step=1)
         twos_complement = (*(2**k for k in range(bits - 1)), -(2 ** (bits - 1)))
         return cls("bits", radix=2, offset=0, step=1, places=twos_complement)
 

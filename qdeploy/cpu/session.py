@@ -11,7 +11,8 @@ import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
 
-from qdeploy.cpu.emission import PRODUCER
+from qdeploy.cpu.fast import NoFastForm, use_kernels
+from qdeploy.cpu.portable.emission import PRODUCER
 from qdeploy.errors import UserError
 from qdeploy.integer import Integers
 
@@ -29,23 +30,37 @@ _LOAD_ERRORS = (
 
 
 class Session:
-    """A packed model, loaded.
+    """A packed model, loaded in its fast form if this machine has one, else in the portable one.
+
+    Both give the same integers.
 
     Args:
         path: a file written by `pack`.
         threads: threads within an operator; 0 takes one per core.
+        portable: take the portable form.
+
+    Attributes:
+        form: which one it is, and why, for people.
+        fast: whether it is the fast one.
 
     Raises:
         UserError: if the file is missing, damaged or not written by `pack`.
     """
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
+    def __init__(self, path: Path, threads: int = 0, *, portable: bool = False) -> None:
         again = "write it again with 'qdeploy compile'"
         if not path.is_file():
             raise UserError(f"there is no file {path}", remedy=again)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4
+        self.form, self.fast = "portable form", False
+        if not portable:
+            try:
+                self.form = f"generated {use_kernels(options, path.read_bytes(), threads)} kernels"
+                self.fast = True
+            except (NoFastForm, UserError) as why:
+                self.form = f"portable form ({str(why).splitlines()[0]})"
         try:
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]

@@ -35,8 +35,8 @@ from qdeploy.lowering.values import Activation, Mixed, QuantizedConstant, RealIn
 LARGEST_HISTOGRAM = 16
 
 
-def collect(trace: Trace) -> Explanation:
-    """The explanation of a traced file."""
+def collect(trace: Trace) -> tuple[Explanation, IntegerNetwork | None]:
+    """The explanation of a traced file, and its network if it has become one."""
     network: IntegerNetwork | None = None
     problem: Problem | None = None
     if trace.complete:
@@ -56,16 +56,18 @@ def collect(trace: Trace) -> Explanation:
         for name, visits in trace.layers().items()
     )
     planes = [p for layer in layers for operator in layer.operators for p in operator.weights]
-    return Explanation(
+    explanation = Explanation(
         model=trace.source.name,
         lowers=network is not None,
         fpga=None if network is None else not problems,
+        cpu=None,
         input_shape=trace.source.input_shape,
         weights=sum(bar.count for plane in planes for bar in plane.histogram),
         layers=layers,
         problem=problem,
         notes=() if network is None else network.notes,
     )
+    return explanation, network
 
 
 def _problem(error: UserError) -> Problem:

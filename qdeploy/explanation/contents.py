@@ -114,6 +114,7 @@ class IntegerOperator(_Part):
         weights: for layers with weights.
         thresholds: for quantizers.
         fpga: why our hardware operators cannot take it; None if no reason is known.
+        cpu: what computes it on the CPU and why; None if that was not asked, or not known.
     """
 
     name: str
@@ -126,6 +127,7 @@ class IntegerOperator(_Part):
     weights: tuple[WeightPlane, ...] = ()
     thresholds: Thresholds | None = None
     fpga: Problem | None = None
+    cpu: str | None = None
 
 
 class LayerExplanation(_Part):
@@ -143,6 +145,7 @@ class Explanation(_Part):
         model: name of the file without its ending.
         lowers: whether every node became integers.
         fpga: whether our hardware operators can take all of it; None if it does not lower.
+        cpu: in which form the CPU back end runs it; None if that was not asked.
         input_shape: without the batch axis.
         weights: number of weight codes.
         layers: in the order of the file.
@@ -153,6 +156,7 @@ class Explanation(_Part):
     model: str
     lowers: bool
     fpga: bool | None
+    cpu: str | None
     input_shape: tuple[int, ...]
     weights: int
     layers: tuple[LayerExplanation, ...]

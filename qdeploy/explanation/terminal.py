@@ -31,7 +31,7 @@ def overview(explanation: Explanation) -> RenderableType:
     """All layers, then the verdict."""
     blocks: list[RenderableType] = []
     for layer in explanation.layers:
-        blocks += _layer(layer, explanation.fpga)
+        blocks += _layer(layer, explanation)
     return Group(*blocks, Text(), *_verdict(explanation))
 
 
@@ -39,14 +39,14 @@ def details(explanation: Explanation) -> RenderableType:
     """All layers, each with its weights, scales and thresholds."""
     blocks: list[RenderableType] = []
     for layer in explanation.layers:
-        blocks += _layer(layer, explanation.fpga)
+        blocks += _layer(layer, explanation)
         blocks += [Padding(_operator(operator), (1, 0, 1, 2)) for operator in layer.operators]
     return Group(*blocks)
 
 
-def _layer(layer: LayerExplanation, fpga: bool | None) -> Iterator[RenderableType]:
+def _layer(layer: LayerExplanation, explanation: Explanation) -> Iterator[RenderableType]:
     title = Text(layer.name, "bold")
-    if fpga and layer.operators:
+    if explanation.fpga and explanation.cpu is None and layer.operators:
         title.append("  FPGA ✓", "not bold green")
     yield title
     table = _grid()
@@ -58,7 +58,9 @@ def _layer(layer: LayerExplanation, fpga: bool | None) -> Iterator[RenderableTyp
         if node not in hidden:
             _add_node(table, node)
     for operator in layer.operators:
-        if operator.fpga is not None:
+        if operator.cpu is not None:
+            table.add_row("  CPU", Text(operator.cpu, "cyan"), "")
+        elif operator.fpga is not None and explanation.cpu is None:
             name = Text("✗ ", "yellow").append("FPGA", "default")
             table.add_row(name, _problem(operator.fpga, "yellow"), "")
     yield Padding(table, (0, 0, 0, 2))
@@ -108,7 +110,11 @@ def _verdict(explanation: Explanation) -> Iterator[Text]:
             "yellow" if explanation.notes else "green",
         )
         yield from (Text(note, "yellow") for note in explanation.notes)
-        yield _fpga_verdict(explanation)
+        yield (
+            _fpga_verdict(explanation)
+            if explanation.cpu is None
+            else Text(f"CPU: {explanation.cpu}.", "cyan")
+        )
         return
     failed = [layer.name for layer in explanation.layers if _has(layer, "failed")]
     missed = sum(node.state == "not reached" for node in nodes)

@@ -91,6 +91,8 @@ class SimulatedAccelerator:
         UserError: if the design has other inputs or outputs than the network.
     """
 
+    form = "accelerator simulated by Verilator"
+
     def __init__(
         self, design_directory: Path, shared_object: Path, network: IntegerNetwork
     ) -> None:

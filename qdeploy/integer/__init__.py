@@ -2,6 +2,7 @@
 """The integer network: types, exact value ranges, numpy reference, file format."""
 
 from qdeploy.integer.builder import Builder
+from qdeploy.integer.lstm import LstmLayer, StepFunction
 from qdeploy.integer.network import (
     Add,
     ArgMax,
@@ -50,6 +51,7 @@ __all__ = [
     "IntegerNetwork",
     "Integers",
     "Linear",
+    "LstmLayer",
     "MaxPool",
     "Meaning",
     "Node",
@@ -60,6 +62,7 @@ __all__ = [
     "Requantize",
     "Reshape",
     "Slice",
+    "StepFunction",
     "SumPool",
     "Tensor",
     "Threshold",

@@ -172,6 +172,10 @@ class Builder:
             fits = all(shape == x.shape for shape in others)
             fits = fits and len(node.multipliers) == len(node.inputs)
             _require(node, x, fits, f"branches {others} with multipliers {node.multipliers}")
+        if isinstance(node, Threshold):
+            rows = (len(node.thresholds), len(node.base), len(node.step))
+            fits = node.thresholds.ndim == 2 and set(rows) <= {1, x.channels}
+            _require(node, x, fits, f"thresholds, bases and steps of {rows} channels")
         if isinstance(node, Concat):
             fits = all(shape[1:] == x.shape[1:] for shape in others)
             _require(node, x, fits, f"branches {others}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import zipfile
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,13 @@ _CLASSES = {
 def save(network: IntegerNetwork, path: Path) -> None:
     """Write `network` to `path` (.npz)."""
     arrays: dict[str, np.ndarray[Any, Any]] = {}
-    document = {"format": FORMAT_VERSION, "network": _encode(network, arrays)}
+
+    def put(array: np.ndarray[Any, Any]) -> dict[str, str]:
+        name = f"a{len(arrays)}"
+        arrays[name] = array
+        return {"array": name}
+
+    document = {"format": FORMAT_VERSION, "network": encode(network, put)}
     arrays["network.json"] = np.frombuffer(json.dumps(document).encode(), np.uint8)
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -80,7 +87,7 @@ def load(path: Path) -> IntegerNetwork:
         document = json.loads(arrays["network.json"].tobytes())
         if document["format"] != FORMAT_VERSION:
             raise UserError(f"{path} has format {document['format']}", remedy=again)
-        network = _decode(document["network"], arrays)
+        network = decode(document["network"], lambda found: arrays[found["array"]])
     except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError, InternalError) as error:
         raise UserError(f"{path} is no integer network: {error}", remedy=again) from error
     if not isinstance(network, IntegerNetwork):
@@ -88,36 +95,34 @@ def load(path: Path) -> IntegerNetwork:
     return network
 
 
-def _encode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
+def encode(value: Any, put: Callable[[np.ndarray[Any, Any]], Any]) -> Any:
+    """What JSON can hold of nodes, tensors and what they are made of; `put` stands for arrays."""
     if isinstance(value, np.ndarray):
-        name = f"a{len(arrays)}"
-        arrays[name] = value
-        return {"array": name}
+        return put(value)
     if isinstance(value, Fraction):
         return str(value)
     if dataclasses.is_dataclass(value):
-        fields = {
-            f.name: _encode(getattr(value, f.name), arrays) for f in dataclasses.fields(value)
-        }
+        fields = {f.name: encode(getattr(value, f.name), put) for f in dataclasses.fields(value)}
         return {"class": type(value).__name__, **fields}
     if isinstance(value, (tuple, list)):
-        return [_encode(item, arrays) for item in value]
+        return [encode(item, put) for item in value]
     if isinstance(value, dict):
-        return {"map": {key: _encode(item, arrays) for key, item in value.items()}}
+        return {"map": {key: encode(item, put) for key, item in value.items()}}
     return value
 
 
-def _decode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
+def decode(value: Any, get: Callable[[dict[str, Any]], np.ndarray[Any, Any]]) -> Any:
+    """The inverse of `encode`; `get` finds the array of what `put` gave, a dict with "array"."""
     if isinstance(value, list):
-        return tuple(_decode(item, arrays) for item in value)
+        return tuple(decode(item, get) for item in value)
     if not isinstance(value, dict):
         return value
     if "array" in value:
-        return arrays[value["array"]]
+        return get(value)
     if "map" in value:
-        return {key: _decode(item, arrays) for key, item in value["map"].items()}
+        return {key: decode(item, get) for key, item in value["map"].items()}
     cls = _CLASSES[value["class"]]
-    fields = {key: _decode(item, arrays) for key, item in value.items() if key != "class"}
+    fields = {key: decode(item, get) for key, item in value.items() if key != "class"}
     if cls is Meaning:
         rationals = {key: tuple(map(Fraction, fields[key])) for key in ("scale", "offset")}
         fields = fields | rationals

@@ -15,15 +15,13 @@ import os
 import shlex
 import subprocess
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from qdeploy.errors import ToolError
-from qdeploy.files import atomic_file
+from qdeploy.files import atomic_file, cache_folder
 
 HARNESS = Path(__file__).with_name("harness.cpp")
 REMEDIES = {
@@ -38,7 +36,6 @@ RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 TRACE_RUNTIME = "verilated_vcd_c.cpp"
 COMPILE_FLAGS = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-w", "-DVM_SC=0")
 UNIT_BYTES = 200_000
-CACHE_DAYS = 30  # objects that no build has used for so long are deleted
 
 
 @dataclass(frozen=True)
@@ -154,7 +151,7 @@ def _compile_model(verilator: Verilator, generated: Path, trace: bool) -> list[P
     folders = (generated, HARNESS.parent, library, library / "vltstd")
     include = [f"-I{folder}" for folder in folders]
     common = repr((_compiler(), _compile("--version"), verilator.root, verilator.version, flags))
-    cache = _cache()
+    cache = cache_folder("objects")
 
     def compile_unit(unit: tuple[list[Path], list[Path], str]) -> Path:
         files, headers, optimize = unit
@@ -187,19 +184,6 @@ def _units(files: Sequence[Path]) -> list[list[Path]]:
         units[-1].append(file)
         size += file.stat().st_size
     return units
-
-
-def _cache() -> Path:
-    """The folder of compiled objects, without those that are out of use."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = root / "qdeploy" / "objects"
-    folder.mkdir(parents=True, exist_ok=True)
-    oldest = time.time() - CACHE_DAYS * 24 * 3600
-    for file in folder.iterdir():
-        with suppress(OSError):  # another process deletes it too
-            if file.stat().st_mtime < oldest:
-                file.unlink()
-    return folder
 
 
 def _compiler() -> list[str]:

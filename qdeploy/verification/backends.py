@@ -54,8 +54,12 @@ def verify(
 
     reference, extremes = observe(network, samples.x)
     classes = {"integer": predictions(reference)}
-    on_cpu = Session(packed).run_integers(samples.x)
+    on_cpu = Session(packed, portable=True).run_integers(samples.x)
     require_equal(reference, on_cpu, "cpu.onnx")
+    session = Session(packed)
+    if session.fast:
+        kernels = session.run_integers(samples.x)
+        require_equal(reference, kernels, f"cpu.onnx with {session.form}")
     classes["cpu"] = predictions(on_cpu)
     compared, rescaling = None, None
     if source is not None:

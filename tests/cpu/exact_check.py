@@ -25,4 +25,4 @@ def assert_exact(network: IntegerNetwork, x: np.ndarray) -> None:
 
 
 def operators(network: IntegerNetwork) -> Counter[str]:
-    return Counter(node.op_type for node in to_onnx(network).graph.node)
+    return Counter(node.op_type for node in to_onnx(network).functions[0].node)

@@ -117,7 +117,7 @@ def test_unknown_node() -> None:
 def test_what_the_file_says() -> None:
     network = small_cnn()
     model = to_onnx(network)
-    assert [(o.domain, o.version) for o in model.opset_import] == [("", 17)]
+    assert {(o.domain, o.version) for o in model.opset_import} == {("", 17), ("org.qdeploy", 1)}
     assert model.ir_version == 8
     assert model.producer_name == "qdeploy"
     properties = {entry.key: entry.value for entry in model.metadata_props}
@@ -131,9 +131,9 @@ def test_what_the_file_says() -> None:
         batch, *sizes = value.type.tensor_type.shape.dim
         assert batch.dim_param == "N"
         assert tuple(size.dim_value for size in sizes) == shape
-    names = {node.name for node in model.graph.node}
+    names = {node.name for node in model.functions[0].node}
     assert {"conv1", "conv2", "pool", "flatten", "fc"} <= names
-    assert "conv1/expand/packed" in {tensor.name for tensor in model.graph.initializer}
+    assert "fc/expand/packed" in {tensor.name for tensor in model.graph.initializer}
 
 
 def test_real_outputs_per_channel() -> None:

@@ -13,8 +13,8 @@ from sample_networks import input_quantizer
 
 from qdeploy import integer
 from qdeploy.cpu import to_onnx
-from qdeploy.cpu.convolution import channel_pieces
-from qdeploy.cpu.exactness import FLOAT32_LIMIT
+from qdeploy.cpu.portable.convolution import channel_pieces
+from qdeploy.cpu.portable.exactness import FLOAT32_LIMIT
 from qdeploy.errors import UserError
 from qdeploy.integer import (
     ArgMax,

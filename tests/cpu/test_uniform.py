@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_networks import one_node_network
 
-from qdeploy.cpu.uniform import line_through
+from qdeploy.cpu.portable.uniform import boundary_line, line_through
 from qdeploy.integer import IntegerNetwork, Threshold, ValueRange
 
 
@@ -67,7 +67,7 @@ def test_guessed_thresholds_equal_the_reference(count: int, origin: int) -> None
     first = origin + np.array([-900.0, 0.5, 3000.3, 7950.0, 9000.0])
     distance = np.array([7700.7, 3000.0, 5011.0, 3100.0, 4000.0]) / count
     network = network_of(uniform(first, distance, count), codes, step=-2)
-    assert operators(network)["GreaterOrEqual"] == (8000).bit_length() + 1
+    assert operators(network)["GreaterOrEqual"] == 2  # here and in the input quantizer
     images = np.arange(8000).reshape(-1, 1, 40).repeat(5, axis=1)
     assert_exact(network, images)
 
@@ -83,7 +83,7 @@ def test_one_row_for_all_channels() -> None:
         step=np.ones(1, np.int64),
     )
     network = one_node_network(node, (4, 10), codes)
-    assert operators(network)["Clip"] == 1
+    assert operators(network)["Clip"] == 2  # here and in the input quantizer
     assert_exact(network, np.arange(1000).reshape(25, 4, 10))
 
 
@@ -94,7 +94,7 @@ def test_uneven_thresholds_are_searched() -> None:
     assert line_through(even, codes, np.float32) is not None
     assert line_through(uneven, codes, np.float32) is None
     network = network_of(uneven, codes)
-    assert operators(network)["Clip"] == 0
+    assert operators(network)["Clip"] == 1  # in the input quantizer
     assert_exact(network, np.arange(1000).reshape(25, 1, 40))
 
 
@@ -104,3 +104,37 @@ def test_a_line_that_float32_cannot_draw_is_refused() -> None:
     thresholds = np.arange(2**24 - 1900, 2**24 - 100, 2)[np.newaxis]
     assert line_through(thresholds, codes, np.float32) is None
     assert line_through(thresholds, codes, np.float64) is not None
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    count=st.sampled_from([2, 3, 15, 255, 4095]),
+    scale=st.sampled_from([1e-30, 0.01, 1 / 255, 1.0, 3e7, 1e37]),
+    origin=st.sampled_from([0.0, -128.0, 1e4, -3e-20]),
+    jitter=st.sampled_from([0.0, 0.0, 0.1, 1.0]),
+)
+def test_a_line_through_float_boundaries(seed, count, scale, origin, jitter):
+    """At, below, above and between the boundaries, as float32 computes it."""
+    rng = np.random.default_rng(seed)
+    with np.errstate(over="ignore"):
+        even = scale * (origin + 0.5 + np.arange(count) + jitter * rng.uniform(-1, 1, count))
+        boundaries = np.sort(even.astype(np.float32))
+    line = boundary_line(boundaries)
+    if line is None:
+        return
+    infinity = np.float32(np.inf)
+    neighbours = [np.nextafter(boundaries, -infinity), np.nextafter(boundaries, infinity)]
+    between = np.float32(rng.uniform(boundaries[0] - scale, boundaries[-1] + scale, 2000))
+    ends = np.array([-infinity, 0.0, infinity], np.float32)
+    x = np.concatenate([boundaries, *neighbours, between, ends])
+    with np.errstate(over="ignore", invalid="ignore"):
+        guess = np.floor(np.clip(x * line.slope + line.shift, 0, count - 1))
+    late = np.searchsorted(boundaries, x, side="right") - guess
+    assert set(late.tolist()) <= {0, 1}
+
+
+@pytest.mark.parametrize("levels", [3, 16, 255, 256])
+def test_lines_are_found_for_plain_images(levels: int) -> None:
+    boundaries = ((np.arange(1, levels) - 0.5) / (levels - 1)).astype(np.float32)
+    assert boundary_line(boundaries) is not None

@@ -230,3 +230,36 @@ def test_third_party(name):
     assert explanation.weights == network.codes()
     operators = [o.name for layer in explanation.layers for o in layer.operators]
     assert operators == [n.name for n in network.nodes]
+
+
+def test_kernels_of_the_cpu(tmp_path):
+    pytest.importorskip("llvmlite")
+    path = cnn(tmp_path)
+    command = ["explain", str(path), "--device", "cpu"]
+    for target, name in (("avx2", "AVX2"), ("neon (aarch64)", "NEON (aarch64)")):
+        result = CliRunner().invoke(app, [*command, "--target", target, "--json"])
+        found = Explanation.model_validate_json(result.stdout)
+        assert found.cpu == f"generated {name} kernels"
+        kernels = {o.name: o.cpu for layer in found.layers for o in layer.operators}
+        assert kernels["conv"].startswith("table lookups (3 weight values, 4-bit levels)")
+        assert kernels["act"] == "with the sums of 'conv'"
+        assert kernels["pool"] == "maxima of packed levels"
+        assert kernels["flatten"] == "nothing to compute"
+        assert kernels["fc"].startswith("table lookups (1 weight values, 2-bit levels)")
+    shown = CliRunner().invoke(app, command, env={"COLUMNS": "160"}).stdout
+    assert "CPU: generated" in shown
+    assert "table lookups" in shown
+    assert "FPGA" not in shown
+    assert explain(path).cpu is None
+
+
+def test_kernels_that_do_not_exist(tmp_path, monkeypatch):
+    path = cnn(tmp_path)
+    with pytest.raises(UserError, match="z80"):
+        explain(path, cpu=True, target="z80")
+    with pytest.raises(UserError, match="only kernels of the CPU"):
+        CliRunner().invoke(app, ["explain", str(path), "--target", "AVX2"], catch_exceptions=False)
+    monkeypatch.setitem(sys.modules, "llvmlite", None)
+    for name in [n for n in sys.modules if n.startswith("qdeploy.cpu.kernels.targets")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert explain(path, cpu=True).cpu == "portable form (llvmlite is not installed)"

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs on a board: numpy and Python 3.8, nothing to compile."""
+
+from qdeploy.board.program import Program
+
+__all__ = ["Program"]

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The integer network as an ONNX model that only needs standard operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper
+
+import qdeploy
+from qdeploy.cpu.description import DESCRIPTION, DOMAIN, FUNCTION, describe
+from qdeploy.cpu.portable.branches import add, concat
+from qdeploy.cpu.portable.convolution import convolution
+from qdeploy.cpu.portable.exactness import (
+    FLOAT32_LIMIT,
+    exact_type,
+    partial_sum_bounds,
+    weights_fit_float32,
+)
+from qdeploy.cpu.portable.expansion import expand
+from qdeploy.cpu.portable.graph import Graph
+from qdeploy.cpu.portable.pooling import max_pool, sum_pool
+from qdeploy.cpu.portable.requantization import requantize
+from qdeploy.cpu.portable.shapes import flatten, pad, reshape, slice_, transpose, upsample
+from qdeploy.cpu.portable.thresholds import input_quantizer, threshold
+from qdeploy.errors import InternalError
+from qdeploy.integer import (
+    Add,
+    ArgMax,
+    Concat,
+    Convolution,
+    Flatten,
+    IntegerNetwork,
+    Linear,
+    MaxPool,
+    Node,
+    Pad,
+    Requantize,
+    Reshape,
+    Slice,
+    SumPool,
+    Tensor,
+    Threshold,
+    Transpose,
+    Upsample,
+)
+
+PRODUCER = "qdeploy"
+OPSET = 17
+IR_VERSION = 8
+
+
+def to_onnx(network: IntegerNetwork) -> ModelProto:
+    """The model: real input [N, ...], real outputs and integer outputs "<output>_integer" [N, ...].
+
+    Its graph calls one function, `FUNCTION` of `DOMAIN`, which ONNX Runtime writes out when it
+    loads the file, unless a custom operator of that name takes its place. Reals are float32,
+    integers int64. In between, float32 and float64 tensors hold the integers of the network
+    exactly. Nodes carry the names of the network's layers.
+
+    Raises:
+        UserError: if a layer's partial sums do not fit float64.
+        InternalError: for a node of unknown type.
+    """
+    integer_name = f"{network.output_name}_integer"
+    graph = Graph(taken=(network.input_name, network.output_name, integer_name))
+    codes = input_quantizer(graph, network.quantizer, network.input_name, network.input_tensor)
+    values = {network.input: codes}
+    for node in network.nodes:
+        values[node.output] = _emit(graph, node, values, network)
+    _outputs(graph, network, values[network.output], integer_name)
+
+    outputs = [network.output_name, integer_name]
+    inputs = [network.input_name, *(tensor.name for tensor in graph.initializers)]
+    opsets = [helper.make_opsetid("", OPSET)]
+    function = helper.make_function(
+        DOMAIN, FUNCTION, inputs, outputs, graph.nodes, opsets, [DESCRIPTION]
+    )
+    description = describe(network, graph.stored)
+    call = helper.make_node(FUNCTION, inputs, outputs, domain=DOMAIN, **{DESCRIPTION: description})
+    batch_input = ["N", *network.input_tensor.shape]
+    batch_output = ["N", *network.output_tensor.shape]
+    model = helper.make_model(
+        helper.make_graph(
+            [call],
+            network.name,
+            [helper.make_tensor_value_info(network.input_name, TensorProto.FLOAT, batch_input)],
+            [
+                helper.make_tensor_value_info(network.output_name, TensorProto.FLOAT, batch_output),
+                helper.make_tensor_value_info(integer_name, TensorProto.INT64, batch_output),
+            ],
+            graph.initializers,
+        ),
+        functions=[function],
+        opset_imports=[*opsets, helper.make_opsetid(DOMAIN, 1)],
+        ir_version=IR_VERSION,
+        producer_name=PRODUCER,
+        producer_version=qdeploy.__version__,
+    )
+    helper.set_model_props(
+        model,
+        {"producer": PRODUCER, "version": qdeploy.__version__, "network": network.name},
+    )
+    return model
+
+
+def _emit(graph: Graph, node: Node, values: dict[str, str], network: IntegerNetwork) -> str:
+    """The value of the node's output; `values` holds those of the tensors before it."""
+    if type(node) in _JOINS:
+        return _JOINS[type(node)](graph, node, values, network)
+    if type(node) not in _OPERATORS:
+        raise InternalError(f"{node.name}: no ONNX form for {node.kind}")
+    x, y = network.tensors[node.input], network.tensors[node.output]
+    return _OPERATORS[type(node)](graph, node, values[node.input], x, y)
+
+
+def _outputs(graph: Graph, network: IntegerNetwork, value: str, integer_name: str) -> None:
+    y = network.output_tensor
+    dtype = exact_type(y.range)
+    scale, offset = (part.astype(np.float64) for part in y.affine())
+    # In float64 as in IntegerNetwork.real_output, to round once.
+    real = graph.cast(value, dtype, np.float64, "real/exact")
+    real = graph.node("Mul", [real, _spread(graph, "real/scale", scale, y)], "real/scaled")
+    real = graph.node("Add", [real, _spread(graph, "real/offset", offset, y)], "real/shifted")
+    if network.output_function:
+        operator = network.output_function.capitalize()
+        axis = {"axis": 1} if operator == "Softmax" else {}
+        real = graph.node(operator, [real], "real/function", **axis)
+    graph.output("Cast", [real], network.output_name, to=TensorProto.FLOAT)
+    graph.output("Cast", [value], integer_name, to=TensorProto.INT64)
+
+
+def _spread(graph: Graph, name: str, values: NDArray[np.float64], y: Tensor) -> str:
+    """A constant that broadcasts to `y`; of one with a value per element only a block is stored."""
+    if y.meaning.block is None:
+        return graph.constant(name, values)
+    block = values[tuple(map(slice, y.meaning.block.shape))][np.newaxis]
+    counts = [1, *(n // k for n, k in zip(y.shape, y.meaning.block.shape, strict=True))]
+    repeats = graph.constant(f"{name}/counts", np.array(counts, np.int64))
+    return graph.node("Tile", [graph.constant(f"{name}/block", block), repeats], name)
+
+
+def _linear(graph: Graph, node: Linear, value: str, x: Tensor, y: Tensor) -> str:
+    narrow = partial_sum_bounds(node, x.range).sum(axis=1).max() < FLOAT32_LIMIT
+    dtype = np.float32 if narrow and weights_fit_float32(node.weights) else np.float64
+    value = graph.cast(value, exact_type(x.range), dtype, f"{node.name}/input")
+    weights = expand(graph, node.name, node.weights, dtype)
+    value = graph.node("Gemm", [value, weights], node.name, transB=1)
+    return graph.cast(value, dtype, exact_type(y.range), f"{node.name}/output")
+
+
+def _arg_max(graph: Graph, node: ArgMax, value: str, x: Tensor, y: Tensor) -> str:
+    if node.count == 1:
+        index = graph.node("ArgMax", [value], node.name, axis=1, keepdims=1)
+    else:
+        index = graph.top_indices(value, node.count, node.name)
+    return graph.cast(index, np.int64, exact_type(y.range), f"{node.name}/output")
+
+
+_OPERATORS: dict[type[Node], Callable[..., str]] = {
+    Convolution: convolution,
+    Linear: _linear,
+    Threshold: threshold,
+    Requantize: requantize,
+    MaxPool: max_pool,
+    SumPool: sum_pool,
+    Pad: pad,
+    Upsample: upsample,
+    Slice: slice_,
+    Reshape: reshape,
+    Transpose: transpose,
+    Flatten: flatten,
+    ArgMax: _arg_max,
+}
+_JOINS: dict[type[Node], Callable[..., str]] = {Add: add, Concat: concat}

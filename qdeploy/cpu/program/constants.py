@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The constants of a program: one block of bytes that all kernels read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qdeploy.cpu.program.layouts import SLACK
+
+ALIGNMENT = 64
+
+
+class Constants:
+    """Arrays behind each other, each at a multiple of 64 bytes; equal ones only once."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._offsets: dict[bytes, int] = {}
+        self._size = 0
+
+    def add(self, values: NDArray[Any]) -> int:
+        """Offset of the array in the block."""
+        content = np.ascontiguousarray(values).tobytes()
+        if content not in self._offsets:
+            self._offsets[content] = self._size
+            padded = content + bytes(-len(content) % ALIGNMENT)
+            self._parts.append(padded)
+            self._size += len(padded)
+        return self._offsets[content]
+
+    def block(self) -> bytes:
+        """All arrays, and zeros, since vectors may be read beyond the end of the last."""
+        return b"".join(self._parts) + bytes(SLACK)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Generated programs against the numpy reference, on every target that this machine runs.
+
+QDEPLOY_EXAMPLES=1000 tries so many networks of each kind.
+"""
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
+from program_networks import BOOKS, MIDDLE, matrix_networks, program_networks
+from program_runs import assert_exact
+from random_networks import inputs, one_node_network
+from sample_networks import branching_network, small_cnn, small_mlp
+
+from qdeploy.cpu.kernels.targets import TARGETS as ALL_TARGETS
+from qdeploy.cpu.kernels.targets import host_targets
+from qdeploy.cpu.program.planning import NoKernel, plan
+from qdeploy.integer import (
+    Convolution,
+    IntegerNetwork,
+    MaxPool,
+    Node,
+    Plane,
+    Quotient,
+    Requantize,
+    ValueRange,
+    Weights,
+)
+
+EXAMPLES = int(os.environ.get("QDEPLOY_EXAMPLES", "8"))
+TARGETS = pytest.mark.parametrize("target", host_targets(), ids=lambda target: target.name)
+
+
+def few(function):
+    return settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        phases=[Phase.explicit, Phase.generate],  # shrinking would compile for minutes
+        suppress_health_check=list(HealthCheck),
+    )(function)
+
+
+def check(network: IntegerNetwork, target, images: int) -> None:
+    note(" -> ".join(f"{node.kind} {node.name}" for node in network.nodes))
+    x = inputs(network, images)
+    x[0] = np.inf if images % 2 else -np.inf  # all codes at one end
+    try:
+        assert_exact(network, target, x)
+    except NoKernel:
+        assert max(tensor.range.bits for tensor in network.tensors.values()) >= 32
+
+
+@TARGETS
+@few
+@given(data=st.data())
+@pytest.mark.parametrize("kind", MIDDLE)
+def test_one_operator(kind, target, data):
+    check(data.draw(program_networks((kind,), 1)), target, data.draw(st.integers(1, 6)))
+
+
+@TARGETS
+@few
+@given(data=st.data())
+@pytest.mark.parametrize("book", sorted(BOOKS))
+def test_long_sums(book, target, data):
+    check(data.draw(matrix_networks(book)), target, data.draw(st.integers(1, 10)))
+
+
+@TARGETS
+@few
+@given(network=program_networks(), images=st.integers(1, 6))
+def test_networks(network, target, images):
+    check(network, target, images)
+
+
+@TARGETS
+@pytest.mark.parametrize(
+    "network",
+    [branching_network(), small_cnn(), small_cnn(codes="binary", granularity="row"), small_mlp()],
+    ids=lambda network: network.name,
+)
+def test_whole_networks(network, target):
+    for images in (1, 7):
+        assert_exact(network, target, inputs(network, images))
+
+
+def product(multiplier: int, groups: int = 1) -> Convolution:
+    codes = np.ones((groups, 1, 1, 1), np.int8)
+    weights = Weights((Plane(codes, np.full((1, 1, 1, 1), multiplier)),))
+    return Convolution(name="conv", input="x", output="y", weights=weights, groups=groups)
+
+
+@TARGETS
+@pytest.mark.parametrize("groups", [1, 2])
+def test_the_last_integers_of_32_bits(groups, target):
+    """Sums of 2^31 - 1 and more are refused; so are outputs that no int32 holds."""
+    quarter = 2**31 // 255
+    network = one_node_network(product(quarter, groups), (groups, 1, 1), ValueRange(0, 255))
+    assert network.output_tensor.range.high < 2**31
+    assert_exact(network, target, inputs(network, 9))
+    network = one_node_network(product(quarter + 1, groups), (groups, 1, 1), ValueRange(0, 255))
+    with pytest.raises(NoKernel, match="32 bits"):
+        plan(network, target)
+
+
+QUOTIENT = Quotient(*(np.full(1, n) for n in (1, 0, 3, -9, 9)), "FLOOR")
+
+
+@pytest.mark.parametrize(
+    ("node", "shape", "codes", "reason"),
+    [
+        (product(1), (1, 2, 2), ValueRange(0, 300), "wider than 8 bits|more than 256"),
+        (
+            Requantize(name="conv", input="x", output="y", quotient=QUOTIENT),
+            (1, 2, 2),
+            ValueRange(0, 9),
+            "Requantize",
+        ),
+        (
+            MaxPool(name="conv", input="x", output="y", kernel=(1, 1), strides=(1, 1)),
+            (1 << 15, 1 << 15, 1),
+            ValueRange(0, 9),
+            "too large",
+        ),
+    ],
+)
+def test_layers_without_kernels(
+    node: Node, shape: tuple[int, int, int], codes: ValueRange, reason: str
+):
+    for target in ALL_TARGETS:
+        with pytest.raises(NoKernel, match=reason):
+            plan(one_node_network(node, shape, codes), target)
