@@ -18,7 +18,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from cpu_layers import CHAIN, FULLY_CONNECTED, chain_contenders, matrix_contenders  # noqa: E402
+from cpu_networks import CASES, Case  # noqa: E402
 
 from qdeploy.cpu import NoFastForm, information_bits, pack, use_kernels  # noqa: E402
 from qdeploy.cpu.description import read_network  # noqa: E402
@@ -46,14 +49,7 @@ from qdeploy.cpu.measurement.sessions import (  # noqa: E402
 from qdeploy.cpu.measurement.steps import step_times  # noqa: E402
 from qdeploy.cpu.measurement.timing import Times, interleaved  # noqa: E402
 from qdeploy.cpu.measurement.twins import float_twin, int8_twin  # noqa: E402
-from qdeploy.integer import (  # noqa: E402
-    Builder,
-    Convolution,
-    IntegerNetwork,
-    Linear,
-    Plane,
-    Weights,
-)
+from qdeploy.integer import IntegerNetwork  # noqa: E402
 
 PARTS = ("networks", "layers", "matrices", "convolutions", "sizes", "loading")
 LOADS = 5
@@ -67,57 +63,6 @@ start = time.process_time()
 Session(Path(sys.argv[1]), 1)
 print(time.process_time() - start)
 """
-
-
-@dataclass(frozen=True)
-class Case:
-    """A network.
-
-    Attributes:
-        name: of the row.
-        network: of `qdeploy.networks`.
-        weights: "binary", "ternary" or "2-bit".
-        bits: of activations.
-        granularity: of scales.
-        floor: how many times faster than float32 and int8 it has to be at least, on AVX2.
-    """
-
-    name: str
-    network: str
-    weights: str
-    bits: int
-    granularity: str = "layer"
-    floor: tuple[float, float] | None = None
-
-    def make(self) -> IntegerNetwork:
-        """With random weights."""
-        from fpga_networks import random_network
-
-        from qdeploy.networks import NetworkConfig
-
-        weights = "ternary" if self.weights == "2-bit" else self.weights
-        config = NetworkConfig.model_validate(
-            {
-                "name": self.network,
-                "weights": weights,
-                "activation_bits": self.bits,
-                "granularity": self.granularity,
-            }
-        )
-        network = random_network(config)
-        return network if self.weights == weights else _with_two_bits(network)
-
-
-CASES = (
-    Case("cnv-w1a1", "cnv", "binary", 1, floor=(5.5, 3.0)),
-    Case("cnv-w1a2", "cnv", "binary", 2, floor=(4.6, 2.5)),
-    Case("cnv-wTa2", "cnv", "ternary", 2, floor=(3.5, 1.9)),
-    Case("cnv-w2a2", "cnv", "2-bit", 2, floor=(3.0, 1.6)),
-    Case("cnv-wTa2-pixel", "cnv", "ternary", 2, "pixel"),
-    Case("tfc-w1a1", "tfc", "binary", 1),
-    Case("lenet5-wTa2-pixel", "lenet5", "ternary", 2, "pixel"),
-    Case("resnet20-wTa2-pixel", "resnet20", "ternary", 2, "pixel"),
-)
 
 
 @dataclass(frozen=True)
@@ -162,17 +107,7 @@ def measured(parts: Sequence[str], folder: Path, rounds: int) -> Iterator[Row]:
             yield from networks(models, threads, rounds)
     if "layers" in parts:
         yield from layers(models)
-    if "matrices" in parts:
-        for name, shape in FULLY_CONNECTED.items():
-            # Large batches take long enough for few turns.
-            found = interleaved(matrix_contenders(*shape), max(3, rounds // 4))
-            for contender, times in found.items():
-                yield _microseconds(name, contender, times.processor)
-    if "convolutions" in parts:
-        for name, shape in CHAIN.items():
-            contenders, length = chain_contenders(*shape)
-            for contender, times in interleaved(contenders, rounds).items():
-                yield _microseconds(name, contender, times.processor / length)
+    yield from single_layers(parts, rounds)
     if "sizes" in parts:
         yield from sizes(models)
     if "loading" in parts:
@@ -215,6 +150,26 @@ def networks(models: dict[Case, Path], threads: int, rounds: int) -> Iterator[Ro
                 other = np.percentile(clock[f"{case.network} {kind}"], percent)
                 ratio = float(other / np.percentile(clock[case.name], percent))
                 yield Row(case.name, f"x_{kind}_{metric}{suffix}", ratio, "x", floor)
+
+
+def single_layers(parts: Sequence[str], rounds: int) -> Iterator[Row]:
+    """Layers of many widths among their rivals."""
+    few = max(3, rounds // 4)  # large batches take long
+    cases = {
+        "matrices": [
+            (name, partial(matrix_contenders, *shape), few)
+            for name, shape in FULLY_CONNECTED.items()
+        ],
+        "convolutions": [
+            (name, partial(chain_contenders, *shape), rounds) for name, shape in CHAIN.items()
+        ],
+    }
+    for name, make, turns in chain(*(cases[part] for part in cases if part in parts)):
+        contenders, length = make()
+        for contender, times in interleaved(contenders, turns).items():
+            took = times.processor / length
+            median = f"{np.median(took):.1f} median"
+            yield Row(name, contender, float(np.percentile(took, 10)), "us", median)
 
 
 def layers(models: dict[Case, Path]) -> Iterator[Row]:
@@ -278,12 +233,6 @@ def _percentiles(name: str, times: Times, clock: Any, suffix: str) -> Iterator[R
     yield Row(name, f"least_wall{suffix}", float(times.wall.min()), "us")
 
 
-def _microseconds(case: str, metric: str, times: Any) -> Row:
-    return Row(
-        case, metric, float(np.percentile(times, 10)), "us", f"{np.median(times):.1f} median"
-    )
-
-
 def _model(case: Case, folder: Path) -> Path:
     """The packed model of a case, from the folder if it is there."""
     path = folder / f"{case.name}.onnx"
@@ -302,25 +251,6 @@ def _fast(path: Path, threads: int) -> Any:
     except NoFastForm as why:
         return f"no kernels ({why})"
     return session(path.read_bytes(), options)
-
-
-def _with_two_bits(network: IntegerNetwork) -> IntegerNetwork:
-    """The same network with random weights of two bits."""
-    rng = np.random.default_rng(0)
-    builder, x = Builder(), network.input_tensor
-    builder.input(x.name, x.shape, x.range, x.meaning.scale[0])
-    for node in network.nodes:
-        if isinstance(node, (Convolution, Linear)):
-            (plane,) = node.weights.planes
-            codes = rng.integers(-2, 2, plane.codes.shape).astype(np.int8)
-            node = replace(node, weights=Weights((Plane(codes, plane.multipliers),)))  # noqa: PLW2901
-        builder.add(node, network.tensors[node.output].meaning)
-    return builder.network(
-        name=network.name,
-        quantizer=network.quantizer,
-        input_name=network.input_name,
-        output_name=network.output_name,
-    )
 
 
 if __name__ == "__main__":

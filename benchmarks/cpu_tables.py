@@ -39,7 +39,8 @@ _LAYERS = """
 Microseconds of each step within the whole network, and in parentheses the share of the roofline:
 the inner instructions of the kernel on registers alone, measured on the same core
 ({lookups:.0f} billion bytes looked up and added per second, {products:.0f} billion products of
-bytes).
+bytes). A byte that is looked up stands for the products of six binary or three wider weights
+(tables of 64), or four and two (tables of 16).
 
 """
 
