@@ -23,6 +23,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -37,7 +38,7 @@ from cpu_networks import CASES, Case  # noqa: E402
 
 from qdeploy.cpu import NoFastForm, information_bits, pack, use_kernels  # noqa: E402
 from qdeploy.cpu.description import read_network  # noqa: E402
-from qdeploy.cpu.kernels.targets import host_targets  # noqa: E402
+from qdeploy.cpu.kernels.targets import AVX2, Target, host_targets  # noqa: E402
 from qdeploy.cpu.measurement.measure import macs, processor  # noqa: E402
 from qdeploy.cpu.measurement.roofline import roofline  # noqa: E402
 from qdeploy.cpu.measurement.sessions import (  # noqa: E402
@@ -116,40 +117,40 @@ def measured(parts: Sequence[str], folder: Path, rounds: int) -> Iterator[Row]:
 
 
 def networks(models: dict[Case, Path], threads: int, rounds: int) -> Iterator[Row]:
-    """Latency of whole networks, all interleaved."""
-    calls: dict[tuple[str, str], Callable[[], object]] = {}
+    """Latency of whole networks, all interleaved; of CNV also with kernels for AVX2."""
+    calls: dict[str, Callable[[], object]] = {}
+    ours: dict[str, Case] = {}
+    best, *others = host_targets()
     for case, path in models.items():
         network = _network(path)
         x = np.random.default_rng(0).random((1, *network.input_tensor.shape), np.float32)
-        kernels = _fast(path, threads)
-        if isinstance(kernels, str):
-            print(f"{case.name}: {kernels}")
-            continue
-        calls[case.name, ""] = call_of(kernels, x)
-        if (case.network, "float32") not in calls:
+        older = [AVX2] if AVX2 in others and case.network == "cnv" and threads == 1 else []
+        for target in (best, *older):
+            name = case.name if target is best else f"{case.name}, {target.name}"
+            try:
+                calls[name] = call_of(_fast(path, threads, target), x)
+                ours[name] = case
+            except NoFastForm as why:
+                print(f"{name}: {why}")
+        if f"{case.network} int8" not in calls:
             for kind, twin in (("float32", float_twin(network)), ("int8", int8_twin(network))):
                 loaded = session(twin.SerializeToString(), session_options(threads))
-                calls[case.network, kind] = call_of(loaded, x)
+                calls[f"{case.network} {kind}"] = call_of(loaded, x)
             left = layers_in_float(int8_twin(network))
             if left:
                 print(f"{case.network}: ONNX Runtime computes {left} in float32, not in int8")
-    names = {f"{name} {kind}".strip(): key for key in calls for name, kind in [key]}
-    found = interleaved({name: calls[key] for name, key in names.items()}, rounds)
+    found = interleaved(calls, rounds)
     clock = {name: t.processor if threads == 1 else t.wall for name, t in found.items()}
     suffix = "" if threads == 1 else "_2_threads"
-    for name, (_, kind) in names.items():
-        if kind:
-            yield from _percentiles(name, found[name], clock[name], suffix)
-    for case in models:
-        if case.name not in clock:
-            continue
-        yield from _percentiles(case.name, found[case.name], clock[case.name], suffix)
+    for name in sorted(found, key=lambda name: name in ours):  # those of ONNX Runtime first
+        yield from _percentiles(name, found[name], clock[name], suffix)
+    for name, case in ours.items():
         for place, kind in enumerate(("float32", "int8")):
             floor = f"at least {case.floor[place]} on AVX2" if case.floor else ""
             for metric, percent in (("median", 50), ("p10", 10)):
                 other = np.percentile(clock[f"{case.network} {kind}"], percent)
-                ratio = float(other / np.percentile(clock[case.name], percent))
-                yield Row(case.name, f"x_{kind}_{metric}{suffix}", ratio, "x", floor)
+                ratio = float(other / np.percentile(clock[name], percent))
+                yield Row(name, f"x_{kind}_{metric}{suffix}", ratio, "x", floor)
 
 
 def single_layers(parts: Sequence[str], rounds: int) -> Iterator[Row]:
@@ -243,13 +244,11 @@ def _network(path: Path) -> IntegerNetwork:
     return read_network(onnx.load(path))
 
 
-def _fast(path: Path, threads: int) -> Any:
-    """A session with kernels, or the reason why there is none."""
+def _fast(path: Path, threads: int, target: Target) -> Any:
+    """A session with kernels for `target`."""
     options = session_options(threads)
-    try:
+    with patch("qdeploy.cpu.kernels.targets.host_targets", lambda: (target,)):
         use_kernels(options, path.read_bytes(), threads)
-    except NoFastForm as why:
-        return f"no kernels ({why})"
     return session(path.read_bytes(), options)
 
 

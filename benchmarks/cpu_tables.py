@@ -26,8 +26,9 @@ _NETWORKS = """
 float32 and int8 are ONNX Runtime's own, of the same shapes with random weights (Conv, Relu,
 MaxPool, Gemm; int8 by QDQ per output channel, of which all layers became QLinearConv and QGemm).
 The least ratios asked for are for machines with AVX2; here ONNX Runtime's int8 has AVX-512
-VNNI, with two to three times the products of a cycle. Two threads: the shortest of all calls on
-the wall, and how many times shorter than on one thread; two cores are rarely free at once here.
+VNNI, with two to three times the products of a cycle, its float32 AVX-512. So the rows with our
+AVX2 kernels, too, are against these. Two threads: the shortest of all calls on the wall, and how
+many times shorter than on one thread; two cores are rarely free at once here.
 
 | network | us | x float32 | asked | x int8 | asked | two threads, us | x one thread |
 |---|---|---|---|---|---|---|---|
