@@ -30,7 +30,7 @@ from qdeploy.integer import (
     Weights,
 )
 
-EXAMPLES = int(os.environ.get("QDEPLOY_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("QDEPLOY_EXAMPLES", "3"))
 TARGETS = pytest.mark.parametrize("target", host_targets(), ids=lambda target: target.name)
 
 
