@@ -18,9 +18,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -31,10 +34,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from cpu_layers import CHAIN, FULLY_CONNECTED, chain_contenders, matrix_contenders  # noqa: E402
+from cpu_networks import CASES, Case  # noqa: E402
 
 from qdeploy.cpu import NoFastForm, information_bits, pack, use_kernels  # noqa: E402
 from qdeploy.cpu.description import read_network  # noqa: E402
-from qdeploy.cpu.kernels.targets import host_targets  # noqa: E402
+from qdeploy.cpu.kernels.targets import AVX2, Target, host_targets  # noqa: E402
 from qdeploy.cpu.measurement.measure import macs, processor  # noqa: E402
 from qdeploy.cpu.measurement.roofline import roofline  # noqa: E402
 from qdeploy.cpu.measurement.sessions import (  # noqa: E402
@@ -46,14 +50,7 @@ from qdeploy.cpu.measurement.sessions import (  # noqa: E402
 from qdeploy.cpu.measurement.steps import step_times  # noqa: E402
 from qdeploy.cpu.measurement.timing import Times, interleaved  # noqa: E402
 from qdeploy.cpu.measurement.twins import float_twin, int8_twin  # noqa: E402
-from qdeploy.integer import (  # noqa: E402
-    Builder,
-    Convolution,
-    IntegerNetwork,
-    Linear,
-    Plane,
-    Weights,
-)
+from qdeploy.integer import IntegerNetwork  # noqa: E402
 
 PARTS = ("networks", "layers", "matrices", "convolutions", "sizes", "loading")
 LOADS = 5
@@ -67,57 +64,6 @@ start = time.process_time()
 Session(Path(sys.argv[1]), 1)
 print(time.process_time() - start)
 """
-
-
-@dataclass(frozen=True)
-class Case:
-    """A network.
-
-    Attributes:
-        name: of the row.
-        network: of `qdeploy.networks`.
-        weights: "binary", "ternary" or "2-bit".
-        bits: of activations.
-        granularity: of scales.
-        floor: how many times faster than float32 and int8 it has to be at least, on AVX2.
-    """
-
-    name: str
-    network: str
-    weights: str
-    bits: int
-    granularity: str = "layer"
-    floor: tuple[float, float] | None = None
-
-    def make(self) -> IntegerNetwork:
-        """With random weights."""
-        from fpga_networks import random_network
-
-        from qdeploy.networks import NetworkConfig
-
-        weights = "ternary" if self.weights == "2-bit" else self.weights
-        config = NetworkConfig.model_validate(
-            {
-                "name": self.network,
-                "weights": weights,
-                "activation_bits": self.bits,
-                "granularity": self.granularity,
-            }
-        )
-        network = random_network(config)
-        return network if self.weights == weights else _with_two_bits(network)
-
-
-CASES = (
-    Case("cnv-w1a1", "cnv", "binary", 1, floor=(5.5, 3.0)),
-    Case("cnv-w1a2", "cnv", "binary", 2, floor=(4.6, 2.5)),
-    Case("cnv-wTa2", "cnv", "ternary", 2, floor=(3.5, 1.9)),
-    Case("cnv-w2a2", "cnv", "2-bit", 2, floor=(3.0, 1.6)),
-    Case("cnv-wTa2-pixel", "cnv", "ternary", 2, "pixel"),
-    Case("tfc-w1a1", "tfc", "binary", 1),
-    Case("lenet5-wTa2-pixel", "lenet5", "ternary", 2, "pixel"),
-    Case("resnet20-wTa2-pixel", "resnet20", "ternary", 2, "pixel"),
-)
 
 
 @dataclass(frozen=True)
@@ -162,17 +108,7 @@ def measured(parts: Sequence[str], folder: Path, rounds: int) -> Iterator[Row]:
             yield from networks(models, threads, rounds)
     if "layers" in parts:
         yield from layers(models)
-    if "matrices" in parts:
-        for name, shape in FULLY_CONNECTED.items():
-            # Large batches take long enough for few turns.
-            found = interleaved(matrix_contenders(*shape), max(3, rounds // 4))
-            for contender, times in found.items():
-                yield _microseconds(name, contender, times.processor)
-    if "convolutions" in parts:
-        for name, shape in CHAIN.items():
-            contenders, length = chain_contenders(*shape)
-            for contender, times in interleaved(contenders, rounds).items():
-                yield _microseconds(name, contender, times.processor / length)
+    yield from single_layers(parts, rounds)
     if "sizes" in parts:
         yield from sizes(models)
     if "loading" in parts:
@@ -181,40 +117,60 @@ def measured(parts: Sequence[str], folder: Path, rounds: int) -> Iterator[Row]:
 
 
 def networks(models: dict[Case, Path], threads: int, rounds: int) -> Iterator[Row]:
-    """Latency of whole networks, all interleaved."""
-    calls: dict[tuple[str, str], Callable[[], object]] = {}
+    """Latency of whole networks, all interleaved; of CNV also with kernels for AVX2."""
+    calls: dict[str, Callable[[], object]] = {}
+    ours: dict[str, Case] = {}
+    best, *others = host_targets()
     for case, path in models.items():
         network = _network(path)
         x = np.random.default_rng(0).random((1, *network.input_tensor.shape), np.float32)
-        kernels = _fast(path, threads)
-        if isinstance(kernels, str):
-            print(f"{case.name}: {kernels}")
-            continue
-        calls[case.name, ""] = call_of(kernels, x)
-        if (case.network, "float32") not in calls:
+        older = [AVX2] if AVX2 in others and case.network == "cnv" and threads == 1 else []
+        for target in (best, *older):
+            name = case.name if target is best else f"{case.name}, {target.name}"
+            try:
+                calls[name] = call_of(_fast(path, threads, target), x)
+                ours[name] = case
+            except NoFastForm as why:
+                print(f"{name}: {why}")
+        if f"{case.network} int8" not in calls:
             for kind, twin in (("float32", float_twin(network)), ("int8", int8_twin(network))):
                 loaded = session(twin.SerializeToString(), session_options(threads))
-                calls[case.network, kind] = call_of(loaded, x)
+                calls[f"{case.network} {kind}"] = call_of(loaded, x)
             left = layers_in_float(int8_twin(network))
             if left:
                 print(f"{case.network}: ONNX Runtime computes {left} in float32, not in int8")
-    names = {f"{name} {kind}".strip(): key for key in calls for name, kind in [key]}
-    found = interleaved({name: calls[key] for name, key in names.items()}, rounds)
+    found = interleaved(calls, rounds)
     clock = {name: t.processor if threads == 1 else t.wall for name, t in found.items()}
     suffix = "" if threads == 1 else "_2_threads"
-    for name, (_, kind) in names.items():
-        if kind:
-            yield from _percentiles(name, found[name], clock[name], suffix)
-    for case in models:
-        if case.name not in clock:
-            continue
-        yield from _percentiles(case.name, found[case.name], clock[case.name], suffix)
+    for name in sorted(found, key=lambda name: name in ours):  # those of ONNX Runtime first
+        yield from _percentiles(name, found[name], clock[name], suffix)
+    for name, case in ours.items():
         for place, kind in enumerate(("float32", "int8")):
             floor = f"at least {case.floor[place]} on AVX2" if case.floor else ""
             for metric, percent in (("median", 50), ("p10", 10)):
                 other = np.percentile(clock[f"{case.network} {kind}"], percent)
-                ratio = float(other / np.percentile(clock[case.name], percent))
-                yield Row(case.name, f"x_{kind}_{metric}{suffix}", ratio, "x", floor)
+                ratio = float(other / np.percentile(clock[name], percent))
+                yield Row(name, f"x_{kind}_{metric}{suffix}", ratio, "x", floor)
+
+
+def single_layers(parts: Sequence[str], rounds: int) -> Iterator[Row]:
+    """Layers of many widths among their rivals."""
+    few = max(3, rounds // 4)  # large batches take long
+    cases = {
+        "matrices": [
+            (name, partial(matrix_contenders, *shape), few)
+            for name, shape in FULLY_CONNECTED.items()
+        ],
+        "convolutions": [
+            (name, partial(chain_contenders, *shape), rounds) for name, shape in CHAIN.items()
+        ],
+    }
+    for name, make, turns in chain(*(cases[part] for part in cases if part in parts)):
+        contenders, length = make()
+        for contender, times in interleaved(contenders, turns).items():
+            took = times.processor / length
+            median = f"{np.median(took):.1f} median"
+            yield Row(name, contender, float(np.percentile(took, 10)), "us", median)
 
 
 def layers(models: dict[Case, Path]) -> Iterator[Row]:
@@ -278,12 +234,6 @@ def _percentiles(name: str, times: Times, clock: Any, suffix: str) -> Iterator[R
     yield Row(name, f"least_wall{suffix}", float(times.wall.min()), "us")
 
 
-def _microseconds(case: str, metric: str, times: Any) -> Row:
-    return Row(
-        case, metric, float(np.percentile(times, 10)), "us", f"{np.median(times):.1f} median"
-    )
-
-
 def _model(case: Case, folder: Path) -> Path:
     """The packed model of a case, from the folder if it is there."""
     path = folder / f"{case.name}.onnx"
@@ -294,33 +244,12 @@ def _network(path: Path) -> IntegerNetwork:
     return read_network(onnx.load(path))
 
 
-def _fast(path: Path, threads: int) -> Any:
-    """A session with kernels, or the reason why there is none."""
+def _fast(path: Path, threads: int, target: Target) -> Any:
+    """A session with kernels for `target`."""
     options = session_options(threads)
-    try:
+    with patch("qdeploy.cpu.kernels.targets.host_targets", lambda: (target,)):
         use_kernels(options, path.read_bytes(), threads)
-    except NoFastForm as why:
-        return f"no kernels ({why})"
     return session(path.read_bytes(), options)
-
-
-def _with_two_bits(network: IntegerNetwork) -> IntegerNetwork:
-    """The same network with random weights of two bits."""
-    rng = np.random.default_rng(0)
-    builder, x = Builder(), network.input_tensor
-    builder.input(x.name, x.shape, x.range, x.meaning.scale[0])
-    for node in network.nodes:
-        if isinstance(node, (Convolution, Linear)):
-            (plane,) = node.weights.planes
-            codes = rng.integers(-2, 2, plane.codes.shape).astype(np.int8)
-            node = replace(node, weights=Weights((Plane(codes, plane.multipliers),)))  # noqa: PLW2901
-        builder.add(node, network.tensors[node.output].meaning)
-    return builder.network(
-        name=network.name,
-        quantizer=network.quantizer,
-        input_name=network.input_name,
-        output_name=network.output_name,
-    )
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ FORMS = ("1a1", "1a2", "1a4", "Ta2", "2a2", "2a4", "4a4", "8a8")
 _NATIVE_2_BIT = (1, 27)  # ONNX Runtime's kernel; before, its table lookups have to be asked for
 
 
-def matrix_contenders(size: int, batch: int) -> Contenders:
-    """A fully connected layer of `size` inputs and outputs, float32 in and out."""
+def matrix_contenders(size: int, batch: int) -> tuple[Contenders, int]:
+    """A fully connected layer of `size` inputs and outputs, float32 in and out; one of them."""
     x = np.random.default_rng(0).random((batch, size), np.float32)
     found: Contenders = {}
     for form in FORMS:
@@ -50,7 +50,7 @@ def matrix_contenders(size: int, batch: int) -> Contenders:
         found[name] = _call(twin, x)
     for bits, block in ((4, 32), (4, 128), (2, 128)):
         found[f"ORT {bits} bit, blocks of {block}"] = _call(_n_bits(size, bits, block), x)
-    return found
+    return found, 1
 
 
 def chain_contenders(channels: int, size: int) -> tuple[Contenders, int]:

@@ -26,8 +26,9 @@ _NETWORKS = """
 float32 and int8 are ONNX Runtime's own, of the same shapes with random weights (Conv, Relu,
 MaxPool, Gemm; int8 by QDQ per output channel, of which all layers became QLinearConv and QGemm).
 The least ratios asked for are for machines with AVX2; here ONNX Runtime's int8 has AVX-512
-VNNI, with two to three times the products of a cycle. Two threads: the shortest of all calls on
-the wall, and how many times shorter than on one thread; two cores are rarely free at once here.
+VNNI, with two to three times the products of a cycle, its float32 AVX-512. So the rows with our
+AVX2 kernels, too, are against these. Two threads: the shortest of all calls on the wall, and how
+many times shorter than on one thread; two cores are rarely free at once here.
 
 | network | us | x float32 | asked | x int8 | asked | two threads, us | x one thread |
 |---|---|---|---|---|---|---|---|
@@ -39,7 +40,8 @@ _LAYERS = """
 Microseconds of each step within the whole network, and in parentheses the share of the roofline:
 the inner instructions of the kernel on registers alone, measured on the same core
 ({lookups:.0f} billion bytes looked up and added per second, {products:.0f} billion products of
-bytes).
+bytes). A byte that is looked up stands for the products of six binary or three wider weights
+(tables of 64), or four and two (tables of 16).
 
 """
 

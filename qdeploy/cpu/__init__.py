@@ -6,6 +6,7 @@ from qdeploy.cpu.lstm.session import LstmSession
 from qdeploy.cpu.model import PackedModel, pack
 from qdeploy.cpu.packing import information_bits
 from qdeploy.cpu.portable.emission import to_onnx
+from qdeploy.cpu.portable.lstm import lstm_to_onnx
 from qdeploy.cpu.session import Session
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "PackedModel",
     "Session",
     "information_bits",
+    "lstm_to_onnx",
     "pack",
     "to_onnx",
     "use_kernels",

@@ -5,6 +5,7 @@ QDEPLOY_EXAMPLES=1000 tries so many networks of each kind.
 """
 
 import os
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -13,12 +14,13 @@ from hypothesis import strategies as st
 from program_networks import BOOKS, MIDDLE, matrix_networks, program_networks
 from program_runs import assert_exact
 from random_networks import inputs, one_node_network
-from sample_networks import branching_network, small_cnn, small_mlp
+from sample_networks import branching_network, input_quantizer, small_cnn, small_mlp
 
 from qdeploy.cpu.kernels.targets import TARGETS as ALL_TARGETS
 from qdeploy.cpu.kernels.targets import host_targets
 from qdeploy.cpu.program.planning import NoKernel, plan
 from qdeploy.integer import (
+    Builder,
     Convolution,
     IntegerNetwork,
     MaxPool,
@@ -30,7 +32,7 @@ from qdeploy.integer import (
     Weights,
 )
 
-EXAMPLES = int(os.environ.get("QDEPLOY_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("QDEPLOY_EXAMPLES", "3"))
 TARGETS = pytest.mark.parametrize("target", host_targets(), ids=lambda target: target.name)
 
 
@@ -133,3 +135,23 @@ def test_layers_without_kernels(
     for target in ALL_TARGETS:
         with pytest.raises(NoKernel, match=reason):
             plan(one_node_network(node, shape, codes), target)
+
+
+@TARGETS
+@pytest.mark.parametrize("pad_code", [3, -1, 0])
+def test_constant_sums_behind_padding(pad_code, target):
+    builder = Builder()
+    builder.input("x", (3, 4, 4), ValueRange(0, 16), Fraction(1))
+    for name, x, outputs, inputs_, multiplier in (
+        ("zero", "x", 4, 3, 0),
+        ("last", "zero", 5, 4, 1),
+    ):
+        codes = np.where(np.arange(outputs * inputs_ * 4) % 3, 3, 5).astype(np.int16)
+        plane = Plane(codes.reshape(outputs, inputs_, 2, 2), np.full((1, 1, 1, 1), multiplier))
+        pads = (1, 1, 1, 1) if name == "last" else (0, 0, 0, 0)
+        names = {"name": name, "input": x, "output": name}
+        builder.add(Convolution(weights=Weights((plane,)), pads=pads, pad_code=pad_code, **names))
+    network = builder.network(
+        name="constant", quantizer=input_quantizer(17), input_name="image", output_name="y"
+    )
+    assert_exact(network, target, inputs(network, 2))

@@ -122,11 +122,6 @@ class Code:
         product = self.build.mul(self.long(index), self.long(factor))
         return self.build.add(product, self.long(addend))
 
-    def least(self, number: Value, most: int) -> Value:
-        """`number`, or `most` if that is less."""
-        limit = self.long(most)
-        return self.build.select(self.build.icmp_signed("<", number, limit), number, limit)
-
     def divided(self, number: Value, divisor: int) -> tuple[Value, Value]:
         """Quotient and rest of a number below 2^32 (32-bit processors divide no longs)."""
         build, by = self.build, ir.Constant(WORD, divisor)

@@ -126,8 +126,11 @@ class _Writer:
             steps = build.lshr(self.groups, code.long(1))
         at_once = tile.flush // tile.least_flush
         if at_once > 1:
-            with code.loop(steps, step=at_once) as done:
-                self._steps(code.least(build.sub(steps, done), at_once), totals)
+            # Two copies: where lengths are known, neither is a loop over sums in memory.
+            whole, rest = code.divided(steps, at_once)
+            with code.loop(whole):
+                self._steps(code.long(at_once), totals)
+            self._steps(rest, totals)
         else:
             with code.loop(steps):
                 for together in [halves] if at_once else [[half] for half in halves]:

@@ -108,9 +108,10 @@ class _Writer:
             with code.loop(self.steps):
                 self._step(totals)
         else:
-            with code.loop(self.steps, step=tile.flush) as done:
-                rest = code.build.sub(self.steps, done)
-                self._steps(code.least(rest, tile.flush), totals)
+            whole, rest = code.divided(self.steps, tile.flush)
+            with code.loop(whole):
+                self._steps(code.long(tile.flush), totals)
+            self._steps(rest, totals)
         for offsets, parts in zip(self._offsets(), totals, strict=True):
             for at, part in zip(offsets, parts, strict=True):
                 code.store(part.get(), self.sums, at)

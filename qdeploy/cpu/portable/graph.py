@@ -76,16 +76,21 @@ class Graph:
         """A node with one output."""
         return self._node(operator, inputs, name, [self._number()], attributes)[0]
 
+    def outputs(
+        self, operator: str, inputs: Sequence[str], name: str, count: int, **attributes: Any
+    ) -> list[str]:
+        """A node with `count` outputs."""
+        outputs = [self._number() for _ in range(count)]
+        return self._node(operator, inputs, name, outputs, attributes)
+
     def split(self, value: str, name: str, parts: int) -> list[str]:
         """`value` cut along axis 0 into equal parts."""
-        outputs = [self._number() for _ in range(parts)]
-        return self._node("Split", [value], name, outputs, {"axis": 0})
+        return self.outputs("Split", [value], name, parts, axis=0)
 
     def top_indices(self, value: str, count: int, name: str) -> str:
         """Indices of the `count` largest along axis 1, int64, the first of equals first."""
         k = self.constant(f"{name}/count", np.array([count], np.int64))
-        outputs = [self._number(), self._number()]
-        return self._node("TopK", [value, k], name, outputs, {"axis": 1})[1]
+        return self.outputs("TopK", [value, k], name, 2, axis=1)[1]
 
     def cast(self, value: str, source: DTypeLike, target: DTypeLike, name: str) -> str:
         """`value`, which has type `source`, as `target`."""

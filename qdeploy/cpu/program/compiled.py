@@ -14,7 +14,7 @@ from qdeploy.cpu.program.program import blank_image, emit
 from qdeploy.integer import IntegerNetwork
 
 # Images at once: as many as keep their buffers in the caches near a core.
-_ARENA_BYTES = 1 << 18
+_ARENA_BYTES = 1 << 19
 _MOST_IMAGES = 64
 
 

@@ -35,7 +35,8 @@ def lattices(network: IntegerNetwork) -> dict[str, Lattice]:
         lattice = _of(node, [found[name] for name in node.inputs])
         if lattice is None:
             values = network.tensors[node.output].range
-            lattice = Lattice(values.low, 1, values.high - values.low + 1)
+            # Two codes at least, one apart: sums are written as levels of step 1.
+            lattice = Lattice(values.low, 1, max(2, values.high - values.low + 1))
         found[node.output] = lattice
     return {name: lattice for name, lattice in found.items() if lattice.count <= 256}
 

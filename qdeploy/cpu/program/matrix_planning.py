@@ -24,7 +24,7 @@ from qdeploy.cpu.program.segments import Segment, digits, parts, segments
 from qdeploy.cpu.program.tiles import Tile, blocks, sums_of
 from qdeploy.integer import Convolution, Integers, Plane, ValueRange, Weights
 
-_IMAGES = 4  # rows of a tile where images are the rows
+_IMAGES = 2  # rows of a tile where images are the rows
 _SHORT_SEGMENT = 64  # activations; shorter ones are copied behind each other
 _BYTES, _SHORTS = (-128, 127), (-(1 << 15), (1 << 15) - 1)
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from qdeploy.cpu.kernels.code import BYTE, LONG, POINTER, WORD, Code, Value
+from qdeploy.cpu.kernels.code import BYTE, LONG, POINTER, WORD, Code, Value, splat, vector
 from qdeploy.cpu.kernels.targets import Target
 from qdeploy.cpu.program.layouts import Buffer, Levels
 
 _AT_ONCE = 16  # positions of a window
+_CHANNELS = 32  # bytes or integers
 
 
 @dataclass(frozen=True)
@@ -79,30 +80,42 @@ class MaximumPool:
         count = self.y.pixel_bytes // size
         down = self.dilations[0] * self.x.row_bytes
         right = self.dilations[1] * self.x.pixel_bytes
+        whole, rest = divmod(count, _CHANNELS)
         if rows * columns <= _AT_ONCE:
             offsets = [
                 row * down + column * right for row in range(rows) for column in range(columns)
             ]
-            with code.loop(count) as at:
-                here = code.at(source, code.scaled(at, size))
-                best = code.load(kind, here)
-                for offset in offsets[1:]:
-                    best = self._larger(code, best, code.load(kind, here, offset), kind)
-                code.store(best, target, code.scaled(at, size))
+            with code.loop(whole) as block:
+                place = code.scaled(block, size * _CHANNELS)
+                self._best(code, code.at(source, place), code.at(target, place), offsets, _CHANNELS)
+            if rest:
+                place = code.long(size * _CHANNELS * whole)
+                self._best(code, code.at(source, place), code.at(target, place), offsets, rest)
             return
         with code.loop(count) as at:
             code.store(
                 code.load(kind, source, code.scaled(at, size)), target, code.scaled(at, size)
             )
+        one = vector(kind, 1)
         with code.loop(rows) as row, code.loop(columns) as column:
             window = code.at(source, code.scaled(row, down, code.scaled(column, right)))
             with code.loop(count) as at:
                 place = code.scaled(at, size)
-                best, value = code.load(kind, target, place), code.load(kind, window, place)
-                code.store(self._larger(code, best, value, kind), target, place)
+                best, value = code.load(one, target, place), code.load(one, window, place)
+                code.store(self._larger(code, best, value), target, place)
 
-    def _larger(self, code: Code, a: Value, b: Value, kind: ir.IntType) -> Value:
-        build, layout = code.build, self.x.layout
+    def _best(
+        self, code: Code, source: Value, target: Value, offsets: list[int], count: int
+    ) -> None:
+        """`count` bytes or integers of a pixel at once."""
+        kind = vector(BYTE if isinstance(self.x.layout, Levels) else WORD, count)
+        best = code.load(kind, source)
+        for offset in offsets[1:]:
+            best = self._larger(code, best, code.load(kind, source, offset))
+        code.store(best, target)
+
+    def _larger(self, code: Code, a: Value, b: Value) -> Value:
+        build, layout, lanes = code.build, self.x.layout, a.type.count
         if not isinstance(layout, Levels):
             return build.select(build.icmp_signed(">", a, b), a, b)
         packed = layout.packing
@@ -110,7 +123,7 @@ class MaximumPool:
             return build.or_(a, b)
         larger = None
         for field in range(packed.fields):
-            mask = ir.Constant(kind, ((1 << packed.bits) - 1) << packed.bits * field & 255)
+            mask = splat(BYTE, lanes, ((1 << packed.bits) - 1) << packed.bits * field & 255)
             parts = [build.and_(value, mask) for value in (a, b)]
             part = build.select(build.icmp_unsigned(">", *parts), *parts)
             larger = part if larger is None else build.or_(larger, part)

@@ -12,8 +12,8 @@ from qdeploy.cpu.kernels.targets import Target
 from qdeploy.cpu.program.layouts import SLACK, Buffer, Levels
 from qdeploy.cpu.program.planning import Plan
 
-# Multiplications from which on a step is worth dividing: some ten microseconds.
-PARALLEL_WORK = 2_000_000
+# Multiplications from which on a step is worth dividing: microseconds (of 8-bit products, ten).
+PARALLEL_WORK = 1_500_000
 _ARGUMENTS = [POINTER, POINTER, LONG, POINTER, POINTER, POINTER, POINTER, POINTER, LONG]
 
 

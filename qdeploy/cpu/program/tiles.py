@@ -23,7 +23,7 @@ def blocks(outputs: int, rows: int, target: Target, lanes_per_byte: int) -> tupl
     As many sums as registers leave room for; as few rounds as possible over the pixels.
     """
     per_vector = target.vector_bytes // lanes_per_byte
-    many = rows == 1 or (lanes_per_byte > 1 and target.registers > 16)
+    many = rows <= 2 or (lanes_per_byte > 1 and target.registers > 16)
     vectors = min(4 if many else 2, -(-outputs // per_vector))
     most = (target.registers - 6 if lanes_per_byte > 1 else target.registers // 2) // vectors
     if target.registers > 16 and lanes_per_byte == 1:
