@@ -62,6 +62,14 @@ BinaryConvolution is w1a1 on activations 0 and 1.
 
 """
 
+_LSTM = """
+### LSTM
+
+512 inputs and units, one sequence, int64 codes in and out; microseconds of a step in a call of one
+step, and of one of 100. w2: two planes of one bit with scales per row.
+
+"""
+
 _FILES = """
 ### Files and loading
 
@@ -97,6 +105,7 @@ def cpu_page(rows: Rows) -> str:
     two_bit = "compiled in" if version >= (1, 27) else "by table lookups (mlas.use_lut_gemm)"
     page += _MATRICES.format(two_bit=two_bit) + _columns(rows, "fc-")
     page += _CONVOLUTIONS + _columns(rows, "conv-")
+    page += _LSTM + _columns(rows, "lstm-")
     files = {case: found for case, found in rows.items() if "file_bytes" in found}
     return page + _FILES + "".join(_file(case, found) for case, found in files.items())
 
