@@ -68,7 +68,8 @@ _LSTM = """
 ### LSTM
 
 512 inputs and units, one sequence, int64 codes in and out; microseconds of a step in a call of one
-step, and of one of 100. w2: two planes of one bit with scales per row.
+step, and of one of 100. w2: two planes of one bit with scales per row. Measured some minutes after
+the other tables (`--parts lstm`).
 
 """
 
