@@ -34,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from cpu_layers import CHAIN, FULLY_CONNECTED, chain_contenders, matrix_contenders  # noqa: E402
+from cpu_lstm import STEPS, lstm_contenders  # noqa: E402
 from cpu_networks import CASES, Case  # noqa: E402
 
 from qdeploy.cpu import NoFastForm, information_bits, pack, use_kernels  # noqa: E402
@@ -52,7 +53,7 @@ from qdeploy.cpu.measurement.timing import Times, interleaved  # noqa: E402
 from qdeploy.cpu.measurement.twins import float_twin, int8_twin  # noqa: E402
 from qdeploy.integer import IntegerNetwork  # noqa: E402
 
-PARTS = ("networks", "layers", "matrices", "convolutions", "sizes", "loading")
+PARTS = ("networks", "layers", "matrices", "convolutions", "lstm", "sizes", "loading")
 LOADS = 5
 _LOAD = """
 import sys, time
@@ -163,6 +164,10 @@ def single_layers(parts: Sequence[str], rounds: int) -> Iterator[Row]:
         ],
         "convolutions": [
             (name, partial(chain_contenders, *shape), rounds) for name, shape in CHAIN.items()
+        ],
+        "lstm": [
+            (f"lstm-{name}", partial(lstm_contenders, steps), rounds)
+            for name, steps in (("step", 1), ("sequence", STEPS))
         ],
     }
     for name, make, turns in chain(*(cases[part] for part in cases if part in parts)):

@@ -1,33 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A layer of long short-term memory, one sequence on one thread, next to ONNX Runtime.
+"""A layer of long short-term memory and its rivals. Part of benchmarks/cpu.py.
 
-    python benchmarks/cpu_lstm.py --json benchmarks/results/cpu_lstm.json
-
-Rows: the kernels generated for weights of one bit, three values, two planes of one bit with scales
-per row, and four bits; ONNX Runtime's LSTM in float32, its DynamicQuantizeLSTM in int8, and a step
-of MatMulNBits with float gates. "step" is one call of one step, "sequence" a step of a call of 100.
-All contenders of a column run in one process, in turns of 10 ms; times are those of the thread.
+The kernels generated for weights of one bit, three values, two planes of one bit with scales per
+row, and four bits; ONNX Runtime's LSTM in float32, its DynamicQuantizeLSTM in int8, and a step of
+MatMulNBits with float gates.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from collections.abc import Callable
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from qdeploy.cpu import LstmSession
-from qdeploy.cpu.measurement.measure import processor
-from qdeploy.cpu.measurement.timing import interleaved
 from qdeploy.integer import LstmLayer, Plane, ValueRange, Weights
 from qdeploy.lowering.lstm import LstmQuantizers, UniformQuantizer, lstm_layer
 
@@ -187,8 +176,8 @@ def call(model: ModelProto) -> Callable[[], object]:
     return lambda: session.run_with_iobinding(binding)
 
 
-def contenders(steps: int) -> Contenders:
-    """All that can be called with `steps` steps."""
+def lstm_contenders(steps: int) -> tuple[Contenders, int]:
+    """All that can be called with `steps` steps, one sequence; and that number."""
     found = {
         f"{form}, {bits}-bit states": ours(form, bits, steps)
         for form in ("w1", "wT", "w2", "w4")
@@ -199,31 +188,4 @@ def contenders(steps: int) -> Contenders:
     if steps == 1:
         found["ORT MatMulNBits 4 bits"] = call(n_bits_step(4))
         found["ORT MatMulNBits 2 bits"] = call(n_bits_step(2))
-    return found
-
-
-def measure(rounds: int) -> list[dict[str, Any]]:
-    """Microseconds of a step, median and tenth percentile."""
-    rows = []
-    for column, steps in (("step", 1), ("sequence", STEPS)):
-        for name, times in interleaved(contenders(steps), rounds).items():
-            median, p10 = (float(np.percentile(times.processor, q)) / steps for q in (50, 10))
-            rows.append({"column": column, "name": name, "median": median, "p10": p10})
-            print(f"{column:9} {name:30} {median:8.1f} {p10:8.1f}", flush=True)
-    return rows
-
-
-def main() -> None:
-    """Measure, print, and write what was measured."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    rows = measure(arguments.rounds)
-    if arguments.json:
-        about = {"processor": processor(), "onnxruntime": onnxruntime.__version__, "size": SIZE}
-        arguments.json.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    return found, steps

@@ -10,8 +10,9 @@ Rows = dict[str, dict[str, dict[str, Any]]]  # by case and metric
 _HEAD = """
 ## CPU
 
-`python benchmarks/cpu.py --models models --json benchmarks/results/cpu.json` on {machine}; ONNX
-Runtime {version}. One thread if nothing else is said, batch 1.
+`python benchmarks/cpu.py --models models --json benchmarks/results/cpu.json`: {machine}; ONNX
+Runtime {version}. One thread if nothing else is said, batch 1. No machine without AVX-512 was
+measured.
 
 The machine is shared and was busy (load {load:.1f} at the start, {load_after:.1f} at the end). So
 all contenders run in one process, in turns of 10 ms; times on one thread are processor time of the
@@ -28,7 +29,8 @@ MaxPool, Gemm; int8 by QDQ per output channel, of which all layers became QLinea
 The least ratios asked for are for machines with AVX2; here ONNX Runtime's int8 has AVX-512
 VNNI, with two to three times the products of a cycle, its float32 AVX-512. So the rows with our
 AVX2 kernels, too, are against these. Two threads: the shortest of all calls on the wall, and how
-many times shorter than on one thread; two cores are rarely free at once here.
+many times shorter than on one thread; where ONNX Runtime's float32 gains nothing either, two cores
+were not free at once, and the column says nothing.
 
 | network | us | x float32 | asked | x int8 | asked | two threads, us | x one thread |
 |---|---|---|---|---|---|---|---|
@@ -62,6 +64,15 @@ BinaryConvolution is w1a1 on activations 0 and 1.
 
 """
 
+_LSTM = """
+### LSTM
+
+512 inputs and units, one sequence, int64 codes in and out; microseconds of a step in a call of one
+step, and of one of 100. w2: two planes of one bit with scales per row. Measured some minutes after
+the other tables (`--parts lstm`).
+
+"""
+
 _FILES = """
 ### Files and loading
 
@@ -88,6 +99,7 @@ def cpu_page(rows: Rows) -> str:
     page += _NETWORKS + "".join(
         _network(case, found) for case, found in rows.items() if "p10" in found
     )
+    page += _not_reached(rows)
     page += _LAYERS.format(
         lookups=rows["roofline"]["lookups"]["value"],
         products=rows["roofline"]["products"]["value"],
@@ -96,7 +108,10 @@ def cpu_page(rows: Rows) -> str:
     version = tuple(int(part) for part in machine["onnxruntime"]["against"].split(".")[:2])
     two_bit = "compiled in" if version >= (1, 27) else "by table lookups (mlas.use_lut_gemm)"
     page += _MATRICES.format(two_bit=two_bit) + _columns(rows, "fc-")
-    page += _CONVOLUTIONS + _columns(rows, "conv-")
+    page += _slower(rows, "fc-", "ORT int8")
+    page += _CONVOLUTIONS + _columns(rows, "conv-") + _slower(rows, "conv-", "ORT int8")
+    page += _LSTM + _columns(rows, "lstm-")
+    page += _slower(rows, "lstm-", "ORT DynamicQuantizeLSTM int8")
     files = {case: found for case, found in rows.items() if "file_bytes" in found}
     return page + _FILES + "".join(_file(case, found) for case, found in files.items())
 
@@ -114,6 +129,30 @@ def _network(case: str, found: dict[str, dict[str, Any]]) -> str:
     if one is not None and two is not None:
         cells += [_number(two["value"]), f"{one['value'] / two['value']:.2f}"]
     return _line(cells)
+
+
+def _not_reached(rows: Rows) -> str:
+    """Which of the ratios asked for are missed at the 10th percentile."""
+    missed = [
+        f"{case} x {kind}"
+        for case, found in rows.items()
+        for kind in ("float32", "int8")
+        if (row := found.get(f"x_{kind}_p10")) and row["against"]
+        if row["value"] < float(row["against"].split()[2])
+    ]
+    return f"\nNot reached: {'; '.join(missed) or 'none'}.\n"
+
+
+def _slower(rows: Rows, prefix: str, rival: str) -> str:
+    """Which generated kernels are slower than a rival at the 10th percentile."""
+    slower = [
+        f"{name} in {case}"
+        for case, found in rows.items()
+        if case.startswith(prefix)
+        for name, row in found.items()
+        if name.startswith("w") and row["value"] > found[rival]["value"]
+    ]
+    return f"\nSlower than {rival}: {'; '.join(slower) or 'none'}.\n"
 
 
 def _layers(rows: Rows) -> str:

@@ -65,7 +65,7 @@ def test_random_layers_between_guard_pages(
             Guarded(values, late=late)
             for values in (
                 np.frombuffer(compiled.constants, np.uint8),
-                np.zeros(count * compiled.arena_bytes, np.uint8),
+                np.zeros(compiled.arena_bytes(count), np.uint8),
                 x,
                 h,
                 c,
@@ -141,6 +141,15 @@ def test_any_thresholds(target: Target, thresholds: list[int], spread: int) -> N
 def test_threads_and_batches(threads: int, count: int) -> None:
     layer = plain_layer()
     check(layer, LstmSession(layer, threads), 3, count, 4)
+
+
+@pytest.mark.parametrize("count", [1, 3, 17])
+def test_long_sequences(count: int) -> None:
+    """Inputs of several steps are multiplied together."""
+    layer = plain_layer()
+    session = LstmSession(layer)
+    for steps in (16, 37, 1):
+        check(layer, session, steps, count, 8)
 
 
 def test_step_and_no_steps() -> None:

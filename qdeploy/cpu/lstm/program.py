@@ -23,6 +23,7 @@ from qdeploy.errors import UserError
 from qdeploy.integer import LstmLayer, ValueRange, accumulator_range
 
 _WORDS = ValueRange(-(1 << 31), (1 << 31) - 2)
+_ENTRIES = 16  # inputs whose products are computed together, if there are fewer sequences
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +33,18 @@ class CompiledLstm:
     Attributes:
         code: an object file with the function "run".
         constants: what it reads, to lie at a multiple of 64 bytes.
-        arena_bytes: memory of a sequence, zeros before the first use.
+        sequence_bytes: memory of the state of a sequence.
+        entry_bytes: memory of the input of a step of a sequence.
     """
 
     code: bytes
     constants: bytes
-    arena_bytes: int
+    sequence_bytes: int
+    entry_bytes: int
+
+    def arena_bytes(self, sequences: int) -> int:
+        """What to work in, zeros before the first use."""
+        return sequences * self.sequence_bytes + max(_ENTRIES, sequences) * self.entry_bytes
 
 
 def compile_lstm(layer: LstmLayer, target: Target) -> CompiledLstm:
@@ -54,7 +61,20 @@ def compile_lstm(layer: LstmLayer, target: Target) -> CompiledLstm:
     planner = _Planner(layer, target)
     module = planner.module()
     code = compile_object(module, target)
-    return CompiledLstm(code, planner.constants.block(), planner.size)
+    return CompiledLstm(code, planner.constants.block(), planner.sequence.size, planner.entry.size)
+
+
+class _Memory:
+    """Buffers behind each other."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    def take(self, count: int) -> int:
+        """Offset of `count` bytes and room for a register more."""
+        offset = self.size
+        self.size += (count // ALIGNMENT + 2) * ALIGNMENT
+        return offset
 
 
 class _Planner:
@@ -67,15 +87,20 @@ class _Planner:
                 raise self._too_wide(f"{what} {codes}", "8 bits")
         if layer.state.bits > 31 or any(gate.range.bits > 31 for gate in layer.gates):
             raise self._too_wide(f"cell states {layer.state}", "31 bits")
-        self.constants, self.size = Constants(), 0
-        self.lanes = target.vector_bytes // 4
+        self.constants, self.lanes = Constants(), target.vector_bytes // 4
+        self.sequence, self.entry = _Memory(), _Memory()
         size = layer.hidden_size
-        self.x, self.h = (self._bytes(length) for length in (layer.input_size, size))
-        self.state = self._bytes(4 * size)
-        self.codes = [self._bytes(4 * size) for _ in range(4)]
-        self.next = self._bytes(size)
-        self.inputs = self._matrix("input", operand("input", layer.input_weights, layer.input))
-        self.hiddens = self._matrix("hidden", operand("hidden", layer.hidden_weights, layer.hidden))
+        self.x, self.h = self.entry.take(layer.input_size), self.sequence.take(size)
+        self.state = self.sequence.take(4 * size)
+        self.codes = [self.sequence.take(4 * size) for _ in range(4)]
+        self.next = self.sequence.take(size)
+        self.inputs, self.hiddens = (
+            self._matrix(operand(name, weights, codes), memory)
+            for name, weights, codes, memory in (
+                ("input", layer.input_weights, layer.input, self.entry),
+                ("hidden", layer.hidden_weights, layer.hidden, self.sequence),
+            )
+        )
         bias = layer.bias
         for weights, codes in (
             (layer.input_weights, layer.input),
@@ -93,23 +118,17 @@ class _Planner:
             remedy="use fewer bits",
         )
 
-    def _bytes(self, count: int) -> int:
-        """Offset in the arena of `count` bytes and room for a register more."""
-        offset = self.size
-        self.size += (count // ALIGNMENT + 2) * ALIGNMENT
-        return offset
-
-    def _matrix(self, name: str, of: Operand) -> tuple[Operand, Matrix]:
+    def _matrix(self, of: Operand, memory: _Memory) -> tuple[Operand, Matrix]:
         rows = of.node.weights.shape[0]
         sums = accumulator_range(of.node, of.levels)
         x = Buffer(of.channels, 1, 1, of.choice.layout, 0)
-        x = Buffer(of.channels, 1, 1, of.choice.layout, self._bytes(x.bytes))
-        y = Buffer(rows, 1, 1, Words(), self._bytes(4 * rows))
+        x = Buffer(of.channels, 1, 1, of.choice.layout, memory.take(x.bytes))
+        y = Buffer(rows, 1, 1, Words(), memory.take(4 * rows))
         planner = MatrixPlanner(self.constants, self.target)
         fits = _WORDS.low <= self.layer.sums.low and self.layer.sums.high <= _WORDS.high
         matrix = planner.plan(of.node, 0, of.choice, x, y, sums, None)
         if matrix is None or not fits:
-            raise self._too_wide(f"{name} sums {self.layer.sums}", "32 bits")
+            raise self._too_wide(f"{of.node.name} sums {self.layer.sums}", "32 bits")
         return of, matrix
 
     # Code.
@@ -117,10 +136,8 @@ class _Planner:
     def module(self) -> ir.Module:
         """A module with the function run."""
         module, layer = ir.Module("lstm"), self.layer
-        of_x, of_h = (
-            self._product(module, matrix, levels)
-            for matrix, levels in ((self.inputs, self.x), (self.hiddens, self.h))
-        )
+        of_x = self._product(module, self.inputs, self.x, self.entry.size)
+        of_h = self._product(module, self.hiddens, self.h, self.sequence.size)
         cell = self._cell(module)
         arguments = [POINTER, POINTER, LONG, LONG, *[POINTER] * 5]
         code = Code(module, "run", arguments, public=True, result=LONG)
@@ -129,65 +146,84 @@ class _Planner:
         outside = code.variable(LONG, code.long(0))
         hidden = self._codes(layer.hidden, BYTE)
         state, entering = self._codes(layer.state, WORD), self._codes(layer.input, BYTE)
+        entries = code.at(arena, code.scaled(sequences, self.sequence.size))
         with code.loop(sequences) as sequence:
-            own, row = code.at(arena, code.scaled(sequence, self.size)), code.scaled(sequence, size)
+            own = code.at(arena, code.scaled(sequence, self.sequence.size))
+            row = code.scaled(sequence, size)
             hidden.take(code, h, row, code.at(own, self.h), size, outside)
             state.take(code, c, row, code.at(own, self.state), size, outside)
-        with code.loop(steps) as step:
-            first = code.build.mul(step, sequences)
-            with code.loop(sequences) as sequence:
-                own = code.at(arena, code.scaled(sequence, self.size))
-                row = code.scaled(code.build.add(first, sequence), inputs)
-                entering.take(code, x, row, code.at(own, self.x), inputs, outside)
-            code.call(of_x, [constants, arena, sequences])
-            code.call(of_h, [constants, arena, sequences])
-            with code.loop(sequences) as sequence:
-                own = code.at(arena, code.scaled(sequence, self.size))
-                code.call(cell, [constants, own])
-                row = code.scaled(code.build.add(first, sequence), size)
-                hidden.give(code, code.at(own, self.next), outputs, row, size)
-                hidden.take(code, outputs, row, code.at(own, self.h), size, outside)
+        build = code.build
+        several = build.icmp_signed("<", sequences, code.long(_ENTRIES))
+        some = build.select(several, sequences, code.long(_ENTRIES))
+        together = build.udiv(code.long(_ENTRIES), some)
+        with code.loop(self._rounds(code, steps, together)) as turn:
+            start = build.mul(turn, together)
+            rest = build.sub(steps, start)
+            present = build.select(build.icmp_signed("<", rest, together), rest, together)
+            first, count = build.mul(start, sequences), build.mul(present, sequences)
+            with code.loop(count) as index:
+                entry = code.at(entries, code.scaled(index, self.entry.size, self.x))
+                row = code.scaled(build.add(first, index), inputs)
+                entering.take(code, x, row, entry, inputs, outside)
+            code.call(of_x, [constants, entries, count])
+            with code.loop(present) as step:
+                code.call(of_h, [constants, arena, sequences])
+                with code.loop(sequences) as sequence:
+                    own = code.at(arena, code.scaled(sequence, self.sequence.size))
+                    index = build.add(build.mul(step, sequences), sequence)
+                    entry = code.at(entries, code.scaled(index, self.entry.size))
+                    code.call(cell, [constants, own, entry])
+                    row = code.scaled(build.add(first, index), size)
+                    hidden.give(code, code.at(own, self.next), outputs, row, size)
+                    hidden.take(code, outputs, row, code.at(own, self.h), size, outside)
         with code.loop(sequences) as sequence:
-            own, row = code.at(arena, code.scaled(sequence, self.size)), code.scaled(sequence, size)
+            own = code.at(arena, code.scaled(sequence, self.sequence.size))
+            row = code.scaled(sequence, size)
             state.give(code, code.at(own, self.state), last, row, size)
         code.build.ret(outside.get())
         return module
+
+    @staticmethod
+    def _rounds(code: Code, steps: Value, together: Value) -> Value:
+        """How often `together` steps are begun."""
+        build = code.build
+        return build.udiv(build.sub(build.add(steps, together), code.long(1)), together)
 
     def _codes(self, limits: ValueRange, element: ir.IntType) -> StoredCodes:
         low = limits.low if element is BYTE else 0
         return StoredCodes(limits, low, element, self.lanes)
 
     def _product(
-        self, module: ir.Module, planned: tuple[Operand, Matrix], levels: int
+        self, module: ir.Module, planned: tuple[Operand, Matrix], levels: int, stride: int
     ) -> ir.Function:
-        """product(constants, arena, sequences): from levels to sums."""
+        """product(constants, arena, count): from levels to sums, each in `stride` bytes."""
         of, matrix = planned
         pack = of.emit(module, self.target)
-        multiply = matrix.emit(module, self.target, self.size)
+        multiply = matrix.emit(module, self.target, stride)
         code = Code(module, f"product_{of.node.name}", [POINTER, POINTER, LONG])
-        constants, arena, sequences = code.arguments
-        with code.loop(sequences) as sequence:
-            own = code.at(arena, code.scaled(sequence, self.size))
+        constants, arena, count = code.arguments
+        with code.loop(count) as index:
+            own = code.at(arena, code.scaled(index, stride))
             code.call(pack, [code.at(own, levels), code.at(own, matrix.x.offset)])
         units = code.long(matrix.units)
-        code.call(multiply, [constants, arena, sequences, code.long(0), units])
+        code.call(multiply, [constants, arena, count, code.long(0), units])
         code.end()
         return code.function
 
     def _cell(self, module: ir.Module) -> ir.Function:
-        """cell(constants, arena of a sequence): from sums to the next state."""
-        code = Code(module, "cell", [POINTER, POINTER])
-        constants, arena = code.arguments
+        """cell(constants, memory of a sequence, of an entry): from sums to the next state."""
+        code = Code(module, "cell", [POINTER, POINTER, POINTER])
+        constants, arena, entry = code.arguments
         size, kind = self.layer.hidden_size, vector(WORD, self.lanes)
-        sums = [matrix.y.offset for _, matrix in (self.inputs, self.hiddens)]
+        sums = code.at(arena, self.hiddens[1].y.offset)
+        sources = (sums, code.at(entry, self.inputs[1].y.offset), code.at(constants, self.bias))
         with code.loop(4 * size, step=self.lanes) as index:
             place = code.scaled(index, 4)
-            parts = [code.load(kind, code.at(arena, offset), place) for offset in sums]
-            parts.append(code.load(kind, code.at(constants, self.bias), place))
+            parts = [code.load(kind, source, place) for source in sources]
             total = code.build.add(code.build.add(parts[0], parts[1]), parts[2])
-            code.store(total, code.at(arena, sums[0]), place)
+            code.store(total, sums, place)
         for number, (count, codes) in enumerate(zip(self.gates, self.codes, strict=True)):
-            values = code.at(arena, sums[0] + 4 * size * number)
+            values = code.at(sums, 4 * size * number)
             self._count(code, count, constants, values, code.at(arena, codes))
         with code.loop(size, step=self.lanes) as index:
             self._next_state(code, arena, code.scaled(index, 4))

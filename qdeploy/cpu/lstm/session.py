@@ -136,7 +136,7 @@ class LstmSession:
             spare = None
         if spare is not None and spare.results[0].shape[:2] == (steps, count):
             return spare
-        return _Buffers(self.layer, self._compiled.arena_bytes, steps, count)
+        return _Buffers(self.layer, self._compiled.arena_bytes(count), steps, count)
 
     def _check(self, name: str, codes: NDArray[Any], shape: tuple[int, ...]) -> None:
         if not np.can_cast(codes.dtype, np.int64) or codes.shape != shape:
@@ -167,7 +167,7 @@ class _Buffers:
 
     def __init__(self, layer: LstmLayer, arena_bytes: int, steps: int, count: int) -> None:
         state = (count, layer.hidden_size)
-        self._arena = _aligned(count * arena_bytes)
+        self._arena = _aligned(arena_bytes)
         self.given = tuple(
             np.empty(shape, np.int64) for shape in ((steps, count, layer.input_size), state, state)
         )
