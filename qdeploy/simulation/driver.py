@@ -76,6 +76,7 @@ class StreamSimulator:
             the shared object by default.
 
     Raises:
+        UserError: if the shared object is of another version.
         InternalError: if the folder cannot be entered.
 
     Attributes:
@@ -88,6 +89,11 @@ class StreamSimulator:
         path = Path(shared_object).resolve()
         self._simulation: int | None = None
         library = ctypes.CDLL(str(path))  # symbols stay local to it
+        if not hasattr(library, "simulation_taps"):
+            raise UserError(
+                f"{path} was built by another version of qdeploy",
+                remedy="delete it and build it again",
+            )
         # PyDLL keeps other Python threads out while the working directory is another one.
         create = ctypes.PyDLL(str(path)).simulation_new
         create.argtypes = [ctypes.c_char_p]
@@ -100,6 +106,8 @@ class StreamSimulator:
         library.simulation_run.restype = None
         library.simulation_trace.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint64]
         library.simulation_trace.restype = ctypes.c_bool
+        library.simulation_taps.argtypes = [ctypes.c_void_p]
+        library.simulation_taps.restype = ctypes.c_int64
         library.simulation_tap_size.argtypes = [ctypes.c_void_p, ctypes.c_int64]
         library.simulation_tap_size.restype = ctypes.c_int64
         library.simulation_record.argtypes = [
@@ -191,7 +199,14 @@ class StreamSimulator:
             raise InternalError("cannot trace: the design was built without")
 
     def record(self, words: Sequence[int]) -> None:
-        """Keep the first words that later runs move over the taps, `words` of each tap."""
+        """Keep the first words that later runs move over the taps, `words` of each tap.
+
+        Raises:
+            InternalError: if the design was built with another number of taps.
+        """
+        taps = self._library.simulation_taps(self._simulation)
+        if len(words) != taps:
+            raise InternalError(f"the design was built with {taps} taps, not {len(words)}")
         self._records = []
         for tap, count in enumerate(words):
             size = self._library.simulation_tap_size(self._simulation, tap)

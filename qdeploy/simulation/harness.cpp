@@ -156,6 +156,10 @@ EXPORT bool simulation_trace(Simulation* simulation, const char* path, std::uint
 #endif
 }
 
+EXPORT std::int64_t simulation_taps(Simulation* simulation) {
+    return static_cast<std::int64_t>(simulation->taps.size());
+}
+
 EXPORT std::int64_t simulation_tap_size(Simulation* simulation, std::int64_t tap) {
     return simulation->taps[tap].size;
 }

@@ -16,7 +16,7 @@ from qdeploy.fpga.design import load_design
 from qdeploy.fpga.folding import FoldedModel, fold
 from qdeploy.fpga.generation import generate
 from qdeploy.fpga.mapping import map_network
-from qdeploy.fpga.simulated import SimulatedAccelerator
+from qdeploy.fpga.simulated import SimulatedAccelerator, build_simulator
 from qdeploy.integer import (
     Builder,
     Convolution,
@@ -29,7 +29,6 @@ from qdeploy.integer import (
     Weights,
     run_codes,
 )
-from qdeploy.simulation.verilator import build_model
 
 BOARD = load_board("pynq-z2")
 PRIMITIVES = Path(__file__).parents[1] / "hw" / "primitives.v"
@@ -76,12 +75,10 @@ def test_the_cells_compute_what_the_reference_does(bits: int, tmp_path: Path) ->
     folded = fold(map_network(network), BOARD, BOARD.clock_mhz * 1e6 / 110)
     assert products(folded) == {"conv": "dsp", "fc": "dsp"}
     generate(folded.model, network, BOARD, tmp_path)
-    chosen = tmp_path / "synthesis.v"
-    chosen.write_text("`define SYNTHESIS\n")
     design = load_design(tmp_path)
-    files = [chosen, *(tmp_path / name for name in design.files), PRIMITIVES]
-    model = build_model(files, design.top, tmp_path)
-    accelerator = SimulatedAccelerator(tmp_path, model, network)
+    first = tmp_path / design.files[0]
+    first.write_text(f"`define SYNTHESIS\n{PRIMITIVES.read_text()}{first.read_text()}")
+    accelerator = SimulatedAccelerator(tmp_path, build_simulator(tmp_path, tmp_path), network)
     codes = random_codes(network, 30)
     expected = run_codes(network, codes)[network.output]
     flowing = accelerator.run_codes(codes)
