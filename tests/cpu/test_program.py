@@ -20,6 +20,7 @@ from qdeploy.cpu.kernels.targets import TARGETS as ALL_TARGETS
 from qdeploy.cpu.kernels.targets import host_targets
 from qdeploy.cpu.program.planning import NoKernel, plan
 from qdeploy.integer import (
+    Add,
     Builder,
     Convolution,
     IntegerNetwork,
@@ -28,6 +29,7 @@ from qdeploy.integer import (
     Plane,
     Quotient,
     Requantize,
+    SumPool,
     ValueRange,
     Weights,
 )
@@ -155,3 +157,19 @@ def test_constant_sums_behind_padding(pad_code, target):
         name="constant", quantizer=input_quantizer(17), input_name="image", output_name="y"
     )
     assert_exact(network, target, inputs(network, 2))
+
+
+@TARGETS
+def test_integers_with_and_without_padding_around_them(target):
+    """Sums of two readers: a pool whose padding would be the lowest integer, and an output."""
+    builder = Builder()
+    builder.input("x", (2, 6, 6), ValueRange(0, 255), Fraction(1))
+    pools = {"kernel": (2, 2), "strides": (2, 2)}
+    builder.add(Add(name="twice", input="x", others=("x",), output="twice", multipliers=(2, 3)))
+    builder.add(MaxPool(name="pool", input="twice", output="pool", **pools))
+    builder.add(SumPool(name="sum", input="twice", output="sum", **pools))
+    builder.add(Add(name="y", input="pool", others=("sum",), output="y", multipliers=(1, 1)))
+    network = builder.network(
+        name="n", quantizer=input_quantizer(256), input_name="image", output_name="y"
+    )
+    assert_exact(network, target, inputs(network, 3))

@@ -117,6 +117,8 @@ def with_both_borders(a: Layout, b: Layout) -> Layout | None:
 
 def serves(present: Layout, wanted: Layout) -> bool:
     """Whether a reader of `wanted` can read `present`."""
+    if wanted.border == NO_BORDER:
+        return bare(present) == bare(wanted)
     return with_both_borders(present, wanted) == present
 
 
