@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 
 VERSION = 16
-DOMAIN = "org.qdeploy"
 
 # Places in OrtApi.
 CREATE_STATUS = 0
@@ -32,6 +31,30 @@ INVALID_ARGUMENT = 2
 REQUIRED = 0
 
 
+_FUNCTIONS = (
+    "create_kernel",
+    "get_name",
+    "get_execution_provider",
+    "get_input_type",
+    "get_input_count",
+    "get_output_type",
+    "get_output_count",
+    "compute",
+    "destroy_kernel",
+    "get_input_characteristic",
+    "get_output_characteristic",
+    "get_input_memory",
+    "get_variadic_input_minimum",
+    "get_variadic_input_homogeneity",
+    "get_variadic_output_minimum",
+    "get_variadic_output_homogeneity",
+    "create_kernel_with_status",
+    "compute_with_status",
+)
+# "compute" could not report errors; "compute_with_status" is called instead.
+CALLBACKS = tuple(name for name in _FUNCTIONS if name != "compute")
+
+
 class CustomOp(ctypes.Structure):
     """`OrtCustomOp`, and behind it what our functions find there."""
 
@@ -40,24 +63,7 @@ class CustomOp(ctypes.Structure):
         *(
             (name, ctypes.c_void_p)
             for name in (
-                "create_kernel",
-                "get_name",
-                "get_execution_provider",
-                "get_input_type",
-                "get_input_count",
-                "get_output_type",
-                "get_output_count",
-                "compute",
-                "destroy_kernel",
-                "get_input_characteristic",
-                "get_output_characteristic",
-                "get_input_memory",
-                "get_variadic_input_minimum",
-                "get_variadic_input_homogeneity",
-                "get_variadic_output_minimum",
-                "get_variadic_output_homogeneity",
-                "create_kernel_with_status",
-                "compute_with_status",
+                *_FUNCTIONS,
                 "reserved",  # read from version 17 on
                 # Ours.
                 "name",

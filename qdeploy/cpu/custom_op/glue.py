@@ -11,28 +11,9 @@ from llvmlite import ir
 
 from qdeploy.cpu.custom_op import abi
 from qdeploy.cpu.kernels.code import BYTE, LONG, POINTER, WORD, Code, Value
+from qdeploy.cpu.program.constants import ALIGNMENT
 
 _NULL = ir.Constant(POINTER, None)
-_ALIGNMENT = 64
-CALLBACKS = (
-    "create_kernel",
-    "get_name",
-    "get_execution_provider",
-    "get_input_type",
-    "get_input_count",
-    "get_output_type",
-    "get_output_count",
-    "destroy_kernel",
-    "get_input_characteristic",
-    "get_output_characteristic",
-    "get_input_memory",
-    "get_variadic_input_minimum",
-    "get_variadic_input_homogeneity",
-    "get_variadic_output_minimum",
-    "get_variadic_output_homogeneity",
-    "create_kernel_with_status",
-    "compute_with_status",
-)
 
 
 @dataclass(frozen=True)
@@ -57,11 +38,11 @@ class Signature:
     def arena_bytes(self) -> int:
         """Bytes of an arena, a multiple of its alignment."""
         size = self.images * self.image_bytes + self.slack
-        return -(-size // _ALIGNMENT) * _ALIGNMENT
+        return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def emit_operator(module: ir.Module, run: ir.Function, signature: Signature) -> None:
-    """Functions named as in `CALLBACKS` around `run`, and "register_operator"."""
+    """Functions named as in `abi.CALLBACKS` around `run`, and "register_operator"."""
     for name, field in (
         ("get_name", "name"),
         ("get_execution_provider", "execution_provider"),
@@ -273,7 +254,7 @@ class _Compute:
         code, build, signature = self.code, self.code.build, self.signature
         kind = ir.FunctionType(POINTER, [LONG, LONG])
         allocate = ir.Function(self.module, kind, "aligned_alloc")
-        sizes = [code.long(_ALIGNMENT), code.long(signature.arena_bytes)]
+        sizes = [code.long(ALIGNMENT), code.long(signature.arena_bytes)]
         arena = build.call(allocate, sizes)
         with build.if_then(build.icmp_unsigned("==", arena, _NULL), likely=False):
             build.ret(self._error("qdeploy: out of memory"))

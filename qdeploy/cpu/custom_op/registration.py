@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from qdeploy.cpu.custom_op import abi
-from qdeploy.cpu.custom_op.glue import CALLBACKS
 from qdeploy.cpu.custom_op.library import stub_library
+from qdeploy.cpu.description import DOMAIN
 from qdeploy.cpu.kernels.compilation import LoadedObject
 from qdeploy.cpu.kernels.targets import Target
 from qdeploy.cpu.program.compiled import CompiledProgram
-
-_ALIGNMENT = 64
+from qdeploy.cpu.program.constants import aligned_copy
 
 
 class Operator:
-    """A custom operator of domain `abi.DOMAIN`, in this process until it ends.
+    """A custom operator of domain `DOMAIN`, in this process until it ends.
 
     ONNX Runtime calls its functions as long as a session lives, at the end of the process too;
     so they are never unloaded.
@@ -46,7 +45,7 @@ class Operator:
         self._loaded = LoadedObject(program.code, target)
         self._kept: list[Any] = []
         self._state = abi.State(
-            domain=self._text(abi.DOMAIN),
+            domain=self._text(DOMAIN),
             constants=self._aligned(program.constants),
             blank=self._aligned(program.blank),
             threads=threads,
@@ -62,7 +61,7 @@ class Operator:
             output_count=len(output_types),
             state=ctypes.addressof(self._state),
         )
-        for callback in CALLBACKS:
+        for callback in abi.CALLBACKS:
             setattr(self._operator, callback, self._loaded.address(callback))
         self._alive.append(self)
 
@@ -89,10 +88,9 @@ class Operator:
         return ctypes.addressof(buffer)
 
     def _aligned(self, content: bytes) -> int:
-        buffer = ctypes.create_string_buffer(len(content) + _ALIGNMENT)
-        address = -(-self._keep(buffer) // _ALIGNMENT) * _ALIGNMENT
-        ctypes.memmove(address, content, len(content))
-        return address
+        copy = aligned_copy(content)
+        self._kept.append(copy)
+        return int(copy.ctypes.data)
 
 
 _FLOAT, _INT64 = 1, 7  # onnx.TensorProto

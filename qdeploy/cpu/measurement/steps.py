@@ -17,12 +17,12 @@ from qdeploy.cpu.kernels.code import LONG, POINTER, Code
 from qdeploy.cpu.kernels.compilation import LoadedObject, compile_object
 from qdeploy.cpu.kernels.targets import Target
 from qdeploy.cpu.measurement.roofline import Roofline
+from qdeploy.cpu.program.constants import aligned_copy
 from qdeploy.cpu.program.planning import Step, plan
 from qdeploy.cpu.program.program import arena as arena_of
 from qdeploy.integer import IntegerNetwork
 
 _ROUNDS = 300
-_ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def step_times(network: IntegerNetwork, target: Target, roof: Roofline) -> list[
     loaded = LoadedObject(compile_object(module, target), target)
     rng = np.random.default_rng(0)
     buffers: list[NDArray[Any]] = [
-        _aligned(np.frombuffer(planned.constants, np.uint8)),
-        _aligned(arena_of(planned, 1)),
+        aligned_copy(planned.constants),
+        aligned_copy(arena_of(planned, 1)),
         rng.random(network.input_tensor.shape, np.float32),
         *(np.zeros(network.output_tensor.shape, kind) for kind in (np.float32, np.int64)),
     ]
@@ -97,11 +97,3 @@ def _call(
 ) -> tuple[Callable[..., None], list[int]]:
     kinds = [ctypes.c_void_p] * 2 + [ctypes.c_long] * 3 + [ctypes.c_void_p] * len(more)
     return ctypes.CFUNCTYPE(None, *kinds)(loaded.address(name)), [*arguments, *more]
-
-
-def _aligned(content: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A copy at a multiple of 64 bytes."""
-    room = np.zeros(len(content) + _ALIGNMENT, np.uint8)
-    start = -room.ctypes.data % _ALIGNMENT
-    room[start : start + len(content)] = content
-    return room[start : start + len(content)]

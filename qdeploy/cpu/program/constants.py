@@ -13,6 +13,16 @@ from qdeploy.cpu.program.layouts import SLACK
 ALIGNMENT = 64
 
 
+def aligned_copy(content: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """`content` at a multiple of `ALIGNMENT` bytes, uint8."""
+    values = np.frombuffer(content, np.uint8)
+    room = np.zeros(len(values) + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    copy = room[start : start + len(values)]
+    copy[:] = values
+    return copy
+
+
 class Constants:
     """Arrays behind each other, each at a multiple of 64 bytes; equal ones only once."""
 
