@@ -94,12 +94,16 @@ def elementwise(
             value = x.source
         elif isinstance(value, Constant) and value.array.size > 1:
             array = value.array
+            if node.op_type in _UNIFORM and (array != array.flat[0]).any():
+                raise scattered(node, x)
+            if node.op_type in _UNIFORM:
+                array = array.flat[:1]
             if node.op_type in _PER_CHANNEL:
                 array = array.reshape(-1, *(1,) * (len(x.shape) - 1))
             value = Constant(_before(array, x))
             varying = [axis for axis, size in enumerate(value.array.shape) if size > 1]
             fits = varying == [0] if node.op_type in _PER_CHANNEL else len(varying) == 1
-            if varying and (not fits or node.op_type in _UNIFORM):
+            if varying and not fits:
                 raise scattered(node, x)
         if value is not None:
             plain.input[index] = f"{given} (before the moves of {name})"

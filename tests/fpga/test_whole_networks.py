@@ -84,10 +84,10 @@ def test_integers_of_the_reference_in_time_at_full_speed_and_with_pauses_of_a_fr
     assert np.array_equal(full.outputs, expected)
     assert not full.slowed_by
     paused = device.run_codes(
-        codes[:4], input_gap=1 / cycles, output_stall=1 / cycles, burst=cycles, seed=3
+        codes, input_gap=1 / cycles, output_stall=1 / cycles, burst=cycles, seed=3
     )
-    assert np.array_equal(paused.outputs, expected[:4])
-    assert paused.paused >= cycles // 2  # a pause holds words up only where they are ready
+    assert np.array_equal(paused.outputs, expected)
+    assert paused.paused >= cycles
     assert not paused.slowed_by
 
 

@@ -99,3 +99,15 @@ def test_a_layer_that_reads_mixed_channels_is_refused(tmp_path):
     path = f.save(y, tmp_path / "net.onnx", rank=4)
     with pytest.raises(UserError, match=r"layer 'pool': .*mixes channels .*\n.*quantize"):
         lower(path)
+
+
+@pytest.mark.parametrize("scales", [[0.5, 0.125], [0.25, 0.25]])
+def test_a_quantizer_in_onnx_takes_one_scale_behind_mixed_channels(scales, tmp_path):
+    f, rng = QonnxFile((3, 4, 5)), np.random.default_rng(4)
+    y = convolution(f, rng, f.quant("x", 0.25, 4), 3, 8)
+    y = f.node("DepthToSpace", y, blocksize=2, mode="CRD")
+    scale, zeros = f.constant(scales), f.constant([0, 0], np.int8)
+    y = f.node("QuantizeLinear", y, scale, zeros, axis=1)
+    y = f.node("DequantizeLinear", y, scale, zeros, axis=1)
+    model = f.model(y, rank=4)
+    assert (compare(model, tmp_path) is None) == (scales[0] != scales[1])
