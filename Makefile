@@ -19,4 +19,4 @@ lint: setup
 	.venv/bin/mypy --strict qdeploy
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .cache .venv build dist
