@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the sums of a tile to what the next layer reads: levels packed into bytes, or integers.
-
-Sums are int32 in the order of the outputs, or int16 as `LookupTile` leaves them ("short").
-"""
+"""From the sums of a tile to what the next layer reads: levels packed into bytes, or integers."""
 
 from __future__ import annotations
 
@@ -12,72 +9,10 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from qdeploy.cpu.kernels.code import BYTE, LONG, POINTER, SHORT, WORD, Code, Value, splat, vector
+from qdeploy.cpu.kernels.counting import Counting
+from qdeploy.cpu.kernels.sums import Sums
 
 _BLOCK = 64
-
-
-@dataclass(frozen=True)
-class Sums:
-    """Layout of the sums of a tile: for each row `vectors` times `lanes` outputs.
-
-    Attributes:
-        vectors: as in the tile.
-        lanes: outputs of a vector.
-        short: whether they are int16 as `LookupTile` leaves them, else int32.
-        interleaved: whether int32 are in the order of `emit_widen_pair`: of the even outputs those
-            in the lower halves of runs of eight, then those in the upper halves; then the odd ones.
-    """
-
-    vectors: int
-    lanes: int
-    short: bool
-    interleaved: bool = False
-
-    @property
-    def outputs(self) -> int:
-        """Outputs of a tile."""
-        return self.vectors * self.lanes
-
-    @property
-    def name(self) -> str:
-        """For the names of functions."""
-        kind = "short" if self.short else "interleaved" if self.interleaved else "word"
-        return f"{kind}_{self.vectors}x{self.lanes}"
-
-    def of(self, code: Code, sums: Value, row: Value, j: int) -> Value:
-        """The sums of vector `j` of a row in the order of the outputs, int16 or int32."""
-        if not self.short:
-            here = code.at(sums, code.scaled(row, 4 * self.outputs, 4 * self.lanes * j))
-            if self.interleaved:
-                return self._in_order(code, here)
-            return code.load(vector(WORD, self.lanes), here)
-        even, odd = self.halves(code, sums, row, j)
-        return self._alternating(code, even, odd)
-
-    def _alternating(self, code: Code, even: Value, odd: Value) -> Value:
-        order = [k // 2 + self.lanes // 2 * (k % 2) for k in range(self.lanes)]
-        return code.build.shuffle_vector(even, odd, ir.Constant(vector(WORD, self.lanes), order))
-
-    def _in_order(self, code: Code, sums: Value) -> Value:
-        count, kind = self.lanes // 4, vector(WORD, self.lanes // 4)
-        order = [
-            lane + upper * count
-            for at in range(0, count, 4)
-            for upper in (0, 1)
-            for lane in range(at, at + 4)
-        ]
-        parts = [code.load(kind, sums, self.lanes * k) for k in range(4)]
-        places = ir.Constant(vector(WORD, 2 * count), order)
-        even, odd = (code.build.shuffle_vector(*parts[k : k + 2], places) for k in (0, 2))
-        return self._alternating(code, even, odd)
-
-    def halves(self, code: Code, sums: Value, row: Value, j: int) -> tuple[Value, Value]:
-        """The sums of the even and of the odd outputs of vector `j`, int16."""
-        here = code.at(sums, code.scaled(row, 2 * self.outputs, 2 * self.lanes * j))
-        kind = vector(SHORT, self.lanes // 2)
-        both, odd = code.load(kind, here), code.load(kind, here, self.lanes)
-        shifted = code.build.shl(odd, splat(SHORT, self.lanes // 2, 8))
-        return code.build.sub(both, shifted), odd
 
 
 @dataclass(frozen=True)
@@ -145,26 +80,23 @@ class Packing:
 
 
 def emit_levels(
-    module: ir.Module, sums: Sums, thresholds: int, packing: Packing, size: int, *, mapped: bool
+    module: ir.Module, sums: Sums, counting: Counting, packing: Packing, size: int, *, mapped: bool
 ) -> ir.Function:
     """levels(sums, table, output, bytes between rows, rows): packed numbers of thresholds reached.
 
-    The table holds, for each vector of outputs, the thresholds one after the other in the type and
-    order of the sums (of short ones the even outputs, then the odd ones). If `mapped`, it ends with
-    a byte for each output that is xor-ed to the number, and one that is added then. Only the first
-    `size` bytes of a row are written.
+    The table is that of `counting`. If `mapped`, it ends with a byte for each output that is xor-ed
+    to the number, and one that is added then. Only the first `size` bytes of a row are written.
     """
-    element = 2 if sums.short else 4
 
     def body(code: Code) -> None:
         build = code.build
         source, table, output, stride, rows = code.arguments
-        maps = code.at(table, element * thresholds * sums.outputs)
+        each = counting.table_bytes(sums)
+        maps = code.at(table, each * sums.vectors)
         with code.loop(rows) as row:
             parts = []
             for j in range(sums.vectors):
-                here = code.at(table, element * thresholds * sums.lanes * j)
-                levels = _count(code, sums, source, row, j, here, thresholds)
+                levels = counting.emit(code, sums, source, row, j, code.at(table, each * j))
                 if mapped:
                     kind = vector(BYTE, sums.lanes)
                     flip = code.load(kind, maps, sums.lanes * j)
@@ -174,7 +106,7 @@ def emit_levels(
             here = code.at(output, build.mul(row, stride))
             _store_prefix(code, _packed(code, packing, parts), here, size)
 
-    name = f"levels_{sums.name}_{thresholds}_{packing.name}_{size}{'_mapped' if mapped else ''}"
+    name = f"levels_{sums.name}_{counting.name}_{packing.name}_{size}{'_mapped' if mapped else ''}"
     return _function(module, name, [POINTER, POINTER, POINTER, LONG, LONG], body)
 
 
@@ -212,31 +144,6 @@ def emit_integers(
 
     name = f"integers_{sums.name}_{packing.name if packing else 'word'}_{outputs}"
     return _function(module, name, [POINTER, POINTER, POINTER, LONG, LONG], body)
-
-
-def _count(
-    code: Code, sums: Sums, source: Value, row: Value, j: int, table: Value, thresholds: int
-) -> Value:
-    """How many thresholds each sum reaches, one byte per output."""
-    build = code.build
-    if not sums.short:
-        value, kind = sums.of(code, source, row, j), vector(WORD, sums.lanes)
-        count = code.variable(vector(BYTE, sums.lanes), splat(BYTE, sums.lanes, 0))
-        with code.loop(thresholds) as t:
-            threshold = code.load(kind, table, code.scaled(t, 4 * sums.lanes))
-            reached = build.icmp_signed(">=", value, threshold)
-            count.set(build.sub(count.get(), build.sext(reached, vector(BYTE, sums.lanes))))
-        return count.get()
-    kind = vector(SHORT, sums.lanes // 2)
-    halves = sums.halves(code, source, row, j)
-    counts = [code.variable(kind, ir.Constant(kind, None)) for _ in halves]
-    with code.loop(thresholds) as t:
-        here = code.at(table, code.scaled(t, 2 * sums.lanes))
-        for k, (half, count) in enumerate(zip(halves, counts, strict=True)):
-            reached = build.icmp_signed(">=", half, code.load(kind, here, sums.lanes * k))
-            count.set(build.sub(count.get(), build.sext(reached, kind)))
-    odd = build.shl(counts[1].get(), splat(SHORT, sums.lanes // 2, 8))
-    return build.bitcast(build.or_(counts[0].get(), odd), vector(BYTE, sums.lanes))
 
 
 def _function(

@@ -8,7 +8,7 @@ from llvmlite import ir
 from numpy.typing import NDArray
 
 from qdeploy.cpu.kernels.code import BYTE, LONG, POINTER, WORD, Code, Value, everywhere, vector
-from qdeploy.cpu.kernels.finish import Sums
+from qdeploy.cpu.kernels.sums import Sums
 from qdeploy.cpu.kernels.targets import Target, add_short_products
 
 _RUN = 8  # neighbouring 16-bit lanes of which an instruction interleaves the lower or upper half

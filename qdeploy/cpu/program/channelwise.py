@@ -23,7 +23,7 @@ from qdeploy.cpu.kernels.code import (
     splat,
     vector,
 )
-from qdeploy.cpu.kernels.finish import Sums
+from qdeploy.cpu.kernels.sums import Sums
 from qdeploy.cpu.kernels.targets import Target
 from qdeploy.cpu.program.finishing import Finish, emit_finish
 from qdeploy.cpu.program.layouts import SLACK, Buffer, Levels

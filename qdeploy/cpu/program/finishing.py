@@ -6,11 +6,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qdeploy.cpu.kernels.code import Code, Number, Value
-from qdeploy.cpu.kernels.finish import Sums, emit_integers, emit_levels
+from qdeploy.cpu.kernels.counting import Counting
+from qdeploy.cpu.kernels.finish import emit_integers, emit_levels
+from qdeploy.cpu.kernels.sums import Sums
 from qdeploy.cpu.program.constants import Constants
+from qdeploy.cpu.program.counting import plan_count
 from qdeploy.cpu.program.layouts import Buffer, Levels
 from qdeploy.cpu.program.level_steps import LevelSteps
 from qdeploy.integer import Integers, ValueRange
@@ -27,13 +29,13 @@ class Thresholds:
     Attributes:
         table: offset of the table of `emit_levels` for the first tile.
         tile_bytes: from tile to tile.
-        count: thresholds of each output.
+        counting: how thresholds are counted.
         mapped: as in `emit_levels`.
     """
 
     table: int
     tile_bytes: int
-    count: int
+    counting: Counting
     mapped: bool
 
 
@@ -65,7 +67,7 @@ def plan_finish(
     never = limits.high + 1
     values = np.clip(steps.thresholds - shift[:, np.newaxis], limits.low, never)
     values = np.pad(values, ((0, padding), (0, 0)), constant_values=never)
-    tables = _table_order(values, sums)
+    counting, tables = plan_count(values, sums, limits)
     if steps.mapped:
         flip = np.where(steps.falls, 255, 0)
         maps = [
@@ -73,7 +75,7 @@ def plan_finish(
             for part in (flip, steps.first + steps.falls)
         ]
         tables = np.hstack([tables, *maps])
-    return Thresholds(constants.add(tables), tables.shape[1], values.shape[1], steps.mapped)
+    return Thresholds(constants.add(tables), tables.shape[1], counting, steps.mapped)
 
 
 def fits(sums: Sums, shift: Integers, values: ValueRange) -> bool:
@@ -126,18 +128,8 @@ def emit_finish(
     else:
         assert packing is not None
         size = packing.bytes(outputs)
-        function = emit_levels(code.module, sums, finish.count, packing, size, mapped=finish.mapped)
+        function = emit_levels(
+            code.module, sums, finish.counting, packing, size, mapped=finish.mapped
+        )
     arguments = [values, table, code.at(pixel, at), code.long(stride), code.long(rows)]
     code.call(function, arguments)
-
-
-def _table_order(values: Integers, sums: Sums) -> NDArray[np.uint8]:
-    """Thresholds [O, T] (whole tiles) in the order that `emit_levels` reads, [tiles, bytes]."""
-    tiles, count = len(values) // sums.outputs, values.shape[1]
-    parts = values.reshape(tiles, sums.vectors, sums.lanes, count)
-    if sums.short:
-        halves = parts.reshape(tiles, sums.vectors, sums.lanes // 2, 2, count)
-        ordered = halves.transpose(0, 1, 4, 3, 2).astype(np.int16)
-    else:
-        ordered = parts.transpose(0, 1, 3, 2).astype(np.int32)
-    return np.ascontiguousarray(ordered).reshape(tiles, count * sums.outputs).view(np.uint8)

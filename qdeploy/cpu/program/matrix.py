@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from llvmlite import ir
 
 from qdeploy.cpu.kernels.code import LONG, POINTER, SHORT, WORD, Code, Value, splat
-from qdeploy.cpu.kernels.finish import Sums
 from qdeploy.cpu.kernels.lookup import LookupTile
 from qdeploy.cpu.kernels.scaling import emit_widen, emit_widen_pair
+from qdeploy.cpu.kernels.sums import Sums
 from qdeploy.cpu.kernels.targets import Target
 from qdeploy.cpu.kernels.window import Window
 from qdeploy.cpu.program.finishing import Finish, emit_finish

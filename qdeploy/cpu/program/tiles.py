@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from qdeploy.cpu.kernels.finish import Sums
 from qdeploy.cpu.kernels.lookup import LookupTile
 from qdeploy.cpu.kernels.multiply import MultiplyTile
+from qdeploy.cpu.kernels.sums import Sums
 from qdeploy.cpu.kernels.targets import Target
 
 Tile = LookupTile | MultiplyTile
