@@ -111,8 +111,9 @@ def _range(trace: Trace, value: Value | None) -> ValueRange | None:
     value = value.source if isinstance(value, Mixed) else value
     if isinstance(value, Activation):
         return trace.walk.builder.tensors[value.tensor].range
-    if isinstance(value, QuantizedConstant) and value.codes.size:
-        return ValueRange(int(value.codes.min()), int(value.codes.max()))
+    if isinstance(value, QuantizedConstant) and 0 not in value.shape:
+        codes = [plane.codes for plane in value.planes]
+        return ValueRange(min(int(c.min()) for c in codes), max(int(c.max()) for c in codes))
     tensor = trace.walk.builder.tensors.get(trace.source.input)
     if isinstance(value, RealInput) and trace.source.input_type is not None and tensor is not None:
         return tensor.range

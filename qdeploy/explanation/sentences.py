@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import prod
 
 from qdeploy.explanation.trace import Trace, Visit
 from qdeploy.explanation.wording import (
@@ -142,19 +143,23 @@ def _has_offset(value: Activation | RealInput | None) -> bool:
 
 
 def _quantized_constant(trace: Trace, visit: Visit, value: QuantizedConstant) -> str:
-    if isinstance(trace.walk.values.get(visit.node.input[0]), QuantizedConstant):
-        return f"rearranged at compile time to {dimensions(value.codes.shape)}"
+    operands = [trace.walk.values.get(name) for name in visit.node.input]
+    if any(isinstance(operand, QuantizedConstant) for operand in operands):
+        if visit.node.op_type in ("Add", "Sub", "Sum"):
+            return f"the {len(value.planes)} planes stay apart: multi-bit weights"
+        return f"rearranged at compile time to {dimensions(value.shape)}"
     for reader in trace.readers_through(visit, lambda v: v.is_constant):
         for name in reader.created:
             operator = trace.operator(name)
             if not isinstance(operator, (Convolution, Linear)):
                 continue
-            if operator.weights.planes[0].codes.size == value.codes.size:
+            if operator.weights.planes[0].codes.size == prod(value.shape):
                 return f"weights: {_weights(trace, operator, value)}"
-    low, high = int(value.codes.min(initial=0)), int(value.codes.max(initial=0))
-    text = f"{dimensions(value.codes.shape)} codes in {interval(low, high)}"
+    (plane,) = value.planes
+    low, high = int(plane.codes.min(initial=0)), int(plane.codes.max(initial=0))
+    text = f"{dimensions(value.shape)} codes in {interval(low, high)}"
     readers = [f"'{layer_name(v.node)}'" for v in trace.readers(visit)]
-    return f"{text}, {count(value.scale.size, 'scale')}, for {' and '.join(readers) or 'nobody'}"
+    return f"{text}, {count(plane.scale.size, 'scale')}, for {' and '.join(readers) or 'nobody'}"
 
 
 def _weights(trace: Trace, operator: Convolution | Linear, value: QuantizedConstant) -> str:
@@ -162,10 +167,11 @@ def _weights(trace: Trace, operator: Convolution | Linear, value: QuantizedConst
     kinds = " + ".join(plane.kind for plane in weights.planes)
     text = f"{kinds} codes {dimensions(weights.shape)}"
     if not weights.is_scaled:
-        scales = set(value.scale.ravel())
+        (plane,) = value.planes
+        scales = set(plane.scale.ravel())
         if len(scales) == 1:
             return f"{text}, scale {real(Fraction(scales.pop()))} leaves the sum"
-        return f"{text}, {value.scale.size} scales (one per output channel) leave the sum"
+        return f"{text}, {plane.scale.size} scales (one per output channel) leave the sum"
     kept = [plane.multipliers for plane in weights.planes if plane.is_scaled]
     bits = max(int(multipliers.max()).bit_length() for multipliers in kept)
     number = sum(multipliers.size for multipliers in kept)

@@ -64,7 +64,7 @@ def scaled_columns(
         return ScaledColumns("none", codes)
     multipliers = np.stack(
         [
-            _columns(np.broadcast_to(plane.multipliers, node.weights.shape), order)
+            _columns(np.broadcast_to(plane.expanded_multipliers(), node.weights.shape), order)
             for plane in node.weights.planes
         ]
     )

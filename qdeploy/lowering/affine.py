@@ -21,8 +21,16 @@ from qdeploy.lowering.exact import fractions, square_root
 from qdeploy.lowering.inputs import typed_input
 from qdeploy.lowering.monotone import Affine, Clip
 from qdeploy.lowering.source import layer_name
-from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, RealInput, Value
+from qdeploy.lowering.values import (
+    Activation,
+    Constant,
+    QuantizedConstant,
+    RealInput,
+    ScaledCodes,
+    Value,
+)
 from qdeploy.lowering.walk import QUANTIZER_REMEDY, Pending, Walk, handles
+from qdeploy.lowering.weights import summed
 
 Channels = tuple[Fraction, ...]
 
@@ -60,8 +68,12 @@ def batch_normalization(walk: Walk, node: onnx.NodeProto) -> Activation:
 
 @handles("Mul", "Div", "Add", "Sub")
 def arithmetic(walk: Walk, node: onnx.NodeProto) -> Value:
-    """ONNX Add, Sub, Mul, Div 7..14 with one constant operand."""
+    """ONNX Add, Sub, Mul, Div 7..14 with one constant operand, Add and Sub also of activations."""
     left, right = walk.value(node), walk.value(node, 1)
+    terms = node.op_type in ("Add", "Sub")
+    if terms and isinstance(left, QuantizedConstant) and isinstance(right, QuantizedConstant):
+        negated = right.each(lambda plane: ScaledCodes(plane.codes, -plane.scale))
+        return summed(left, right if node.op_type == "Add" else negated, layer_name(node))
     if isinstance(left, Constant) and isinstance(right, Constant):
         return Constant(_folded(node, left.array, right.array))
     if isinstance(right, Constant) or (_is_constant(right) and not _is_constant(left)):
@@ -256,10 +268,14 @@ def _scaled(
 ) -> QuantizedConstant:
     """Weights times (or over) a constant, as QONNX writes scales that it took out of Quant."""
     factor = array if array.dtype == object else fractions(array)
-    if np.broadcast_shapes(value.codes.shape, factor.shape) != value.codes.shape:
-        raise ValueError(f"a factor of shape {array.shape} for weights {value.codes.shape}")
-    scale = value.scale * factor if node.op_type == "Mul" else value.scale / factor
-    return QuantizedConstant(value.codes, np.atleast_1d(scale))
+    if np.broadcast_shapes(value.shape, factor.shape) != value.shape:
+        raise ValueError(f"a factor of shape {array.shape} for weights {value.shape}")
+
+    def scaled_plane(plane: ScaledCodes) -> ScaledCodes:
+        scale = plane.scale * factor if node.op_type == "Mul" else plane.scale / factor
+        return ScaledCodes(plane.codes, np.atleast_1d(scale))
+
+    return value.each(scaled_plane)
 
 
 def _spread(*channels: tuple[Any, ...]) -> list[tuple[Any, ...]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from functools import reduce
 from itertools import chain
 from math import prod
 
@@ -23,8 +24,9 @@ from qdeploy.lowering import movement
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.multiples import multiplied
 from qdeploy.lowering.source import layer_name
-from qdeploy.lowering.values import Activation, Constant
+from qdeploy.lowering.values import Activation, Constant, QuantizedConstant
 from qdeploy.lowering.walk import Walk, handles
+from qdeploy.lowering.weights import summed
 
 # Beyond this the exact sum is wider than anyone wants; such ratios come from unrelated scales.
 MAXIMUM_RATIO_BITS = 10
@@ -33,9 +35,14 @@ MAXIMUM_SHAPE = 1 << 16
 
 
 @handles("Sum", "Mean")
-def total(walk: Walk, node: onnx.NodeProto) -> Activation:
-    """ONNX Sum and Mean 8..13 of activations of one shape."""
-    y, count = walk.activation(node), len(node.input)
+def total(walk: Walk, node: onnx.NodeProto) -> Activation | QuantizedConstant:
+    """ONNX Sum and Mean 8..13 of activations of one shape, Sum also of quantized weights."""
+    count, layer = len(node.input), layer_name(node)
+    values = [walk.value(node, index) for index in range(count)]
+    weights = [value for value in values if isinstance(value, QuantizedConstant)]
+    if node.op_type == "Sum" and len(weights) == count:
+        return reduce(lambda left, right: summed(left, right, layer), weights)
+    y = walk.activation(node)
     for index in range(1, count):
         y = add(walk, node, y, walk.activation(node, index))
     if node.op_type == "Sum":

@@ -61,5 +61,5 @@ def _first(walk: Walk, value: Value, name: str) -> Value:
     if isinstance(value, (Activation, RealInput, Mixed)):
         rank = len(value.shape)
         return mixing.transpose(walk, value, (rank - 1, *range(rank - 1)), name)
-    rank = (value.array if isinstance(value, Constant) else value.codes).ndim
+    rank = len(value.array.shape if isinstance(value, Constant) else value.shape)
     return movement.transpose_constant(value, (0, rank - 1, *range(1, rank - 1)))

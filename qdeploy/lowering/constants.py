@@ -34,7 +34,7 @@ def shape(walk: Walk, node: onnx.NodeProto) -> Constant:
     if isinstance(value, (Activation, RealInput, Mixed)):
         sizes = (1, *value.shape)
     else:
-        sizes = (value.codes if isinstance(value, QuantizedConstant) else value.array).shape
+        sizes = value.shape if isinstance(value, QuantizedConstant) else value.array.shape
     given = attributes(node)
     return Constant(np.array(sizes[given.get("start", 0) : given.get("end")], np.int64))
 

@@ -28,22 +28,22 @@ def convolution(walk: Walk, node: onnx.NodeProto) -> Activation:
     """ONNX Conv 1..22, one or two spatial axes."""
     layer = layer_name(node)
     x, weights = operands(walk, node)
-    rank = weights.codes.ndim - 2
+    rank = len(weights.shape) - 2
     if rank not in (1, 2) or len(x.shape) != rank + 1:
         raise UserError(
-            f"a convolution of an input of shape {x.shape} with weights {weights.codes.shape}",
+            f"a convolution of an input of shape {x.shape} with weights {weights.shape}",
             layer=layer,
             remedy="only 1-D and 2-D convolutions are supported",
         )
     given = attributes(node)
     kernel = given.get("kernel_shape")
-    if kernel is not None and tuple(kernel) != weights.codes.shape[2:]:
+    if kernel is not None and tuple(kernel) != weights.shape[2:]:
         raise UserError(
-            f"kernel_shape {kernel} for weights of shape {weights.codes.shape}",
+            f"kernel_shape {kernel} for weights of shape {weights.shape}",
             layer=layer,
             remedy="export the model again",
         )
-    frame = window(node, x.shape[1:], weights.codes.shape[2:])
+    frame = window(node, x.shape[1:], weights.shape[2:])
     y = convolved(walk, node, x, weights, frame)
     return with_bias(walk, node, y) if len(node.input) > 2 and node.input[2] else y
 
@@ -62,10 +62,7 @@ def convolved(
     image = x
     if rank == 1:
         image = movement.reshape(walk, x, (x.shape[0], 1, x.shape[1]), f"{layer}.image")
-        weights = QuantizedConstant(
-            weights.codes[:, :, np.newaxis],
-            weights.scale[..., np.newaxis, :] if weights.scale.ndim > 1 else weights.scale,
-        )
+        weights = weights.viewed(lambda array: array[:, :, np.newaxis])
     _check_groups(node, x, weights, groups)
     integer_weights, scale = structured_weights(weights, x.scale, layer, groups)
     name = walk.unique(layer)
@@ -104,7 +101,7 @@ def matmul(walk: Walk, node: onnx.NodeProto) -> Activation:
         y = _linear(walk, node, turned, weights)
         return movement.transpose(walk, y, (1, 0), f"{layer_name(node)}.back")
     x, weights = operands(walk, node)
-    return _linear(walk, node, x, _transposed(weights))
+    return _linear(walk, node, x, weights.viewed(np.transpose))
 
 
 @handles("Gemm")
@@ -118,7 +115,7 @@ def gemm(walk: Walk, node: onnx.NodeProto) -> Activation:
             remedy="write the layer as torch.nn.Linear",
         )
     x, weights = operands(walk, node)
-    y = _linear(walk, node, x, weights if given.get("transB", 0) else _transposed(weights))
+    y = _linear(walk, node, x, weights if given.get("transB", 0) else weights.viewed(np.transpose))
     return with_bias(walk, node, y) if len(node.input) > 2 and node.input[2] else y
 
 
@@ -141,7 +138,7 @@ def operands(
             remedy="use a quantized layer, for instance brevitas.nn.QuantConv2d or QuantLinear "
             "with weight_quant=SyqTernaryPixel",
         )
-    if weights.codes.size == 0:
+    if 0 in weights.shape:
         raise UserError(
             f"{node.op_type} (node '{node.name}') has no weights",
             layer=layer_name(node),
@@ -184,11 +181,10 @@ def _carried_offset(
 def _check_groups(
     node: onnx.NodeProto, x: Activation, weights: QuantizedConstant, groups: int
 ) -> None:
-    outputs, inputs = weights.codes.shape[:2]
+    outputs, inputs = weights.shape[:2]
     if groups < 1 or outputs % groups or inputs * groups != x.shape[0]:
         raise UserError(
-            f"weights {weights.codes.shape} in {groups} groups do not fit an input of shape "
-            f"{x.shape}",
+            f"weights {weights.shape} in {groups} groups do not fit an input of shape {x.shape}",
             layer=layer_name(node),
             remedy="check the layer's sizes in the source model",
         )
@@ -202,19 +198,14 @@ def _needs_quantizer(node: onnx.NodeProto, what: str) -> UserError:
     )
 
 
-def _transposed(weights: QuantizedConstant) -> QuantizedConstant:
-    scale = weights.scale
-    return QuantizedConstant(weights.codes.T, scale.T if scale.ndim == 2 else scale.reshape(-1, 1))
-
-
 def _linear(
     walk: Walk, node: onnx.NodeProto, x: Activation, weights: QuantizedConstant
 ) -> Activation:
     """Weights [O, I] on the last axis of [..., I]."""
     layer = layer_name(node)
-    if weights.codes.ndim != 2:
+    if len(weights.shape) != 2:
         raise UserError(
-            f"an input of shape {x.shape} times weights of shape {weights.codes.shape}",
+            f"an input of shape {x.shape} times weights of shape {weights.shape}",
             layer=layer,
             remedy="use weights with two axes",
         )
@@ -238,17 +229,14 @@ def _unturned(
 ) -> tuple[Activation, QuantizedConstant]:
     """Features of a transposed image in the order before; the weights' columns move instead."""
     flat = walk.builder.producer(x.tensor)
-    if not isinstance(flat, Flatten) or weights.codes.shape[1:] != x.shape:
+    if not isinstance(flat, Flatten) or weights.shape[1:] != x.shape:
         return x, weights
     turned = walk.builder.producer(flat.input)
     if not isinstance(turned, Transpose):
         return x, weights
     shape = walk.builder.tensors[turned.input].shape
     places = np.arange(prod(shape)).reshape(shape).transpose(turned.order).argsort(axis=None)
-    scale = weights.spread_scale
-    moved = QuantizedConstant(
-        weights.codes[:, places], scale[:, places] if scale.shape[1] > 1 else scale
-    )
+    moved = weights.viewed(lambda array: array[:, places] if array.shape[1] > 1 else array)
     image = replace(x, tensor=turned.input, shape=shape, scale=x.scale[:1], offset=x.offset[:1])
     before = movement.reshape(walk, image, x.shape, f"{flat.name}.unturned")
     scales, offsets = (
@@ -267,10 +255,7 @@ def _batched_linear(
     image = movement.reshape(
         walk, turned, (x.shape[last], prod(x.shape[:last]), 1), f"{layer}.image"
     )
-    kernel = QuantizedConstant(
-        weights.codes[:, :, np.newaxis, np.newaxis],
-        weights.scale[..., np.newaxis, np.newaxis] if weights.scale.ndim else weights.scale,
-    )
+    kernel = weights.viewed(lambda array: array[:, :, np.newaxis, np.newaxis])
     integer_weights, scale = structured_weights(kernel, x.scale, layer)
     name = walk.unique(layer)
     operator = Convolution(

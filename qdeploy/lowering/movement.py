@@ -16,7 +16,14 @@ from qdeploy.errors import UserError
 from qdeploy.integer import Flatten, Pad, Reshape, Slice, Transpose
 from qdeploy.lowering.exact import collapsed
 from qdeploy.lowering.source import layer_name
-from qdeploy.lowering.values import Activation, Constant, Move, QuantizedConstant, RealInput
+from qdeploy.lowering.values import (
+    Activation,
+    Constant,
+    Move,
+    QuantizedConstant,
+    RealInput,
+    ScaledCodes,
+)
 
 if TYPE_CHECKING:
     from qdeploy.lowering.walk import Walk
@@ -72,8 +79,7 @@ def transpose_constant(
     """A constant with its axes in another order; None reverses them."""
     if isinstance(value, Constant):
         return Constant(value.array.transpose(order))
-    order = order or range(value.codes.ndim)[::-1]
-    return QuantizedConstant(value.codes.transpose(order), value.spread_scale.transpose(order))
+    return value.viewed(lambda array: array.transpose(order))
 
 
 def reshape_constant(
@@ -82,11 +88,15 @@ def reshape_constant(
     """A constant in another shape (one size may be -1); scales of its elements go with them."""
     if isinstance(value, Constant):
         return Constant(value.array.reshape(shape))
-    codes = value.codes.reshape(shape)
-    if value.scale.size == 1:
-        return QuantizedConstant(codes, value.scale.reshape(1))
-    scale = np.broadcast_to(value.scale, value.codes.shape).reshape(shape)
-    return QuantizedConstant(codes, collapsed(scale))
+
+    def reshaped(plane: ScaledCodes) -> ScaledCodes:
+        codes = plane.codes.reshape(shape)
+        if plane.scale.size == 1:
+            return ScaledCodes(codes, plane.scale.reshape(1))
+        scale = np.broadcast_to(plane.scale, plane.codes.shape).reshape(shape)
+        return ScaledCodes(codes, collapsed(scale))
+
+    return value.each(reshaped)
 
 
 @overload

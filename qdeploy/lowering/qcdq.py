@@ -26,7 +26,7 @@ from qdeploy.lowering.functions import limits
 from qdeploy.lowering.levels import Quantizer, WideQuantizer, code_range, half_even, rounded
 from qdeploy.lowering.quantizers import NO_ZERO_POINT, constant_codes, scale_of
 from qdeploy.lowering.source import layer_name
-from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, Value
+from qdeploy.lowering.values import Activation, Constant, QuantizedConstant, ScaledCodes, Value
 from qdeploy.lowering.walk import Walk, handles
 
 # ONNX has wider integers for DequantizeLinear only.
@@ -68,7 +68,8 @@ def dequantize_linear(walk: Walk, node: onnx.NodeProto) -> Value:
         codes = value.array.astype(np.int64) - zero_point
         if codes.shape != value.array.shape or (codes != codes.astype(np.int32)).any():
             raise _unsupported(node, f"with zero point {zero_point.ravel()[0]}")
-        return QuantizedConstant(codes.astype(np.int32), np.atleast_1d(fractions(scale)))
+        plane = ScaledCodes(codes.astype(np.int32), np.atleast_1d(fractions(scale)))
+        return QuantizedConstant((plane,))
     if not isinstance(value, Activation) or not _is_code(value):
         raise _unsupported(node, "of values that no QuantizeLinear made")
     factor, axis = per_axis(scale, value.shape, node)

@@ -27,7 +27,7 @@ from qdeploy.lowering.levels import (
     uniform,
 )
 from qdeploy.lowering.source import layer_name
-from qdeploy.lowering.values import Constant, QuantizedConstant, Value
+from qdeploy.lowering.values import Constant, QuantizedConstant, ScaledCodes, Value
 from qdeploy.lowering.walk import Walk, handles
 from qdeploy.lowering.weights import quantized_weights
 
@@ -73,7 +73,8 @@ def quant(walk: Walk, node: onnx.NodeProto) -> Value:
     if bits == 1 and signed:
         return _bipolar_weights(value.array, scale, zero_point, node)
     codes = code_range(bits, signed, narrow)
-    return constant_codes(value.array, scale, zero_point, codes, ROUNDING[rounding], node)
+    plane = constant_codes(value.array, scale, zero_point, codes, ROUNDING[rounding], node)
+    return QuantizedConstant((plane,))
 
 
 @handles("BipolarQuant")
@@ -104,7 +105,7 @@ def constant_codes(
     codes: ValueRange,
     rounding: Rounding,
     node: onnx.NodeProto,
-) -> QuantizedConstant:
+) -> ScaledCodes:
     """`quantized_weights` of the constant that `node` quantizes.
 
     Raises:
@@ -128,7 +129,7 @@ def _bipolar_weights(
     """Weights (±1 - zero point) · scale: +1 where weight / scale + zero point >= 0."""
     if not zero_point.any():
         signs = constant_codes(array, scale, zero_point, ValueRange(0, 1), sign, node)
-        return QuantizedConstant(2 * signs.codes - 1, signs.scale)
+        return QuantizedConstant((ScaledCodes(2 * signs.codes - 1, signs.scale),))
     zero = zero_point.astype(np.float64)
     positive = np.asarray(array, np.float64) >= -zero * scale.astype(np.float64)
     shifted = constant_codes(
@@ -139,7 +140,7 @@ def _bipolar_weights(
         ROUNDING["ROUND"],
         node,
     )
-    return QuantizedConstant(shifted.codes, shifted.scale * fractions(scale))
+    return QuantizedConstant((ScaledCodes(shifted.codes, shifted.scale * fractions(scale)),))
 
 
 def scale_of(walk: Walk, node: onnx.NodeProto, index: int) -> NDArray[Any]:

@@ -91,7 +91,7 @@ def squeeze(walk: Walk, node: onnx.NodeProto) -> Value:
     if axes is None and len(node.input) > 1:
         axes = walk.array(node, 1).ravel().tolist()
     if isinstance(given, (Constant, QuantizedConstant)):
-        old = given.array if isinstance(given, Constant) else given.codes
+        old = given.array if isinstance(given, Constant) else given.planes[0].codes
         if node.op_type == "Squeeze":
             new = np.squeeze(old, tuple(axes) if axes else None)
         else:

@@ -10,7 +10,7 @@ import onnx
 
 from qdeploy.lowering.activations import quantize
 from qdeploy.lowering.levels import Quantizer
-from qdeploy.lowering.values import Constant, QuantizedConstant, Value
+from qdeploy.lowering.values import Constant, QuantizedConstant, ScaledCodes, Value
 from qdeploy.lowering.walk import Walk, handles
 
 _TERNARY = Quantizer(
@@ -32,4 +32,4 @@ def sign(walk: Walk, node: onnx.NodeProto) -> Value:
     if np.isnan(value.array).any():
         raise ValueError("its weights are not finite")
     one = np.array([Fraction(1)], object)
-    return QuantizedConstant(np.sign(value.array).astype(np.int32), one)
+    return QuantizedConstant((ScaledCodes(np.sign(value.array).astype(np.int32), one),))

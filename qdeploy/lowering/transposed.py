@@ -21,7 +21,7 @@ from qdeploy.lowering.exact import collapsed
 from qdeploy.lowering.linear import convolved, operands
 from qdeploy.lowering.shapes import padding
 from qdeploy.lowering.source import layer_name
-from qdeploy.lowering.values import Activation, QuantizedConstant
+from qdeploy.lowering.values import Activation, QuantizedConstant, ScaledCodes
 from qdeploy.lowering.walk import Walk, handles
 from qdeploy.lowering.windows import MAXIMUM_SIZE, Window
 
@@ -32,19 +32,19 @@ def transposed_convolution(walk: Walk, node: onnx.NodeProto) -> Activation:
     x, weights = operands(walk, node)
     given, rank, layer = attributes(node), len(x.shape) - 1, layer_name(node)
     groups = given.get("group", 1)
-    fits = rank in (1, 2) and weights.codes.ndim == rank + 2 and groups > 0
-    if not fits or weights.codes.shape[0] != x.shape[0] or x.shape[0] % groups:
-        raise _unsupported(node, f"of shape {x.shape} with weights {weights.codes.shape}")
+    fits = rank in (1, 2) and len(weights.shape) == rank + 2 and groups > 0
+    if not fits or weights.shape[0] != x.shape[0] or x.shape[0] % groups:
+        raise _unsupported(node, f"of shape {x.shape} with weights {weights.shape}")
     if not x.uniform and x.axis != 0:
         raise _unsupported(node, "across an axis with scales of its own")
     strides = given.get("strides", [1] * rank)
     dilations = given.get("dilations", [1] * rank)
-    sides = _sides(node, x, weights.codes.shape[2:])
+    sides = _sides(node, x, weights.shape[2:])
     turned = _turned(weights, groups)
     image = x
     if rank == 1:
         image = movement.reshape(walk, x, (x.shape[0], 1, x.shape[1]), f"{layer}.image")
-        turned = QuantizedConstant(turned.codes[:, :, np.newaxis], turned.scale[:, :, np.newaxis])
+        turned = turned.viewed(lambda array: array[:, :, np.newaxis])
         strides, dilations, sides = [1, *strides], [1, *dilations], [(0, 0), *sides]
     image = _spaced(walk, node, image, strides[0], strides[1])
     (top, bottom), (left, right) = sides
@@ -56,7 +56,7 @@ def transposed_convolution(walk: Walk, node: onnx.NodeProto) -> Activation:
         raise _unsupported(node, "of which padding leaves nothing")
     image = movement.part(walk, node, image, [range(image.shape[0]), *kept])
     frame = Window(
-        kernel=(turned.codes.shape[2], turned.codes.shape[3]),
+        kernel=(turned.shape[2], turned.shape[3]),
         strides=(1, 1),
         dilations=(dilations[0], dilations[1]),
         pads=(max(0, top), max(0, left), max(0, bottom), max(0, right)),
@@ -102,17 +102,18 @@ def _sides(node: onnx.NodeProto, x: Activation, kernel: tuple[int, ...]) -> list
 
 def _turned(weights: QuantizedConstant, groups: int) -> QuantizedConstant:
     """Weights [I, O / groups, kernel] as those of a convolution, [O, I / groups, kernel]."""
-    codes = weights.codes
-    missing = (1,) * (codes.ndim - weights.scale.ndim)
-    scale = weights.scale.reshape(missing + weights.scale.shape)
-    scale = np.broadcast_to(scale, codes.shape[:2] + scale.shape[2:])
 
     def turn(array: NDArray[Any]) -> NDArray[Any]:
         split = array.reshape(groups, -1, *array.shape[1:]).swapaxes(1, 2)
         joined = split.reshape(-1, *split.shape[2:])
         return np.flip(joined, tuple(range(2, joined.ndim)))
 
-    return QuantizedConstant(turn(codes), collapsed(turn(scale)))
+    def turned(plane: ScaledCodes) -> ScaledCodes:
+        scale = plane.spread_scale
+        scale = np.broadcast_to(scale, plane.codes.shape[:2] + scale.shape[2:])
+        return ScaledCodes(turn(plane.codes), collapsed(turn(scale)))
+
+    return weights.each(turned)
 
 
 def _spaced(

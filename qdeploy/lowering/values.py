@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -23,8 +24,8 @@ class Constant:
 
 
 @dataclass(frozen=True, eq=False)
-class QuantizedConstant:
-    """A constant behind a quantizer: real value = scale · code.
+class ScaledCodes:
+    """What a quantizer makes of a constant: real value = scale · code.
 
     `scale` broadcasts to `codes`; its shape says the granularity ([1, 1, K, K]: per pixel).
     """
@@ -43,6 +44,35 @@ class QuantizedConstant:
         """The scale with as many axes as the codes."""
         missing = self.codes.ndim - self.scale.ndim
         return self.scale.reshape((1,) * missing + self.scale.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedConstant:
+    """A constant behind a quantizer, or the sum of several: multi-bit weights, one plane per bit.
+
+    All planes have the same shape.
+    """
+
+    planes: tuple[ScaledCodes, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of every plane's codes."""
+        return self.planes[0].codes.shape
+
+    @property
+    def real(self) -> Fractions:
+        """The real values, exactly."""
+        total: Fractions = sum((plane.real for plane in self.planes[1:]), self.planes[0].real)
+        return total
+
+    def each(self, change: Callable[[ScaledCodes], ScaledCodes]) -> QuantizedConstant:
+        """The sum of the changed planes."""
+        return QuantizedConstant(tuple(map(change, self.planes)))
+
+    def viewed(self, view: Callable[[NDArray[Any]], NDArray[Any]]) -> QuantizedConstant:
+        """The same with other axes: what `view` makes of codes and of scales of as many axes."""
+        return self.each(lambda plane: ScaledCodes(view(plane.codes), view(plane.spread_scale)))
 
 
 # A transposition (order, shape behind it) or a change of shape (None, shape).

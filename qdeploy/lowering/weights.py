@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quantized weights become structured integer weights.
 
-Theorem: with S the scale of each weight and u[o] the greatest common divisor of S[o, ...],
+Theorem: with S_b the scale of each weight in plane b and u[o] the greatest common divisor of all
+S_b[o, ...],
 
-    Σ S[o, i] · code[o, i] · x[i] = u[o] · Σ a[o, i] · code[o, i] · x[i],   a = S / u integer.
+    Σ_b Σ S_b[o, i] · code_b[o, i] · x[i] = u[o] · Σ_b Σ a_b[o, i] · code_b[o, i] · x[i],
 
-u leaves the sum as the scale of the output; what remains inside are the integer multipliers a.
+a_b = S_b / u integer. u leaves the sum as the scale of the output; what remains inside are the
+integer multipliers a_b.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,11 +23,13 @@ from qdeploy.errors import UserError
 from qdeploy.integer import Codes, Integers, Plane, ValueRange, Weights
 from qdeploy.lowering.exact import Fractions, fractions, greatest_common_divisor, of_distinct
 from qdeploy.lowering.levels import MAXIMUM_STEP, Boundary, Rounding
-from qdeploy.lowering.values import Constant, QuantizedConstant
+from qdeploy.lowering.values import Constant, QuantizedConstant, ScaledCodes
 
 # More than a trained fixed-point scale ever needs. Arbitrary float32 scales, which differ by less
 # than a factor of 256, have 24 to 32 bits; with many inputs, sums get too wide for accumulators.
 MAXIMUM_MULTIPLIER_BITS = 32
+# ALQ has up to 8 bases. The number doubles with every Add of a sum to itself.
+MAXIMUM_PLANES = 16
 # Constants of more than 16 bits are no weights of a low-bit network.
 MAXIMUM_PLAIN_INTEGER = (1 << 15) - 1
 
@@ -35,7 +40,7 @@ def quantized_weights(
     zero_point: NDArray[Any],
     codes: ValueRange,
     rounding: Rounding,
-) -> QuantizedConstant:
+) -> ScaledCodes:
     """Codes of constant weights: w / scale + zero_point, clipped and rounded, minus zero_point.
 
     A float64 quotient finds the code up to one; comparisons with the code's two boundaries, exact
@@ -68,7 +73,7 @@ def quantized_weights(
     result: Integers = parts * (guess + upper - lower) - np.rint(parts * z).astype(np.int64)
     if np.abs(result).max(initial=0) >= 1 << 31:
         raise ValueError("their codes need more than 32 bits")
-    return QuantizedConstant(result.astype(np.int32), np.atleast_1d(fractions(scale)) / parts)
+    return ScaledCodes(result.astype(np.int32), np.atleast_1d(fractions(scale)) / parts)
 
 
 def _reached(
@@ -99,7 +104,25 @@ def plain_integers(constant: Constant) -> QuantizedConstant | None:
     if array.dtype.kind not in "fiu" or not (np.abs(array) <= MAXIMUM_PLAIN_INTEGER).all():
         return None
     codes = array.astype(np.int32)
-    return QuantizedConstant(codes, fractions(np.ones(1))) if (codes == array).all() else None
+    if (codes != array).any():
+        return None
+    return QuantizedConstant((ScaledCodes(codes, fractions(np.ones(1))),))
+
+
+def summed(left: QuantizedConstant, right: QuantizedConstant, layer: str) -> QuantizedConstant:
+    """The sum of two quantized constants: all planes of both.
+
+    Raises:
+        UserError: if the shapes differ or the planes get too many.
+    """
+    planes = left.planes + right.planes
+    if left.shape != right.shape or len(planes) > MAXIMUM_PLANES:
+        raise UserError(
+            f"a sum of {len(planes)} planes of weights of shapes {left.shape} and {right.shape}",
+            layer=layer,
+            remedy=f"add at most {MAXIMUM_PLANES} quantized weights of the same shape",
+        )
+    return QuantizedConstant(planes)
 
 
 def structured_weights(
@@ -108,7 +131,7 @@ def structured_weights(
     """Integer weights and the scale of each output channel.
 
     Args:
-        constant: codes [O, I / groups, ...] with their scales.
+        constant: codes [O, I / groups, ...] with their scales; one plane or more.
         input_scale: scale of the layer's input, one or one per input channel; a scale that differs
             between channels lies along the sum and joins the multipliers.
         layer: for messages.
@@ -120,26 +143,33 @@ def structured_weights(
     Raises:
         UserError: if the exact multipliers get too wide.
     """
-    codes = constant.codes
-    scale: Fractions = constant.scale.reshape(
-        (1,) * (codes.ndim - constant.scale.ndim) + constant.scale.shape
-    )
     if len(input_scale) > 1:
-        factors = np.array(input_scale, object).reshape(groups, -1, *(1,) * (codes.ndim - 2))
-        scale = scale * (factors if groups == 1 else factors.repeat(len(codes) // groups, axis=0))
-    negative = (scale < 0).astype(bool)
-    if negative.any():
-        codes = np.where(negative, -codes, codes)
-        scale = abs(scale)
-    divisors = [greatest_common_divisor(row.ravel()) for row in scale]
-    multipliers = np.stack(
-        [_multipliers(row, divisor, layer) for row, divisor in zip(scale, divisors, strict=True)]
-    )
+        outputs, _, *kernel = constant.shape
+        factors = np.array(input_scale, object).reshape(groups, -1, *(1,) * len(kernel))
+        factors = factors if groups == 1 else factors.repeat(outputs // groups, axis=0)
+        constant = constant.each(lambda p: ScaledCodes(p.codes, p.spread_scale * factors))
+    planes = [_positive(plane) for plane in constant.planes]
+    divisors, multipliers = [], []
+    for output in range(max(len(plane.scale) for plane in planes)):
+        row = [plane.scale[output % len(plane.scale)] for plane in planes]
+        divisors.append(greatest_common_divisor(chain(*(scale.flat for scale in row))))
+        multipliers.append([_multipliers(scale, divisors[-1], layer) for scale in row])
     common = input_scale[0] if len(input_scale) == 1 else Fraction(1)
     output_scale = tuple(divisor * common for divisor in divisors)
-    if (multipliers == multipliers[:1]).all():
-        multipliers = multipliers[:1]
-    return Weights((Plane(_smallest(codes), _grouped(multipliers)),)), output_scale
+    integers = (
+        Plane(_smallest(plane.codes), _grouped(np.stack(own)))
+        for plane, own in zip(planes, zip(*multipliers, strict=True), strict=True)
+    )
+    return Weights(tuple(integers)), output_scale
+
+
+def _positive(plane: ScaledCodes) -> ScaledCodes:
+    """Equal weights without negative scales, which have as many axes as the codes."""
+    codes, scale = plane.codes, plane.spread_scale
+    negative = (scale < 0).astype(bool)
+    if not negative.any():
+        return ScaledCodes(codes, scale)
+    return ScaledCodes(np.where(negative, -codes, codes), abs(scale))
 
 
 def negated(weights: Weights, channels: NDArray[np.bool_], wider: bool) -> Weights | None:
@@ -168,7 +198,7 @@ def _multipliers(row: Fractions, divisor: Fraction, layer: str) -> Integers:
         raise UserError(
             f"its {row.size} weight scales need integer multipliers of {bits} bits to be exact",
             layer=layer,
-            remedy="train the scales in fixed point (qdeploy.quantizers.syq does: 8 bits), "
+            remedy="train the scales in fixed point (qdeploy.quantizers do: 8 bits), "
             "or use one scale per layer or per output channel",
         )
     exact: Integers = multipliers.astype(np.int64)
@@ -176,7 +206,9 @@ def _multipliers(row: Fractions, divisor: Fraction, layer: str) -> Integers:
 
 
 def _grouped(multipliers: Integers) -> Integers:
-    """One of each group of equal neighbours along axis 1; groups as large as can be."""
+    """One of equal rows, one of each group of neighbours along axis 1, as large as can be."""
+    if (multipliers == multipliers[:1]).all():
+        multipliers = multipliers[:1]
     outputs, channels = multipliers.shape[:2]
     for group in range(channels, 1, -1):
         if channels % group == 0:

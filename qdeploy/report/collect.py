@@ -129,15 +129,16 @@ def _layer(
     tensor = network.tensors[node.output]
     weights: dict[str, Any] = {}
     if isinstance(node, (Convolution, Linear)):
-        plane = node.weights.planes[0]
-        codes, counts = np.unique(plane.codes, return_counts=True)
+        plane, *others = node.weights.planes
+        every = np.stack([plane.codes, *(other.codes for other in others)])
+        codes, counts = np.unique(every, return_counts=True)
         scales = plane.multipliers.reshape(-1, plane.multipliers.shape[-1])
         weights = {
             "weights": node.weights.describe(),
-            "codes": plane.codes.size,
+            "codes": every.size,
             "macs": plane.codes.size // len(plane.codes) * prod(tensor.shape),
             "code_counts": dict(zip(codes.tolist(), counts.tolist(), strict=True)),
-            "multipliers": scales.tolist() if plane.is_scaled else [],
+            "multipliers": scales.tolist() if plane.is_scaled and not others else [],
         }
     return Layer(
         name=node.name,

@@ -141,6 +141,26 @@ class RandomQuantizers:
         return dtype, self.choice.choice(ends) if self.maybe(0.8) else None
 
     def _weights(self, shape: tuple[int, ...]) -> str:
+        """Quantized weights: one plane, or the sum of several, each perhaps times constants."""
+        if self.maybe(0.8):
+            return self._plane(shape)
+        operator = self.choice.choice(["Add", "Add", "Sub", "Sum"])
+        planes = []
+        for _ in range(self.choice.randint(2, 3)):
+            plane = self._plane(shape, dyadic=True)
+            if self.maybe(0.3):
+                grid = self.choice.choice([(), (shape[0],) + (1,) * (len(shape) - 1)])
+                factor = self.file.constant(self.rng.integers(-4, 9, grid) / 4)
+                plane = self.file.node("Mul", plane, factor)
+            planes.append(plane)
+        if operator == "Sum":
+            return self.file.node("Sum", *planes)
+        total, *others = planes
+        for plane in others:
+            total = self.file.node(operator, total, plane)
+        return total
+
+    def _plane(self, shape: tuple[int, ...], dyadic: bool = False) -> str:
         """Quantized weights whose scale varies along nothing, the outputs, or the kernel."""
         granularities = [(1,) * len(shape), (shape[0],) + (1,) * (len(shape) - 1), ()]
         granularities.append((1, *shape[1:2], *(1,) * (len(shape) - 2)))
@@ -148,7 +168,7 @@ class RandomQuantizers:
             granularities += [(1, 1, *shape[2:]), (1, 1, shape[2], 1), (*shape[:2], 1, 1)]
         grid = self.choice.choice(granularities)
         scale = self.rng.integers(1, 12, grid) / self.choice.choice([1, 4, 16])
-        if len(grid) < 2 or (grid[0] == math.prod(grid) and self.maybe(0.3)):
+        if not dyadic and (len(grid) < 2 or (grid[0] == math.prod(grid) and self.maybe(0.3))):
             scale = self.rng.uniform(0.01, 3, grid)
         if len(shape) > 1 and shape[1] % 2 == 0 and self.maybe(0.1):  # groups of two channels
             groups = self.rng.integers(1, 12, (shape[0], shape[1] // 2, *(1,) * (len(shape) - 2)))

@@ -67,6 +67,17 @@ def test_no_multipliers_no_form() -> None:
     assert np.array_equal(columns.codes[0], matrix(node.weights))
 
 
+def test_multipliers_of_neighbouring_channels_scale_their_sums() -> None:
+    """[O, I / group, 1, 1], as groups of input channels have them."""
+    multipliers = np.arange(1, 9).reshape(4, 2, 1, 1)
+    node = layer(multipliers, np.full((1, 1, 1, 1), 3), shape=(4, 8, 3, 2))
+    columns = scaled_columns(node)
+    assert columns.form == "post"
+    assert columns.multipliers is not None
+    assert columns.multipliers.shape == (2, 4, 12)
+    assert np.array_equal(expanded(columns), matrix(node.weights))
+
+
 @pytest.mark.parametrize(
     ("multipliers", "forms"),
     [
@@ -93,7 +104,7 @@ def test_multipliers_that_differ_from_column_to_column_leave_no_sums_to_scale(
 
 @given(
     planes=st.integers(1, 3),
-    granularity=st.sampled_from(["layer", "row", "pixel"]),
+    granularity=st.sampled_from(["layer", "channel", "column"]),
     per_output=st.booleans(),
     image=st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(1, 3)),
     seed=st.integers(0, 99),
@@ -104,10 +115,11 @@ def test_a_flattened_image_keeps_its_weights(
     """Whatever the form, codes and multipliers stand for the same matrix in hardware order."""
     rng = np.random.default_rng(seed)
     columns = int(np.prod(image))
+    grid = {"layer": 1, "channel": image[0], "column": columns}[granularity]
     made = tuple(
         Plane(
             rng.integers(-1, 2, (3, columns)).astype(np.int8),
-            rng.integers(0, 5, (3 if per_output else 1, 1 if granularity == "layer" else columns)),
+            rng.integers(0, 5, (3 if per_output else 1, grid)),
         )
         for _ in range(planes)
     )
