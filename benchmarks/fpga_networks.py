@@ -53,7 +53,7 @@ class NetworkCase:
     Attributes:
         name: of the row.
         network: one of ours, or a file of benchmarks/third_party.py.
-        fps: frames per second to reach with as few LUTs as possible, or
+        fps: frames per second to reach with as little of the board as possible, or
         fill: share of each resource of the board that may be used, as fast as possible.
         frames: simulated.
         planes: of the weights, 1 or 2.

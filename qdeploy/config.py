@@ -50,8 +50,8 @@ class CompileConfig(BaseModel):
 
     Attributes:
         board: name of a file in hw/boards.
-        fps: frames per second the folding aims for at the board's clock, with few LUTs; 10,000 if
-            neither it nor `fill` nor `latency` is given.
+        fps: frames per second the folding aims for at the board's clock, with little of the board;
+            10,000 if neither it nor `fill` nor `latency` is given.
         fill: share of the board that may be used; without `fps` the folding gets as fast as that.
         latency: minimize the latency of a frame instead.
         rescale_bits: round the ratio of the scales of branches that meet (residual Add) to integers

@@ -36,8 +36,9 @@ from qdeploy.fpga.solver.options import (
     problem,
     with_held,
 )
+from qdeploy.fpga.solver.problem import LUTS, board_prices, price
 from qdeploy.fpga.solver.record import FoldingRecord
-from qdeploy.fpga.solver.search import fastest, shortest, smallest
+from qdeploy.fpga.solver.search import cheapest, fastest, shortest
 from qdeploy.fpga.solver.units import UnitFolding, divisors
 from qdeploy.fpga.streams import insert_streams
 from qdeploy.fpga.user_folding import check_folding
@@ -46,7 +47,7 @@ from qdeploy.fpga.user_folding import check_folding
 WEIGHT_BITS_PER_PE = 8191
 # How often the choice is made at most, each time with the FIFOs that the last one needs.
 ROUNDS = 4
-# FIFOs that take this share of the LUTs beyond two words each are worth another round.
+# FIFOs that add this share to the price beyond two words each are worth another round.
 DEEP = 0.01
 # Seconds of search for all of them; each may take half of what is left.
 SEARCH_S = 30.0
@@ -97,8 +98,9 @@ def fold(
     Args:
         model: result of `map_network`; stays as it is.
         board: gives the clock and the resources.
-        fps: frames per second, reached with as few LUTs as possible; what cannot get that fast gets
-            as fast as it can, and the rest no faster. None: as fast as fits.
+        fps: frames per second, reached with as little of the board as possible; what cannot get
+            that fast gets as fast as it can, and the rest no faster. None: as fast as fits, then
+            with as few LUTs as possible.
         folding: of matrix-vector units by layer name, instead of what would be chosen.
         fill: share of each resource of the board that may be used.
         latency: minimize the latency of a frame in the empty pipeline instead.
@@ -114,6 +116,7 @@ def fold(
     check_folding(model, chosen, products or {}, any_form)
     resources = Cost(**board.resources.model_dump())
     allowed = Cost(*(fill * amount for amount in resources))
+    prices = LUTS if fps is None else board_prices(resources)
     budget, pace, bound = allowed, target, 0
     left_s = SEARCH_S
     choices = problem(model, chosen, any_form=any_form, products=products)
@@ -122,11 +125,11 @@ def fold(
         priced = with_held(choices, model, held)
         limit_s = left_s / 2
         if latency:
-            solution = shortest(priced, budget, target, limit_s)
+            solution = shortest(priced, budget, target, prices, limit_s)
         elif pace is None:
-            solution = fastest(priced, budget, limit_s)
+            solution = fastest(priced, budget, prices, limit_s)
         else:
-            solution = smallest(priced, budget, pace, limit_s)
+            solution = cheapest(priced, budget, pace, prices, limit_s)
         left_s -= solution.seconds
         bound = bound or solution.bound
         parallel = copy.deepcopy(model)
@@ -135,7 +138,8 @@ def fold(
         folded, _ = insert_streams(parallel, solution.cycles)
         total = predicted(folded)
         excess = [max(0.0, a - b) for a, b in zip(total, allowed, strict=True)]
-        deep = not latency and total.lut > (1 + DEEP) * solution.cost.lut
+        chosen_price = price(solution.cost, prices)
+        deep = not latency and price(total, prices) > (1 + DEEP) * chosen_price
         if not any(excess) and (held or not deep):
             break
         # What FIFOs hold depends on the choice; what they take beyond the last one's is taken off.
@@ -153,8 +157,8 @@ def fold(
         slowest=performance["max_cycles_node_name"],
         latency=solution.latency,
         bound=bound,
-        least_lut=solution.least_lut,
-        solver_lut=solution.cost.lut,
+        price=chosen_price,
+        least_price=solution.least_price,
         seconds=solution.seconds,
         predicted=predicted(folded),
         resources=resources,

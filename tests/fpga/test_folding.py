@@ -94,7 +94,7 @@ def test_the_record_names_the_fullest_resource() -> None:
 
 
 def test_groups_that_share_a_multiplier_are_whole_words() -> None:
-    folded = fold(MAPPED, BOARD, BOARD.clock_mhz * 1e6, products={"conv1": "lut"})
+    folded = fold(MAPPED, BOARD, BOARD.clock_mhz * 1e6, {"conv1": UnitFolding(8, 9)})
     assert attribute(folded, "conv1", "SIMD") == 9  # one channel leaves no groups to sum
     assert attribute(folded, "conv2", "SIMD") in divisors(8)
 

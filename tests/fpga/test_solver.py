@@ -10,8 +10,16 @@ from plain_networks import BOARD, cnv, resnet20
 
 from qdeploy.errors import UserError
 from qdeploy.fpga.resources import Cost
-from qdeploy.fpga.solver.problem import Link, Option, Problem, Stage
-from qdeploy.fpga.solver.search import Solution, fastest, shortest, smallest
+from qdeploy.fpga.solver.problem import (
+    LUTS,
+    Link,
+    Option,
+    Problem,
+    Stage,
+    board_prices,
+    price,
+)
+from qdeploy.fpga.solver.search import Solution, cheapest, fastest, shortest
 
 
 def share(part: float) -> Cost:
@@ -49,10 +57,11 @@ def problems(draw: st.DrawFn) -> Problem:
 budgets = st.builds(
     Cost, st.integers(0, 250), st.integers(0, 250), st.integers(0, 12), st.integers(0, 150)
 )
+PRICES = Cost(1, 0.5, 8, 2)
 
 
-def everything(problem: Problem, budget: Cost) -> list[tuple[int, int, float]]:
-    """Cycles, latency and LUTs of every choice that fits."""
+def everything(problem: Problem, budget: Cost) -> list[tuple[int, int, Cost]]:
+    """Cycles, latency and cost of every choice that fits."""
     found = []
     for choice in product(*(stage.options for stage in problem.stages)):
         total = problem.cost(choice)
@@ -63,7 +72,7 @@ def everything(problem: Problem, budget: Cost) -> list[tuple[int, int, float]]:
         )
         if tied and all(a <= b for a, b in zip(total, budget, strict=True)):
             cycles = max(option.cycles for option in choice)
-            found.append((cycles, problem.latency(choice), total.lut))
+            found.append((cycles, problem.latency(choice), total))
     return found
 
 
@@ -86,24 +95,25 @@ def test_the_fastest_is_that_of_all_choices(problem: Problem, budget: Cost) -> N
     check(problem, budget, found)
     cycles = min(c for c, _, _ in choices)
     assert (found.cycles, found.bound) == (cycles, cycles)
-    assert found.cost.lut == pytest.approx(min(lut for c, _, lut in choices if c == cycles), abs=1)
+    luts = min(cost.lut for c, _, cost in choices if c == cycles)
+    assert found.cost.lut == pytest.approx(luts, abs=1)
 
 
 @settings(deadline=None, max_examples=60)
 @given(problem=problems(), budget=budgets, cycles=st.integers(1, 30))
-def test_the_smallest_for_a_rate_is_that_of_all_choices(
+def test_the_cheapest_for_a_rate_is_that_of_all_choices(
     problem: Problem, budget: Cost, cycles: int
 ) -> None:
     choices = everything(problem, budget)
     if not choices:
         return
     reachable = max(cycles, min(c for c, _, _ in choices))
-    found = smallest(problem, budget, cycles)
+    found = cheapest(problem, budget, cycles, PRICES)
     check(problem, budget, found)
     assert found.cycles <= reachable
-    assert found.cost.lut == pytest.approx(
-        min(lut for c, _, lut in choices if c <= reachable), abs=1
-    )
+    least = min(price(cost, PRICES) for c, _, cost in choices if c <= reachable)
+    assert price(found.cost, PRICES) == pytest.approx(least, abs=1)
+    assert found.least_price == pytest.approx(least, abs=1)
 
 
 @settings(deadline=None, max_examples=60)
@@ -124,7 +134,7 @@ def test_published_networks_are_solved_with_proof_in_seconds(make) -> None:
     found = fastest(problem, share(0.7))
     check(problem, share(0.7), found)
     assert found.cycles == found.bound
-    assert found.cost.lut <= found.least_lut * 1.01
+    assert found.cost.lut <= found.least_price * 1.01
     assert found.seconds < 30
 
 
@@ -135,14 +145,23 @@ def test_more_of_the_board_is_never_slower() -> None:
     assert cycles[0] > cycles[-1]
 
 
-def test_lower_rates_never_take_more_luts() -> None:
+@pytest.mark.parametrize("prices", [LUTS, board_prices(BOARD)])
+def test_lower_rates_never_cost_more(prices: Cost) -> None:
     problem = cnv()
-    luts = [smallest(problem, BOARD, cycles).cost.lut for cycles in (10_000, 40_000, 200_000)]
-    assert luts == sorted(luts, reverse=True)
+    found = [cheapest(problem, BOARD, cycles, prices) for cycles in (10_000, 40_000, 200_000)]
+    costs = [price(solution.cost, prices) for solution in found]
+    assert costs == sorted(costs, reverse=True)
 
 
-def test_the_published_rate_of_cnv_takes_less_than_10000_luts() -> None:
-    assert smallest(cnv(), share(0.8), 33_112).cost.lut < 10_000  # 3,020 frames/s at 100 MHz
+def test_equal_shares_of_a_board_cost_the_same_but_a_quarter_more_of_its_logic() -> None:
+    lut, ff, bram36, dsp = (a * b for a, b in zip(board_prices(BOARD), BOARD, strict=True))
+    assert lut == ff == pytest.approx(1.25 * bram36) == pytest.approx(1.25 * dsp)
+
+
+def test_the_published_rate_of_cnv_takes_less_than_10000_luts_and_half_of_the_memory() -> None:
+    found = cheapest(cnv(), share(0.8), 33_112, board_prices(BOARD))  # 3,020 frames/s at 100 MHz
+    assert found.cost.lut < 10_000
+    assert found.cost.bram36 < 70
 
 
 def test_a_network_that_does_not_fit_names_what_is_missing() -> None:

@@ -70,10 +70,11 @@ def products(folded: FoldedModel) -> dict[str, str]:
 
 @pytest.mark.parametrize("bits", [4, 8])
 def test_the_cells_compute_what_the_reference_does(bits: int, tmp_path: Path) -> None:
-    """Slices cost no LUTs, so the solver takes them; all modules as they are synthesized."""
+    """Multiplied in slices, all modules as they are synthesized."""
     network = wide_network(bits)
-    folded = fold(map_network(network), BOARD, BOARD.clock_mhz * 1e6 / 110)
-    assert products(folded) == {"conv": "dsp", "fc": "dsp"}
+    wanted = dict.fromkeys(("conv", "fc"), "dsp")
+    folded = fold(map_network(network), BOARD, BOARD.clock_mhz * 1e6 / 110, products=wanted)
+    assert products(folded) == wanted
     generate(folded.model, network, BOARD, tmp_path)
     design = load_design(tmp_path)
     first = tmp_path / design.files[0]
@@ -91,14 +92,28 @@ def test_the_cells_compute_what_the_reference_does(bits: int, tmp_path: Path) ->
 def test_scarce_slices_go_where_they_save_most() -> None:
     mapped = map_network(wide_network(8))
     few = BOARD.model_copy(update={"resources": BOARD.resources.model_copy(update={"dsp": 10})})
-    folded = fold(mapped, few, BOARD.clock_mhz * 1e6 / 110)
+    folded, plenty = fold(mapped, few), fold(mapped, BOARD)
     assert folded.record.predicted.dsp <= 10
-    plenty = fold(mapped, BOARD, BOARD.clock_mhz * 1e6 / 110)
+    assert plenty.cycles_per_frame == folded.cycles_per_frame
     assert plenty.record.predicted.lut < folded.record.predicted.lut
 
 
+def test_a_rate_leaves_more_of_the_board_free_than_the_fewest_luts_would() -> None:
+    mapped = map_network(wide_network(8))
+    fewest_luts = fold(mapped, BOARD)
+    rate = BOARD.clock_mhz * 1e6 / fewest_luts.cycles_per_frame
+    frugal = fold(mapped, BOARD, rate)
+    assert frugal.cycles_per_frame == fewest_luts.cycles_per_frame
+    assert _largest_share(frugal) < _largest_share(fewest_luts)
+
+
+def _largest_share(folded: FoldedModel) -> float:
+    record = folded.record
+    return max(a / b for a, b in zip(record.predicted, record.resources, strict=True))
+
+
 def test_the_user_decides_by_layer() -> None:
-    folded = fold(map_network(wide_network(4)), BOARD, 10_000, products={"conv": "lut"})
+    folded = fold(map_network(wide_network(4)), BOARD, products={"conv": "lut"})
     assert products(folded) == {"conv": "lut", "fc": "dsp"}
 
 

@@ -24,16 +24,22 @@ from qdeploy.fpga.solver.problem import (
     counted,
 )
 
+# Prices are integers, too: of a counted amount, in such parts of a LUT.
+PRICE_UNIT = 64
+
 
 class Model:
     """What may be chosen within a budget.
 
     Attributes:
+        price: of everything, in 1 / `PRICE_UNIT` of a LUT; an objective.
         infeasible: whether the last `solve` proved that there is no choice.
         bound: the last `solve` proved that its objective cannot be less.
     """
 
-    def __init__(self, problem: Problem, choices: Sequence[Sequence[Option]], budget: Cost) -> None:
+    def __init__(
+        self, problem: Problem, choices: Sequence[Sequence[Option]], budget: Cost, prices: Cost
+    ) -> None:
         self.infeasible, self.bound = False, 0.0
         self._problem = problem
         self._model = cp_model.CpModel()
@@ -63,7 +69,10 @@ class Model:
                     )
         for terms, limit, unit in zip(sums, budget, UNITS, strict=True):
             self._model.add(sum(terms) <= floor(limit * unit))
-        self.lut = sum(sums[0])
+        self.price = sum(
+            round(PRICE_UNIT * each / unit) * sum(terms)
+            for terms, each, unit in zip(sums, prices, UNITS, strict=True)
+        )
 
     def add_latency(self, limit: int) -> Any:
         """`Problem.latency` as constraints, at most `limit`; returns it."""

@@ -18,6 +18,11 @@ from qdeploy.fpga.resources import Cost, cost
 LINK_DELAY = 3
 # The solver counts in integers: quarters of LUTs and flip-flops, halves of block RAMs.
 UNITS = Cost(4, 4, 2, 1)
+# Prices, in LUTs: of what is to take few LUTs, whatever else it takes.
+LUTS = Cost(lut=1)
+# Placement and routing get by with so much of a board's LUTs and flip-flops, and with all of its
+# block RAMs and DSP slices.
+_ROUTABLE = 0.8
 
 Times = int | npt.NDArray[np.int64]
 
@@ -119,6 +124,17 @@ class Problem:
             ends = [last[w] + tails[reader] + LINK_DELAY for w in writers]
             last.append(reduce(np.maximum, ends, own))
         return first, last
+
+
+def board_prices(resources: Cost) -> Cost:
+    """Prices, in LUTs, by which the same share of what can be used of a board costs the same."""
+    lut, ff = _ROUTABLE * resources.lut, _ROUTABLE * resources.ff
+    return Cost(1, lut / ff, lut / resources.bram36, lut / resources.dsp)
+
+
+def price(cost: Cost, prices: Cost) -> float:
+    """Of a cost, in LUTs."""
+    return sum(amount * each for amount, each in zip(cost, prices, strict=True))
 
 
 def counted(cost: Cost) -> tuple[int, ...]:

@@ -17,15 +17,14 @@ class FoldingRecord(BaseModel):
     """The solver's choice and what FINN's would have been.
 
     Attributes:
-        aim: what was minimized before the LUTs.
+        aim: what was minimized before the price.
         cycles: initiation interval.
         slowest: the node that takes so many.
         latency: predicted cycles of a frame through the empty pipeline.
         bound: fewer of `aim` are proven impossible within the budget; equal to what was reached if
             that is optimal.
-        least_lut: no choice as good is proven to take fewer LUTs than this.
-        solver_lut: what the choice takes, FIFOs at their least depth; equal to `least_lut` if it is
-            optimal.
+        price: of the choice, FIFOs at their least depth, in LUTs (docs/fpga.md).
+        least_price: no choice as good is proven to cost less; equal to `price` if that is optimal.
         seconds: of search.
         predicted: what the folded graph takes by the resource model.
         resources: of the board.
@@ -41,8 +40,8 @@ class FoldingRecord(BaseModel):
     slowest: str
     latency: int
     bound: int
-    least_lut: float
-    solver_lut: float
+    price: float
+    least_price: float
     seconds: float
     predicted: Cost
     resources: Cost
@@ -67,9 +66,9 @@ class FoldingRecord(BaseModel):
         if reached > self.bound:
             what = "of latency" if self.aim == "latency" else "per frame"
             return f"not proven optimal: fewer than {self.bound:,} cycles {what} are impossible"
-        spare = 1 - self.least_lut / self.solver_lut
+        spare = 1 - self.least_price / self.price
         if spare > 0.001:
-            return f"no faster one fits; one with up to {spare:.1%} fewer LUTs is not excluded"
+            return f"no faster one fits; one that costs up to {spare:.1%} less is not excluded"
         return "proven optimal"
 
     def fullest(self) -> str:

@@ -20,8 +20,8 @@ import numpy.typing as npt
 from qdeploy.errors import UserError
 from qdeploy.fpga.resources import Cost
 from qdeploy.fpga.solver.dominance import reduced
-from qdeploy.fpga.solver.model import Model
-from qdeploy.fpga.solver.problem import UNITS, Option, Problem, Stage
+from qdeploy.fpga.solver.model import PRICE_UNIT, Model
+from qdeploy.fpga.solver.problem import LUTS, Option, Problem, Stage
 
 TIME_LIMIT_S = 25.0
 # For the question whether anything fits at all.
@@ -44,7 +44,7 @@ class Solution:
         cost: of everything.
         bound: fewer cycles (of latency, for `shortest`) are proven impossible within the budget;
             equal to what was found if that is optimal.
-        least_lut: no choice that is as fast is proven to take fewer LUTs.
+        least_price: no choice that is as fast is proven to cost less, in LUTs.
         seconds: of search.
     """
 
@@ -53,44 +53,54 @@ class Solution:
     latency: int
     cost: Cost
     bound: int
-    least_lut: float
+    least_price: float
     seconds: float
 
 
-def fastest(problem: Problem, budget: Cost, limit_s: float = TIME_LIMIT_S) -> Solution:
-    """The smallest initiation interval within the budget, then the fewest LUTs.
-
-    Raises:
-        UserError: if nothing fits the budget.
-    """
-    return _Search(problem, budget, limit_s).fastest(0)
-
-
-def smallest(
-    problem: Problem, budget: Cost, cycles: int, limit_s: float = TIME_LIMIT_S
+def fastest(
+    problem: Problem, budget: Cost, prices: Cost = LUTS, limit_s: float = TIME_LIMIT_S
 ) -> Solution:
-    """The fewest LUTs for an initiation interval; where it is out of reach, the `fastest`.
+    """The smallest initiation interval within the budget, then the lowest price.
 
     Raises:
         UserError: if nothing fits the budget.
     """
-    return _Search(problem, budget, limit_s).fastest(cycles)
+    return _Search(problem, budget, prices, limit_s).fastest(0)
+
+
+def cheapest(
+    problem: Problem,
+    budget: Cost,
+    cycles: int,
+    prices: Cost = LUTS,
+    limit_s: float = TIME_LIMIT_S,
+) -> Solution:
+    """The lowest price for an initiation interval; where it is out of reach, the `fastest`.
+
+    Raises:
+        UserError: if nothing fits the budget.
+    """
+    return _Search(problem, budget, prices, limit_s).fastest(cycles)
 
 
 def shortest(
-    problem: Problem, budget: Cost, cycles: int | None = None, limit_s: float = TIME_LIMIT_S
+    problem: Problem,
+    budget: Cost,
+    cycles: int | None = None,
+    prices: Cost = LUTS,
+    limit_s: float = TIME_LIMIT_S,
 ) -> Solution:
     """The smallest latency within the budget and, if given, an initiation interval.
 
     Raises:
         UserError: if nothing fits.
     """
-    return _Search(problem, budget, limit_s).shortest(cycles)
+    return _Search(problem, budget, prices, limit_s).shortest(cycles)
 
 
 class _Search:
-    def __init__(self, problem: Problem, budget: Cost, limit_s: float) -> None:
-        self.problem, self.budget = problem, budget
+    def __init__(self, problem: Problem, budget: Cost, prices: Cost, limit_s: float) -> None:
+        self.problem, self.budget, self.prices = problem, budget, prices
         self.start = time.monotonic()
         self.limit_s = limit_s
         affordable = [
@@ -102,13 +112,13 @@ class _Search:
         self.options = reduced(problem, affordable, times=True)
 
     def fastest(self, wanted: int) -> Solution:
-        """Bisection, then the fewest LUTs."""
+        """Bisection, then the lowest price."""
         choice, bound = self._fastest(wanted)
         cycles = _cycles(choice)
         model = self._model(max(cycles, wanted))
         model.hint(choice)
-        final = model.solve(self._left(), model.lut) or choice
-        least = model.bound / UNITS.lut
+        final = model.solve(self._left(), model.price) or choice
+        least = model.bound / PRICE_UNIT
         return self._solution(final, min(bound, _cycles(final)), least)
 
     def shortest(self, cycles: int | None) -> Solution:
@@ -126,10 +136,10 @@ class _Search:
                 choice = model.solve(share * self._left(), end) or choice
                 latency = self.problem.latency(choice)
                 bound = max(bound, ceil(model.bound - 1e-6))
-        # Then the fewest LUTs; the latency stays.
+        # Then the lowest price; the latency stays.
         model, _ = self._latency_model(least, latency, choice)
-        choice = model.solve(self._left(), model.lut) or choice
-        return self._solution(choice, min(bound, latency), model.bound / UNITS.lut)
+        choice = model.solve(self._left(), model.price) or choice
+        return self._solution(choice, min(bound, latency), model.bound / PRICE_UNIT)
 
     def _fastest(self, wanted: int) -> tuple[Choice, int]:
         """A choice of the smallest initiation interval from `wanted` on, and what is proven."""
@@ -162,7 +172,9 @@ class _Search:
 
     def _model(self, cycles: int) -> Model:
         fast = [_at_most(cycles, options) for options in self.options]
-        return Model(self.problem, reduced(self.problem, fast, times=False), self.budget)
+        return Model(
+            self.problem, reduced(self.problem, fast, times=False), self.budget, self.prices
+        )
 
     def _least_latencies(self) -> list[npt.NDArray[np.int64]]:
         """Of each option: the latency if every other stage had its best cycles and tail."""
@@ -190,19 +202,19 @@ class _Search:
             )
             for options, times, taken in zip(self.options, least, choice, strict=True)
         ]
-        model = Model(self.problem, useful, self.budget)
+        model = Model(self.problem, useful, self.budget, self.prices)
         end = model.add_latency(limit)
         model.hint(choice)
         return model, end
 
-    def _solution(self, choice: Choice, bound: int, least_lut: float) -> Solution:
+    def _solution(self, choice: Choice, bound: int, least_price: float) -> Solution:
         return Solution(
             choice,
             _cycles(choice),
             self.problem.latency(choice),
             self.problem.cost(choice),
             bound,
-            least_lut,
+            least_price,
             time.monotonic() - self.start,
         )
 
