@@ -10,7 +10,7 @@ from rich.table import Table
 
 from qdeploy.config import compile_config
 from qdeploy.files import atomic_file
-from qdeploy.integer import Convolution, Linear, save
+from qdeploy.integer import save, weights_of
 from qdeploy.lowering import lower as lower_file
 from qdeploy.verification.targets import rescaling_of
 from qdeploy.verification.wording import rescaling_sentence
@@ -52,7 +52,7 @@ def lower(
             "x".join(map(str, tensor.shape)),
             str(tensor.range.bits),
             str(tensor.range),
-            node.weights.describe() if isinstance(node, (Convolution, Linear)) else "",
+            ", ".join(weights.describe() for weights in weights_of(node)),
         )
     Console().print(table)
     for note in network.notes:

@@ -23,14 +23,13 @@ from qdeploy.cpu.packing import CodeBook
 from qdeploy.errors import InternalError, UserError
 from qdeploy.integer import (
     Builder,
-    Convolution,
     InputQuantizer,
     IntegerNetwork,
-    Linear,
     Meaning,
     Node,
     Threshold,
     ValueRange,
+    weights_of,
 )
 from qdeploy.integer.storage import decode, encode
 
@@ -130,8 +129,8 @@ def _forms(network: IntegerNetwork) -> Iterator[tuple[int, str]]:
     for node in network.nodes:
         if isinstance(node, Threshold):
             yield id(node.thresholds), "rows"
-        if isinstance(node, (Convolution, Linear)):
-            for plane in node.weights.planes:
+        for weights in weights_of(node):
+            for plane in weights.planes:
                 yield id(plane.codes), plane.kind
 
 

@@ -14,15 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.integer import (
-    Convolution,
+    Embedding,
     IntegerNetwork,
     Integers,
-    Linear,
+    Lstm,
     Plane,
     Quotient,
     Requantize,
     Threshold,
     Weights,
+    weights_of,
 )
 
 Bytes = NDArray[np.uint8]
@@ -128,6 +129,12 @@ def information_bits(network: IntegerNetwork) -> int:
             bits += node.thresholds.size * network.tensors[node.input].range.bits
         if isinstance(node, Requantize):
             bits += _quotient_bits(node.quotient)
+        if isinstance(node, Embedding):
+            bits += node.table.size * network.tensors[node.output].range.bits
+        if isinstance(node, Lstm):
+            bits += node.layer.sums.bits * (
+                node.layer.bias.size + sum(gate.thresholds.size for gate in node.layer.gates)
+            )
     meaning = network.output_tensor.meaning
     return bits + 32 * (len(meaning.scale) + len(meaning.offset))
 
@@ -138,4 +145,4 @@ def _quotient_bits(quotient: Quotient) -> int:
 
 
 def _weights(network: IntegerNetwork) -> list[Weights]:
-    return [node.weights for node in network.nodes if isinstance(node, (Convolution, Linear))]
+    return [weights for node in network.nodes for weights in weights_of(node)]

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
 
 from qdeploy.cpu.fast import NoFastForm, use_kernels
-from qdeploy.cpu.portable.emission import PRODUCER
+from qdeploy.cpu.portable.graph import PRODUCER
 from qdeploy.errors import UserError
 from qdeploy.integer import Integers
 

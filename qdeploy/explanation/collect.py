@@ -21,13 +21,12 @@ from qdeploy.explanation.trace import Trace, Visit
 from qdeploy.fpga.mappable import obstacles
 from qdeploy.integer import (
     Codes,
-    Convolution,
     IntegerNetwork,
-    Linear,
     Plane,
     Tensor,
     Threshold,
     ValueRange,
+    weights_of,
 )
 from qdeploy.lowering.values import Activation, Mixed, QuantizedConstant, RealInput, Value
 
@@ -133,9 +132,7 @@ def _operator(trace: Trace, name: str, problems: dict[str, Problem]) -> IntegerO
         range=(tensor.range.low, tensor.range.high),
         scale=(min(scale), max(scale)),
         offset=(min(offset), max(offset)),
-        weights=tuple(map(_plane, node.weights.planes))
-        if isinstance(node, (Convolution, Linear))
-        else (),
+        weights=tuple(_plane(plane) for weights in weights_of(node) for plane in weights.planes),
         thresholds=_thresholds(trace, node) if isinstance(node, Threshold) else None,
         fpga=problems.get(name),
     )

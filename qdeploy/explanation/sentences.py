@@ -132,6 +132,8 @@ def _input_quantizer(trace: Trace) -> str:
     codes = interval(tensor.range.low, tensor.range.high, quantizer.step)
     if source.input_type is not None:
         return f"the input holds the numbers {source.input_type}, one integer each"
+    if source.indices:
+        return f"the input holds indices {codes}"
     return (
         f"input quantizer: {count(len(quantizer.boundaries), 'float32 comparison')} per value, "
         f"codes {codes}, 1 means {real(tensor.meaning.scale[0])}"
@@ -155,11 +157,12 @@ def _quantized_constant(trace: Trace, visit: Visit, value: QuantizedConstant) ->
                 continue
             if operator.weights.planes[0].codes.size == prod(value.shape):
                 return f"weights: {_weights(trace, operator, value)}"
-    (plane,) = value.planes
-    low, high = int(plane.codes.min(initial=0)), int(plane.codes.max(initial=0))
+    low = min(int(plane.codes.min(initial=0)) for plane in value.planes)
+    high = max(int(plane.codes.max(initial=0)) for plane in value.planes)
+    scales = sum(plane.scale.size for plane in value.planes)
     text = f"{dimensions(value.shape)} codes in {interval(low, high)}"
     readers = [f"'{layer_name(v.node)}'" for v in trace.readers(visit)]
-    return f"{text}, {count(plane.scale.size, 'scale')}, for {' and '.join(readers) or 'nobody'}"
+    return f"{text}, {count(scales, 'scale')}, for {' and '.join(readers) or 'nobody'}"
 
 
 def _weights(trace: Trace, operator: Convolution | Linear, value: QuantizedConstant) -> str:

@@ -12,8 +12,10 @@ from qdeploy.integer import (
     ArgMax,
     Concat,
     Convolution,
+    Embedding,
     Flatten,
     Linear,
+    Lstm,
     MaxPool,
     Node,
     Pad,
@@ -84,9 +86,8 @@ def operator_sentence(operator: Node, tensors: dict[str, Tensor]) -> str:
         terms = zip(operator.multipliers, operator.inputs, strict=True)
         total = " + ".join(name if m == 1 else f"{m}·{name}" for m, name in terms)
         return f"integer sum {total}, {_accumulator(after.range)}"
-    if isinstance(operator, ArgMax):
-        many = f"indices of the {operator.count} largest integers"
-        return "index of the largest integer" if operator.count == 1 else many
+    if isinstance(operator, (ArgMax, Embedding, Lstm)):
+        return _of_vectors(operator)
     if isinstance(operator, Pad):
         return f"padding with the code {operator.pad_code}, to {dimensions(after.shape)}"
     if isinstance(operator, Upsample):
@@ -98,6 +99,19 @@ def operator_sentence(operator: Node, tensors: dict[str, Tensor]) -> str:
     if isinstance(operator, (Flatten, Reshape, Transpose)):
         return f"wires only ({dimensions(before.shape)} → {dimensions(after.shape)})"
     return f"integer {operator.kind} → {dimensions(after.shape)}"
+
+
+def _of_vectors(operator: ArgMax | Embedding | Lstm) -> str:
+    if isinstance(operator, ArgMax):
+        many = f"indices of the {operator.count} largest integers"
+        return "index of the largest integer" if operator.count == 1 else many
+    if isinstance(operator, Embedding):
+        return f"one of {len(operator.table)} rows of {operator.table.shape[1]} integers"
+    layer = operator.layer
+    return (
+        f"integer LSTM of {layer.input_size} inputs and {layer.hidden_size} units, "
+        f"{_accumulator(layer.sums)}, sigmoid and tanh by thresholds, cell state {layer.state}"
+    )
 
 
 def _accumulator(values: ValueRange) -> str:

@@ -11,9 +11,11 @@ from qdeploy.fpga.unit_steps import unit_steps
 from qdeploy.integer import (
     ArgMax,
     Convolution,
+    Embedding,
     Flatten,
     IntegerNetwork,
     Linear,
+    Lstm,
     MaxPool,
     Node,
     Pad,
@@ -31,7 +33,7 @@ ONLY_ON_CPU = (
     "it runs on the CPU ('qdeploy lower', then 'qdeploy pack'); the FPGA back end does not have it "
     "yet"
 )
-_MISSING = (Reshape, Slice, Transpose)
+_MISSING = (Embedding, Lstm, Reshape, Slice, Transpose)
 
 
 def obstacles(network: IntegerNetwork) -> list[UserError]:

@@ -12,10 +12,12 @@ from qdeploy.integer.network import (
     ArgMax,
     Concat,
     Convolution,
+    Embedding,
     Flatten,
     InputQuantizer,
     IntegerNetwork,
     Linear,
+    Lstm,
     MaxPool,
     Node,
     Pad,
@@ -143,6 +145,10 @@ class Builder:
             return ValueRange(min(r.low for r in ranges), max(r.high for r in ranges))
         if isinstance(node, Pad):
             return x.including(node.pad_code)
+        if isinstance(node, Embedding):
+            return ValueRange(int(node.table.min()), int(node.table.max()))
+        if isinstance(node, Lstm):
+            return node.layer.hidden
         if isinstance(node, ArgMax):
             return ValueRange(0, self.tensors[node.input].channels - 1)
         return x
@@ -180,6 +186,13 @@ class Builder:
             fits = all(shape[1:] == x.shape[1:] for shape in others)
             _require(node, x, fits, f"branches {others}")
             return (x.channels + sum(shape[0] for shape in others), *x.shape[1:])
+        if isinstance(node, Embedding):
+            table = node.table
+            fits = table.ndim == 2 and x.range.low >= 0 and x.range.high < len(table)
+            _require(node, x, fits and table.size > 0, f"indices {x.range} of {table.shape}")
+            return (*x.shape, table.shape[1])
+        if isinstance(node, Lstm):
+            return _sequence_shape(node, x)
         return _rearranged(node, x)
 
     def _convolution_shape(self, node: Convolution, x: Tensor) -> tuple[int, ...]:
@@ -199,6 +212,20 @@ class Builder:
         )
         extent = _extent(node.weights.shape[2:], node.dilations)
         return (outputs, *_window_counts(node, x, extent, node.strides, node.pads))
+
+
+def _sequence_shape(node: Lstm, x: Tensor) -> tuple[int, ...]:
+    layer = node.layer
+    fits = len(x.shape) == 2 and x.shape[1] == layer.input_size
+    fits = fits and layer.input.low <= x.range.low and x.range.high <= layer.input.high
+    _require(node, x, fits, f"a layer of {layer.input_size} inputs {layer.input}")
+    if layer.sums.bits > MAXIMUM_ACCUMULATOR_BITS:
+        raise UserError(
+            f"the sums of its gates need {layer.sums.bits} bits ({layer.sums})",
+            layer=node.name,
+            remedy="use fewer bits for weights, scales, biases or activations",
+        )
+    return (x.shape[0], layer.hidden_size)
 
 
 def _rearranged(node: Node, x: Tensor) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qdeploy.errors import InternalError, UserError
+from qdeploy.integer.lstm import LstmLayer
 from qdeploy.integer.quotients import Quotient
 from qdeploy.integer.tensors import Tensor
 from qdeploy.integer.weights import Integers, Weights
@@ -170,6 +171,20 @@ class Flatten(Node):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Embedding(Node):
+    """Indices [...] to their rows of `table`, int64 [V, E]: [..., E]."""
+
+    table: Integers
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Lstm(Node):
+    """Codes [T, I] of a sequence to the hidden state of every step [T, H], from states of zeros."""
+
+    layer: LstmLayer
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ArgMax(Node):
     """[C, ...] -> [count, ...]: indices of the largest along axis 0, the first of equals first."""
 
@@ -291,6 +306,15 @@ class IntegerNetwork:
         return sum(
             plane.codes.size
             for node in self.nodes
-            if isinstance(node, (Convolution, Linear))
-            for plane in node.weights.planes
+            for weights in weights_of(node)
+            for plane in weights.planes
         )
+
+
+def weights_of(node: Node) -> tuple[Weights, ...]:
+    """What a node multiplies its inputs by; a table of vectors is not among it."""
+    if isinstance(node, (Convolution, Linear)):
+        return (node.weights,)
+    if isinstance(node, Lstm):
+        return node.layer.input_weights, node.layer.hidden_weights
+    return ()

@@ -15,9 +15,11 @@ from qdeploy.integer.network import (
     ArgMax,
     Concat,
     Convolution,
+    Embedding,
     Flatten,
     IntegerNetwork,
     Linear,
+    Lstm,
     MaxPool,
     Node,
     Pad,
@@ -163,6 +165,14 @@ def _flatten(node: Flatten, x: Integers) -> Integers:
     return x.reshape(len(x), int(np.prod(x.shape[1:])))
 
 
+def _embedding(node: Embedding, x: Integers) -> Integers:
+    return node.table[x]
+
+
+def _lstm(node: Lstm, x: Integers) -> Integers:
+    return node.layer.run(x.swapaxes(0, 1))[0].swapaxes(0, 1)
+
+
 def _arg_max(node: ArgMax, x: Integers) -> Integers:
     order: Integers = np.argsort(-x, axis=1, kind="stable").astype(np.int64)
     return order[:, : node.count]
@@ -183,5 +193,7 @@ _EVALUATE: dict[type[Node], Callable[..., Integers]] = {
     Reshape: _reshape,
     Transpose: _transpose,
     Flatten: _flatten,
+    Embedding: _embedding,
+    Lstm: _lstm,
     ArgMax: _arg_max,
 }

@@ -19,6 +19,7 @@ import numpy as np
 
 from qdeploy.errors import InternalError, UserError
 from qdeploy.integer import network as nodes
+from qdeploy.integer.lstm import LstmLayer, StepFunction
 from qdeploy.integer.network import InputQuantizer, IntegerNetwork
 from qdeploy.integer.quotients import Quotient
 from qdeploy.integer.tensors import Meaning, Tensor, ValueRange
@@ -51,6 +52,10 @@ _CLASSES = {
         nodes.Reshape,
         nodes.Transpose,
         nodes.Flatten,
+        nodes.Embedding,
+        nodes.Lstm,
+        LstmLayer,
+        StepFunction,
         nodes.ArgMax,
     )
 }

@@ -9,7 +9,14 @@ import onnx
 from qdeploy.errors import UserError
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.source import MAXIMUM_ELEMENTS, layer_name
-from qdeploy.lowering.values import Activation, Constant, Mixed, QuantizedConstant, RealInput
+from qdeploy.lowering.values import (
+    Activation,
+    Constant,
+    Mixed,
+    QuantizedConstant,
+    RealInput,
+    Value,
+)
 from qdeploy.lowering.walk import Walk, handles
 
 
@@ -40,10 +47,14 @@ def shape(walk: Walk, node: onnx.NodeProto) -> Constant:
 
 
 @handles("Cast")
-def cast(walk: Walk, node: onnx.NodeProto) -> Constant:
-    """ONNX Cast 6..21 of a constant."""
+def cast(walk: Walk, node: onnx.NodeProto) -> Value:
+    """ONNX Cast 6..21 of a constant, or of integers to float32."""
     try:
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(attributes(node)["to"])
+        to = attributes(node)["to"]
+        value = walk.value(node)
+        if to == onnx.TensorProto.FLOAT and isinstance(value, (Activation, RealInput)):
+            return value
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(to)
         return Constant(walk.array(node, 0).astype(dtype))
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(node, error) from error

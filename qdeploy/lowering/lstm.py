@@ -38,11 +38,15 @@ class UniformQuantizer:
 
 @dataclass(frozen=True, kw_only=True)
 class LstmQuantizers:
-    """The quantizers of a layer, as `brevitas.nn.QuantLSTM` has them."""
+    """The quantizers of a layer, as `brevitas.nn.QuantLSTM` has them; those of sums may be none."""
 
     input: UniformQuantizer
     hidden: UniformQuantizer
     cell_state: UniformQuantizer
+    input_acc: UniformQuantizer | None = None
+    forget_acc: UniformQuantizer | None = None
+    cell_acc: UniformQuantizer | None = None
+    output_acc: UniformQuantizer | None = None
     input_sigmoid: UniformQuantizer
     forget_sigmoid: UniformQuantizer
     cell_tanh: UniformQuantizer
@@ -74,6 +78,7 @@ def lstm_layer(
         quantizers.cell_tanh,
         quantizers.output_sigmoid,
     )
+    sums = quantizers.input_acc, quantizers.forget_acc, quantizers.cell_acc, quantizers.output_acc
     state, tanh, hidden = quantizers.cell_state, quantizers.hidden_state_tanh, quantizers.hidden
     return LstmLayer(
         name=name,
@@ -82,10 +87,10 @@ def lstm_layer(
         hidden_weights=hidden_weights,
         bias=bias,
         gates=(
-            sigmoid_steps(i, units[0]),
-            sigmoid_steps(f, units[1]),
-            tanh_steps(g, units[2]),
-            sigmoid_steps(o, units[3]),
+            _gate_steps(sigmoid_steps, i, units[0], sums[0]),
+            _gate_steps(sigmoid_steps, f, units[1], sums[1]),
+            _gate_steps(tanh_steps, g, units[2], sums[2]),
+            _gate_steps(sigmoid_steps, o, units[3], sums[3]),
         ),
         forget=_product(f, state, state),
         update=_product(i, g, state),
@@ -102,6 +107,27 @@ def sigmoid_steps(quantizer: UniformQuantizer, unit: Fraction) -> StepFunction:
 def tanh_steps(quantizer: UniformQuantizer, unit: Fraction) -> StepFunction:
     """From integers x to the codes of tanh(unit · x)."""
     return _steps(quantizer, unit, lambda b: Fraction(0) if b <= -1 else _odds(1 + b, 1 - b), 2)
+
+
+def _gate_steps(
+    steps: Callable[[UniformQuantizer, Fraction], StepFunction],
+    quantizer: UniformQuantizer,
+    unit: Fraction,
+    sums: UniformQuantizer | None,
+) -> StepFunction:
+    """`steps` of unit · x, or of what the quantizer `sums` makes of that."""
+    if sums is None:
+        return steps(quantizer, unit)
+    inner = steps(quantizer, sums.scale)
+    low, thresholds = inner.low, []
+    for code in inner.thresholds.tolist():
+        if code <= sums.range.low:
+            low += 1
+        elif code <= sums.range.high:
+            boundary = (code - Fraction(1, 2)) * sums.scale / unit
+            odd = code % 2 and boundary.denominator == 1  # a half belongs to the even code
+            thresholds.append(math.ceil(boundary) + (1 if odd else 0))
+    return StepFunction(np.array(thresholds, np.int64), low)
 
 
 def _odds(part: Fraction, rest: Fraction) -> Fraction | None:

@@ -11,8 +11,9 @@ import onnx
 from qdeploy.errors import UserError
 from qdeploy.lowering import movement
 from qdeploy.lowering.attributes import attributes
+from qdeploy.lowering.embedding import embedding
 from qdeploy.lowering.source import layer_name
-from qdeploy.lowering.values import Activation, Constant
+from qdeploy.lowering.values import Activation, Constant, QuantizedConstant
 from qdeploy.lowering.walk import Walk, handles
 
 
@@ -67,7 +68,12 @@ def split(walk: Walk, node: onnx.NodeProto) -> Activation:
 @handles("Gather")
 def gather(walk: Walk, node: onnx.NodeProto) -> Activation | Constant:
     """ONNX Gather 1..13 of a constant, or of evenly spaced indices of an activation."""
-    value, indices = walk.value(node), walk.array(node, 1).astype(np.int64)
+    value = walk.value(node)
+    if isinstance(value, (Constant, QuantizedConstant)) and not isinstance(
+        walk.value(node, 1), Constant
+    ):
+        return embedding(walk, node, value)
+    indices = walk.array(node, 1).astype(np.int64)
     axis = attributes(node).get("axis", 0)
     if isinstance(value, Constant):
         return Constant(np.take(value.array, indices, axis=axis))

@@ -27,7 +27,11 @@ RUNTIME_DOMAIN = "com.microsoft"
 LINEAR_QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 QUANTIZERS = ("Quant", "BipolarQuant", "Trunc", "MultiThreshold")
 # Folders inside a Brevitas layer that the exporter puts into node names.
-_INNER_SCOPES = {f"{what}_quant" for what in ("weight", "act", "input", "bias", "output", "trunc")}
+_INNER_SCOPES = {
+    "export_handler",
+    *(f"{what}_quant" for what in ("weight", "act", "input", "bias", "output", "trunc")),
+}
+_INDICES = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 _NAME_SCOPES = "pkg.torch.onnx.name_scopes"
 
 
@@ -45,6 +49,7 @@ class Source:
         uses: how many nodes (and the output) read each tensor.
         readers: the nodes that read each tensor.
         input_type: set if the file, or the user, says which numbers the input holds.
+        indices: whether the input holds integers, as rows of an embedding are chosen by.
     """
 
     name: str
@@ -56,6 +61,7 @@ class Source:
     uses: Counter[str]
     readers: dict[str, list[onnx.NodeProto]]
     input_type: IntegerType | None = None
+    indices: bool = False
 
 
 def read(path: Path) -> Source:
@@ -91,6 +97,7 @@ def read(path: Path) -> Source:
         uses=uses,
         readers=readers,
         input_type=_annotated_type(graph, inputs[0].name),
+        indices=inputs[0].type.tensor_type.elem_type in _INDICES,
     )
 
 
@@ -266,9 +273,10 @@ def _sorted(graph: onnx.GraphProto, known: set[str]) -> tuple[onnx.NodeProto, ..
 
 def _input_shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
     dimensions = value.type.tensor_type.shape.dim
-    if value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+    if value.type.tensor_type.elem_type not in (onnx.TensorProto.FLOAT, *_INDICES):
         raise UserError(
-            f"input '{value.name}' is not float32", remedy="export the model with a float32 input"
+            f"input '{value.name}' is neither float32 nor int64",
+            remedy="export the model with a float32 input, or with int64 indices",
         )
     shape = tuple(dimension.dim_value for dimension in dimensions[1:])
     if not shape or not all(0 < size <= 1 << 20 for size in shape):

@@ -20,7 +20,8 @@ from qdeploy.cpu.portable.exactness import (
     weights_fit_float32,
 )
 from qdeploy.cpu.portable.expansion import expand
-from qdeploy.cpu.portable.graph import Graph
+from qdeploy.cpu.portable.graph import IR_VERSION, OPSET, PRODUCER, Graph
+from qdeploy.cpu.portable.lstm import lstm
 from qdeploy.cpu.portable.pooling import max_pool, sum_pool
 from qdeploy.cpu.portable.requantization import requantize
 from qdeploy.cpu.portable.shapes import flatten, pad, reshape, slice_, transpose, upsample
@@ -31,9 +32,11 @@ from qdeploy.integer import (
     ArgMax,
     Concat,
     Convolution,
+    Embedding,
     Flatten,
     IntegerNetwork,
     Linear,
+    Lstm,
     MaxPool,
     Node,
     Pad,
@@ -46,10 +49,6 @@ from qdeploy.integer import (
     Transpose,
     Upsample,
 )
-
-PRODUCER = "qdeploy"
-OPSET = 17
-IR_VERSION = 8
 
 
 def to_onnx(network: IntegerNetwork) -> ModelProto:
@@ -151,6 +150,12 @@ def _linear(graph: Graph, node: Linear, value: str, x: Tensor, y: Tensor) -> str
     return graph.cast(value, dtype, exact_type(y.range), f"{node.name}/output")
 
 
+def _embedding(graph: Graph, node: Embedding, value: str, x: Tensor, y: Tensor) -> str:
+    indices = graph.cast(value, exact_type(x.range), np.int64, f"{node.name}/indices")
+    table = graph.constant(f"{node.name}/table", node.table, exact_type(y.range), of=node.table)
+    return graph.node("Gather", [table, indices], node.name)
+
+
 def _arg_max(graph: Graph, node: ArgMax, value: str, x: Tensor, y: Tensor) -> str:
     if node.count == 1:
         index = graph.node("ArgMax", [value], node.name, axis=1, keepdims=1)
@@ -172,6 +177,8 @@ _OPERATORS: dict[type[Node], Callable[..., str]] = {
     Reshape: reshape,
     Transpose: transpose,
     Flatten: flatten,
+    Embedding: _embedding,
+    Lstm: lstm,
     ArgMax: _arg_max,
 }
 _JOINS: dict[type[Node], Callable[..., str]] = {Add: add, Concat: concat}

@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+PRODUCER = "qdeploy"
+OPSET = 17
+IR_VERSION = 8
 # Constants of more bytes are initializers, which the main graph hands to the function.
 _SMALL = 128
+Made = TypeVar("Made")
 
 
 class Graph:
@@ -91,6 +95,18 @@ class Graph:
         """Indices of the `count` largest along axis 1, int64, the first of equals first."""
         k = self.constant(f"{name}/count", np.array([count], np.int64))
         return self.outputs("TopK", [value, k], name, 2, axis=1)[1]
+
+    def unnamed(self) -> str:
+        """A name for a value that nodes of a subgraph get from it."""
+        return self._number()
+
+    def subgraph(self, make: Callable[[], Made]) -> tuple[list[NodeProto], Made]:
+        """The nodes that `make` would have appended, and its result; none of them is shared."""
+        outside, made = self.nodes, dict(self._made)
+        self.nodes = []
+        result = make()
+        nodes, self.nodes, self._made = self.nodes, outside, made
+        return nodes, result
 
     def cast(self, value: str, source: DTypeLike, target: DTypeLike, name: str) -> str:
         """`value`, which has type `source`, as `target`."""

@@ -24,7 +24,16 @@ from qdeploy.cpu.program.level_steps import level_steps
 from qdeploy.cpu.program.matrix_planning import MatrixPlanner
 from qdeploy.cpu.program.pooling import MaximumPool
 from qdeploy.cpu.program.wanted import Layouts, NoKernel
-from qdeploy.integer import ArgMax, Concat, Convolution, IntegerNetwork, MaxPool, Tensor
+from qdeploy.integer import (
+    ArgMax,
+    Concat,
+    Convolution,
+    Embedding,
+    IntegerNetwork,
+    Lstm,
+    MaxPool,
+    Tensor,
+)
 
 __all__ = ["NoKernel", "Plan", "Step", "plan"]
 
@@ -91,6 +100,9 @@ class _Planner:
         for name, tensor in network.tensors.items():
             if 4 * prod(tensor.shape) > _MOST_BYTES:
                 raise NoKernel(name, f"shape {tensor.shape} is too large")
+        for node in network.nodes:
+            if isinstance(node, (Embedding, Lstm)):
+                raise NoKernel(node.name, f"{node.kind} runs in ONNX Runtime's operators")
         self.layers = layers(network)
         self.layouts = Layouts(network, target)
         self.buffers: dict[str, list[Buffer]] = defaultdict(list)
