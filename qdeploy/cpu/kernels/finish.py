@@ -104,7 +104,7 @@ def emit_levels(
                     levels = build.add(build.xor(levels, flip), shift)
                 parts.append(levels)
             here = code.at(output, build.mul(row, stride))
-            _store_prefix(code, _packed(code, packing, parts), here, size)
+            store_prefix(code, _packed(code, packing, parts), here, size)
 
     name = f"levels_{sums.name}_{counting.name}_{packing.name}_{size}{'_mapped' if mapped else ''}"
     return _function(module, name, [POINTER, POINTER, POINTER, LONG, LONG], body)
@@ -138,9 +138,9 @@ def emit_integers(
                 parts.append(value)
             here = code.at(output, build.mul(row, stride))
             if packing is None:
-                _store_prefix(code, _joined(code, parts), here, outputs)
+                store_prefix(code, joined(code, parts), here, outputs)
             else:
-                _store_prefix(code, _packed(code, packing, parts), here, packing.bytes(outputs))
+                store_prefix(code, _packed(code, packing, parts), here, packing.bytes(outputs))
 
     name = f"integers_{sums.name}_{packing.name if packing else 'word'}_{outputs}"
     return _function(module, name, [POINTER, POINTER, POINTER, LONG, LONG], body)
@@ -159,11 +159,11 @@ def _function(
 def _packed(code: Code, packing: Packing, parts: list[Value]) -> Value:
     """Vectors of levels behind each other, packed."""
     if parts[0].type.count % packing.block:
-        return packing.pack(code, _joined(code, parts))
-    return _joined(code, [packing.pack(code, part) for part in parts])
+        return packing.pack(code, joined(code, parts))
+    return joined(code, [packing.pack(code, part) for part in parts])
 
 
-def _joined(code: Code, parts: list[Value]) -> Value:
+def joined(code: Code, parts: list[Value]) -> Value:
     """Vectors of one length behind each other."""
     joined = parts[0]
     for following in parts[1:]:
@@ -177,7 +177,7 @@ def _joined(code: Code, parts: list[Value]) -> Value:
     return joined
 
 
-def _store_prefix(code: Code, value: Value, pointer: Value, count: int) -> None:
+def store_prefix(code: Code, value: Value, pointer: Value, count: int) -> None:
     """Write the first `count` elements of a vector, in pieces of powers of two."""
     bytes_each = value.type.element.width // 8
     nothing, at = ir.Constant(value.type, ir.Undefined), 0

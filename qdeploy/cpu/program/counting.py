@@ -23,6 +23,9 @@ _ONE = 1 << FRACTION_BITS
 _MOST = (1 << 63 - FRACTION_BITS) - 1  # rise of a line, so that its values fit 63 bits
 
 
+Slopes = NDArray[np.float64]  # [O, 1]
+
+
 @dataclass(frozen=True, eq=False)
 class Lines:
     """A line for each output, int64 [O], as `Line` computes it."""
@@ -34,10 +37,10 @@ class Lines:
 
 
 @dataclass(frozen=True, eq=False)
-class _Points:
-    """Of each output, int64 [O, P]: sums above the first one, and numbers of thresholds."""
+class Points:
+    """Points of a plane in rows, [O, P]: numbers, and how many thresholds they reach."""
 
-    x: Integers
+    x: Integers | NDArray[np.float64]
     y: Integers
 
 
@@ -75,15 +78,16 @@ def lines_through(thresholds: Integers, limits: ValueRange, late: int) -> Lines 
     first, last = (np.where(reachable > 0, end, 0) for end in ends)
     end = last - first
     counts = np.arange(1, thresholds.shape[1] + 1)
-    reached = _Points(
+    reached = Points(
         x=np.hstack([np.where(inside, thresholds - first, 0), 0 * end]),
         y=np.hstack([np.where(inside, counts - late, 0), np.maximum(below - late, 0)]),
     )
-    missed = _Points(
+    missed = Points(
         x=np.hstack([np.where(inside, thresholds - 1 - first, end), end]),
         y=np.hstack([np.where(inside, counts, below + reachable + 1), below + reachable + 1]),
     )
-    suggested = _slopes(reached, missed, reachable, end)
+    flat, steep = np.maximum(reachable - 1, 0) / (end + 1), (reachable + 1) / np.maximum(end, 1)
+    suggested = roomiest_slopes(reached, missed, flat, steep)
     if (suggested * end >= _MOST).any():
         return None
     slope = np.round(suggested * _ONE).astype(np.int64)
@@ -94,15 +98,11 @@ def lines_through(thresholds: Integers, limits: ValueRange, late: int) -> Lines 
     return Lines(slope[:, 0], lowest + (highest - lowest) // 2, first[:, 0], last[:, 0])
 
 
-def _slopes(
-    reached: _Points, missed: _Points, thresholds: Integers, end: Integers
-) -> NDArray[np.float64]:
-    """Slopes [O, 1] of lines with most room below `missed` and above `reached`; not proven.
+def roomiest_slopes(reached: Points, missed: Points, flat: Slopes, steep: Slopes) -> Slopes:
+    """Slopes of lines with most room below `missed` and above `reached`; not proven.
 
-    The room is a concave function of the slope, which is near thresholds / end.
+    The room is a concave function of the slope, which lies between `flat` and `steep`.
     """
-    flat = np.maximum(thresholds - 1, 0) / (end + 1)
-    steep = (thresholds + 1) / np.maximum(end, 1)
     for _ in range(_HALVINGS):
         slope = (flat + steep) / 2
         highest = (reached.y - slope * reached.x).argmax(axis=1)[:, np.newaxis]

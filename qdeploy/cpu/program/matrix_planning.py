@@ -24,7 +24,8 @@ from qdeploy.cpu.program.segments import Segment, digits, parts, segments
 from qdeploy.cpu.program.tiles import Tile, blocks, sums_of
 from qdeploy.integer import Convolution, Integers, Plane, ValueRange, Weights
 
-_IMAGES = 2  # rows of a tile where images are the rows
+# Rows of a tile where images are the rows.
+_IMAGES_LOOKED_UP, _IMAGES_MULTIPLIED = 2, 4
 _SHORT_SEGMENT = 64  # activations; shorter ones are copied behind each other
 _BYTES, _SHORTS = (-128, 127), (-(1 << 15), (1 << 15) - 1)
 
@@ -75,12 +76,13 @@ class MatrixPlanner:
             steps: what becomes of the sums, None where they are written as they are.
         """
         outputs = node.weights.shape[0] // node.groups
-        pixels = y.width if y.height * y.width > 1 else _IMAGES
+        single = y.height * y.width == 1
         planned = segments(node, group)
         if choice.tables is not None:
-            strides = node.strides[1]
-            planned_sum = self._lookups(choice, planned, x, y, strides, pixels, sums)
+            pixels = _IMAGES_LOOKED_UP if single else y.width
+            planned_sum = self._lookups(choice, planned, x, y, node.strides[1], pixels, sums)
         else:
+            pixels = _IMAGES_MULTIPLIED if single else y.width
             planned_sum = self._products(choice, _merged(node, group, planned), x, pixels)
         shift = planned_sum.shift
         layout = sums_of(planned_sum.tile, wide=planned_sum.wide, pairs=planned_sum.pairs)

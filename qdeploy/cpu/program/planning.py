@@ -14,7 +14,7 @@ from llvmlite import ir
 from numpy.typing import NDArray
 
 from qdeploy.cpu.kernels.targets import Target
-from qdeploy.cpu.program.boundary import Output, Quantize, quantize
+from qdeploy.cpu.program.boundary import Output
 from qdeploy.cpu.program.channelwise_planning import ChannelwisePlanner
 from qdeploy.cpu.program.constants import ALIGNMENT, Constants
 from qdeploy.cpu.program.gathering import Largest, gather
@@ -23,6 +23,7 @@ from qdeploy.cpu.program.layouts import Buffer, Layout, Levels, Words, serves
 from qdeploy.cpu.program.level_steps import level_steps
 from qdeploy.cpu.program.matrix_planning import MatrixPlanner
 from qdeploy.cpu.program.pooling import MaximumPool
+from qdeploy.cpu.program.quantizing import Quantize, quantize
 from qdeploy.cpu.program.wanted import Layouts, NoKernel
 from qdeploy.integer import (
     ArgMax,
