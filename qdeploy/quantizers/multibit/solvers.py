@@ -49,23 +49,28 @@ def greedy(weights: Tensor, bits: int, kept: Tensor | None = None) -> Bases:
     Returns:
         The bases, the largest scale first, as from all solvers here.
     """
-    return _descending(_greedy(weights, bits, kept, refit=False))
+    return descending(_greedy(weights, bits, kept, False))
 
 
-def refined(weights: Tensor, bits: int, kept: Tensor | None = None) -> Bases:
-    """As `greedy`, with all scales refitted by least squares after each base."""
-    return _descending(_greedy(weights, bits, kept, refit=True))
+def refined(
+    weights: Tensor, bits: int, kept: Tensor | None = None, tolerance: float = 0.0
+) -> Bases:
+    """As `greedy`, with all scales refitted by least squares after each base.
+
+    A group gets no further base where its squared error is at most `tolerance` of its squares.
+    """
+    return descending(_greedy(weights, bits, kept, True, tolerance))
 
 
 def alternating(
     weights: Tensor, bits: int, kept: Tensor | None = None, rounds: int = ROUNDS
 ) -> Bases:
     """From the greedy bases on, the best scales for the codes and the best codes for the scales."""
-    bases = _greedy(weights, bits, kept, refit=False)
+    bases = _greedy(weights, bits, kept, False)
     for _ in range(rounds):
         scales = least_squares(weights, bases.codes).scales
         bases = Bases(nearest_codes(weights, scales, kept), scales)
-    return _descending(bases)
+    return descending(bases)
 
 
 def least_squares(weights: Tensor, codes: Tensor, curvature: Tensor | None = None) -> Bases:
@@ -103,27 +108,42 @@ def nearest_codes(weights: Tensor, scales: Tensor, kept: Tensor | None = None) -
 def in_fixed_point(
     weights: Tensor, bases: Bases, scale_bits: int = 8, kept: Tensor | None = None
 ) -> Bases:
-    """The scales rounded to a · 2^-f with 1 <= a < 2^scale_bits, and the nearest codes for them.
-
-    One f serves all groups; the largest scale uses all bits. Scales of 0 stay 0.
-    """
-    largest = float(bases.scales.max())
-    if largest == 0:
-        return bases
-    step = 2.0 ** -math.floor(math.log2((2**scale_bits - 1) / largest))
-    integers = torch.round(bases.scales / step).clamp(1, 2**scale_bits - 1)
-    scales = torch.where(bases.scales > 0, integers * step, 0)
+    """The scales rounded as by `fixed_point_scales`, and the nearest codes for them."""
+    scales = fixed_point_scales(bases.scales, scale_bits)
     return Bases(nearest_codes(weights, scales, kept), scales)
 
 
-def _greedy(weights: Tensor, bits: int, kept: Tensor | None, refit: bool) -> Bases:
+def fixed_point_scales(scales: Tensor, scale_bits: int = 8) -> Tensor:
+    """Scales rounded to a · 2^-f with 1 <= a < 2^scale_bits; those of 0 stay 0.
+
+    One f serves all of them; the largest uses all bits.
+    """
+    largest = float(scales.max())
+    if largest == 0:
+        return scales
+    step = 2.0 ** -math.floor(math.log2((2**scale_bits - 1) / largest))
+    integers = torch.round(scales / step).clamp(1, 2**scale_bits - 1)
+    return torch.where(scales > 0, integers * step, 0)
+
+
+def descending(bases: Bases) -> Bases:
+    """Equal sums with the largest scale of each group first."""
+    scales, order = torch.sort(bases.scales, dim=1, descending=True, stable=True)
+    return Bases(bases.codes.gather(1, order[:, :, None].expand_as(bases.codes)), scales)
+
+
+def _greedy(
+    weights: Tensor, bits: int, kept: Tensor | None, refit: bool, tolerance: float = 0.0
+) -> Bases:
     kept = torch.ones_like(weights, dtype=torch.bool) if kept is None else kept
     count = kept.sum(dim=1, keepdim=True).clamp(min=1)
     codes = torch.zeros((len(weights), 0, weights.shape[1]), dtype=torch.int8)
     bases = Bases(codes.to(weights.device), weights.new_zeros((len(weights), 0)))
+    bound = tolerance * (weights * kept).square().sum(dim=1, keepdim=True)
     for _ in range(bits):
         rest = (weights - bases.values()) * kept
-        base = torch.where(rest >= 0, 1, -1) * kept
+        wanted = rest.square().sum(dim=1, keepdim=True) > bound
+        base = torch.where(rest >= 0, 1, -1) * (kept & wanted)
         codes = torch.cat([bases.codes, base.to(torch.int8)[:, None]], dim=1)
         if refit:
             bases = least_squares(weights, codes)
@@ -136,8 +156,3 @@ def _greedy(weights: Tensor, bits: int, kept: Tensor | None, refit: bool) -> Bas
 def _positive(codes: Tensor, scales: Tensor) -> Bases:
     """Equal sums without negative scales; codes are 0 where the scale is."""
     return Bases(codes * scales.sign().to(torch.int8)[:, :, None], scales.abs())
-
-
-def _descending(bases: Bases) -> Bases:
-    scales, order = torch.sort(bases.scales, dim=1, descending=True, stable=True)
-    return Bases(bases.codes.gather(1, order[:, :, None].expand_as(bases.codes)), scales)
