@@ -15,6 +15,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.util.basic import qonnx_make_model
 
 from qdeploy.fpga.bipolar import bipolar_tensors
+from qdeploy.fpga.mappable import LARGEST_EXACT_FLOAT
 from qdeploy.integer import IntegerNetwork, Node, Tensor, ValueRange
 
 QONNX_OPERATORS = "qonnx.custom_op.general"
@@ -78,8 +79,9 @@ class Graph:
         )
 
     def constant(self, name: str, values: np.ndarray, type_name: str) -> str:
-        """Remember integers of a type; returns `name`."""
-        self.constants[name] = values.astype(np.float32)
+        """Remember integers of a type, exactly up to 2^53; returns `name`."""
+        exact = np.float32 if np.abs(values).max(initial=0) <= LARGEST_EXACT_FLOAT else np.float64
+        self.constants[name] = values.astype(exact)
         self.types[name] = type_name
         return name
 

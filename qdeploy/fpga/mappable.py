@@ -27,7 +27,7 @@ from qdeploy.integer import (
     Transpose,
 )
 
-# Thresholds in QONNX graphs and FINN's Python execution are float32, which is exact up to here.
+# The tensors of FINN's Python execution are float32, which is exact up to here.
 LARGEST_EXACT_FLOAT = 1 << 24
 ONLY_ON_CPU = (
     "it runs on the CPU ('qdeploy lower', then 'qdeploy pack'); the FPGA back end does not have it "
@@ -76,13 +76,24 @@ def _loose_ends(network: IntegerNetwork) -> Iterator[UserError]:
             )
 
 
+def _inside(network: IntegerNetwork, node: Node) -> bool:
+    """Whether the sums of a layer meet thresholds in its unit, and are no tensor outside of it."""
+    readers = [reader for reader in network.nodes if node.output in reader.inputs]
+    return (
+        isinstance(node, (Convolution, Linear))
+        and len(readers) == 1
+        and isinstance(readers[0], Threshold)
+    )
+
+
 def _node(network: IntegerNetwork, node: Node) -> Iterator[UserError]:
     x, y = network.tensors[node.input], network.tensors[node.output]
-    if max(-y.range.low, y.range.high) >= LARGEST_EXACT_FLOAT:
+    if max(-y.range.low, y.range.high) >= LARGEST_EXACT_FLOAT and not _inside(network, node):
         yield UserError(
-            f"its sums reach {y.range}, beyond the ±2^24 that FINN computes exactly",
+            f"its sums reach {y.range}, beyond the ±2^24 that FINN's tensors hold exactly",
             layer=node.name,
-            remedy="use fewer bits for weights, scales or activations",
+            remedy="put an activation quantizer alone behind it, or use fewer bits for weights, "
+            "scales or activations",
         )
     if isinstance(node, (Convolution, Pad)) and any(node.pads):
         padded = x.range.including(node.pad_code)
