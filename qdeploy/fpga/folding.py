@@ -49,8 +49,8 @@ WEIGHT_BITS_PER_PE = 8191
 ROUNDS = 4
 # FIFOs that add this share to the price beyond two words each are worth another round.
 DEEP = 0.01
-# Seconds of search for all of them; each may take half of what is left.
-SEARCH_S = 30.0
+# Effort (`Model.solve`) of the searches of all of them; each may take half of what is left.
+EFFORT = 30.0
 
 # What FINN's SetFolding does not know.
 _UNKNOWN_TO_FINN = (
@@ -118,19 +118,18 @@ def fold(
     allowed = Cost(*(fill * amount for amount in resources))
     prices = LUTS if fps is None else board_prices(resources)
     budget, pace, bound = allowed, target, 0
-    left_s = SEARCH_S
+    left, seconds = EFFORT, 0.0
     choices = problem(model, chosen, any_form=any_form, products=products)
     held: HeldBits = {}
     for _ in range(ROUNDS):
         priced = with_held(choices, model, held)
-        limit_s = left_s / 2
         if latency:
-            solution = shortest(priced, budget, target, prices, limit_s)
+            solution = shortest(priced, budget, target, prices, left / 2)
         elif pace is None:
-            solution = fastest(priced, budget, prices, limit_s)
+            solution = fastest(priced, budget, prices, left / 2)
         else:
-            solution = cheapest(priced, budget, pace, prices, limit_s)
-        left_s -= solution.seconds
+            solution = cheapest(priced, budget, pace, prices, left / 2)
+        left, seconds = left - solution.effort, seconds + solution.seconds
         bound = bound or solution.bound
         parallel = copy.deepcopy(model)
         for node, option in zip(parallel.graph.node, solution.choice, strict=True):
@@ -159,7 +158,7 @@ def fold(
         bound=bound,
         price=chosen_price,
         least_price=solution.least_price,
-        seconds=solution.seconds,
+        seconds=seconds,
         predicted=predicted(folded),
         resources=resources,
         fill=fill,

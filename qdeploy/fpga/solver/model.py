@@ -7,7 +7,6 @@ meet on a link, so that a converter is paid for exactly where widths differ; a s
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from math import floor
 from typing import Any
@@ -34,13 +33,14 @@ class Model:
     Attributes:
         price: of everything, in 1 / `PRICE_UNIT` of a LUT; an objective.
         infeasible: whether the last `solve` proved that there is no choice.
+        effort: of the last `solve`.
         bound: the last `solve` proved that its objective cannot be less.
     """
 
     def __init__(
         self, problem: Problem, choices: Sequence[Sequence[Option]], budget: Cost, prices: Cost
     ) -> None:
-        self.infeasible, self.bound = False, 0.0
+        self.infeasible, self.bound, self.effort = False, 0.0, 0.0
         self._problem = problem
         self._model = cp_model.CpModel()
         self._options = [[(o, self._model.new_bool_var("")) for o in stage] for stage in choices]
@@ -113,16 +113,21 @@ class Model:
                 for variable, time in zip(variables, times, strict=True):
                     self._model.add_hint(variable, int(time))
 
-    def solve(self, seconds: float, objective: Any = None) -> tuple[Option, ...] | None:
-        """A choice, the best found in time if there is an objective to minimize."""
+    def solve(self, effort: float, objective: Any = None) -> tuple[Option, ...] | None:
+        """A choice, the best found with limited effort if there is an objective to minimize.
+
+        Effort is CP-SAT's deterministic time, here about a second of one core: the same choice is
+        found on every machine, however busy.
+        """
         if objective is not None:
             self._model.minimize(objective)
         solver = cp_model.CpSolver()
-        solver.parameters.max_time_in_seconds = seconds
-        solver.parameters.num_workers = min(8, max(2, os.cpu_count() or 2))
+        solver.parameters.max_deterministic_time = effort
+        solver.parameters.num_workers = 1
         solver.parameters.random_seed = 0
         status = solver.status_name(solver.solve(self._model))
         self.infeasible, self.bound = status == "INFEASIBLE", solver.best_objective_bound
+        self.effort = solver.response_proto.deterministic_time
         if status not in ("OPTIMAL", "FEASIBLE"):
             return None
         return tuple(

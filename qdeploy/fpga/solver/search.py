@@ -23,10 +23,10 @@ from qdeploy.fpga.solver.dominance import reduced
 from qdeploy.fpga.solver.model import PRICE_UNIT, Model
 from qdeploy.fpga.solver.problem import LUTS, Option, Problem, Stage
 
-TIME_LIMIT_S = 25.0
-# For the question whether anything fits at all.
-LONGEST_S = 60.0
-# Shares of the time that is left: for a step of the bisection; for the searches of a smaller
+# See `Model.solve`; the second for the question whether anything fits at all.
+EFFORT = 25.0
+LONGEST = 60.0
+# Shares of the effort that is left: for a step of the bisection; for the searches of a smaller
 # latency, of which the second starts where the first one ended, with fewer options.
 _STEP, _ATTEMPTS = 1 / 3, (0.5, 0.8)
 
@@ -45,7 +45,8 @@ class Solution:
         bound: fewer cycles (of latency, for `shortest`) are proven impossible within the budget;
             equal to what was found if that is optimal.
         least_price: no choice that is as fast is proven to cost less, in LUTs.
-        seconds: of search.
+        effort: of the search, see `Model.solve`.
+        seconds: of the search.
     """
 
     choice: Choice
@@ -54,18 +55,19 @@ class Solution:
     cost: Cost
     bound: int
     least_price: float
+    effort: float
     seconds: float
 
 
 def fastest(
-    problem: Problem, budget: Cost, prices: Cost = LUTS, limit_s: float = TIME_LIMIT_S
+    problem: Problem, budget: Cost, prices: Cost = LUTS, effort: float = EFFORT
 ) -> Solution:
     """The smallest initiation interval within the budget, then the lowest price.
 
     Raises:
         UserError: if nothing fits the budget.
     """
-    return _Search(problem, budget, prices, limit_s).fastest(0)
+    return _Search(problem, budget, prices, effort).fastest(0)
 
 
 def cheapest(
@@ -73,14 +75,14 @@ def cheapest(
     budget: Cost,
     cycles: int,
     prices: Cost = LUTS,
-    limit_s: float = TIME_LIMIT_S,
+    effort: float = EFFORT,
 ) -> Solution:
     """The lowest price for an initiation interval; where it is out of reach, the `fastest`.
 
     Raises:
         UserError: if nothing fits the budget.
     """
-    return _Search(problem, budget, prices, limit_s).fastest(cycles)
+    return _Search(problem, budget, prices, effort).fastest(cycles)
 
 
 def shortest(
@@ -88,21 +90,21 @@ def shortest(
     budget: Cost,
     cycles: int | None = None,
     prices: Cost = LUTS,
-    limit_s: float = TIME_LIMIT_S,
+    effort: float = EFFORT,
 ) -> Solution:
     """The smallest latency within the budget and, if given, an initiation interval.
 
     Raises:
         UserError: if nothing fits.
     """
-    return _Search(problem, budget, prices, limit_s).shortest(cycles)
+    return _Search(problem, budget, prices, effort).shortest(cycles)
 
 
 class _Search:
-    def __init__(self, problem: Problem, budget: Cost, prices: Cost, limit_s: float) -> None:
+    def __init__(self, problem: Problem, budget: Cost, prices: Cost, effort: float) -> None:
         self.problem, self.budget, self.prices = problem, budget, prices
         self.start = time.monotonic()
-        self.limit_s = limit_s
+        self.effort, self.spent = effort, 0.0
         affordable = [
             tuple(o for o in stage.options if _fits(o.cost, budget)) for stage in problem.stages
         ]
@@ -117,12 +119,12 @@ class _Search:
         cycles = _cycles(choice)
         model = self._model(max(cycles, wanted))
         model.hint(choice)
-        final = model.solve(self._left(), model.price) or choice
+        final = self._solve(model, 1, model.price) or choice
         least = model.bound / PRICE_UNIT
         return self._solution(final, min(bound, _cycles(final)), least)
 
     def shortest(self, cycles: int | None) -> Solution:
-        """From the fastest choice on, as long as there is time."""
+        """From the fastest choice on, as far as the effort goes."""
         choice, _ = self._fastest(cycles or 0)
         if cycles is not None and _cycles(choice) > cycles:
             raise _too_slow(cycles, _cycles(choice), self.budget)
@@ -133,12 +135,12 @@ class _Search:
         for share in _ATTEMPTS:
             if latency > bound:
                 model, end = self._latency_model(least, latency, choice)
-                choice = model.solve(share * self._left(), end) or choice
+                choice = self._solve(model, share, end) or choice
                 latency = self.problem.latency(choice)
                 bound = max(bound, ceil(model.bound - 1e-6))
         # Then the lowest price; the latency stays.
         model, _ = self._latency_model(least, latency, choice)
-        choice = model.solve(self._left(), model.price) or choice
+        choice = self._solve(model, 1, model.price) or choice
         return self._solution(choice, min(bound, latency), model.bound / PRICE_UNIT)
 
     def _fastest(self, wanted: int) -> tuple[Choice, int]:
@@ -157,7 +159,7 @@ class _Search:
         while best is None or low < high:
             model = self._model(steps[guess])
             last = best is None and guess == high
-            found = model.solve(LONGEST_S if last else _STEP * self._left())
+            found = model.solve(LONGEST) if last else self._solve(model, _STEP)
             if found is not None:
                 best = found
                 high = next(i for i in range(low, guess + 1) if steps[i] >= _cycles(found))
@@ -215,11 +217,15 @@ class _Search:
             self.problem.cost(choice),
             bound,
             least_price,
+            self.spent,
             time.monotonic() - self.start,
         )
 
-    def _left(self) -> float:
-        return max(1.0, self.start + self.limit_s - time.monotonic())
+    def _solve(self, model: Model, share: float, objective: Any = None) -> Choice | None:
+        """With a share of the effort that is left, but some in any case."""
+        found = model.solve(max(1.0, share * (self.effort - self.spent)), objective)
+        self.spent += model.effort
+        return found
 
 
 def _cycles(choice: Choice) -> int:
@@ -261,8 +267,8 @@ def _does_not_fit(budget: Cost) -> UserError:
 
 def _not_found(budget: Cost) -> UserError:
     return UserError(
-        f"no folding was found in {LONGEST_S:.0f} s that fits {_amounts(budget)}; none is excluded",
-        remedy="use a larger board or share of it, a smaller network, or a machine with less load",
+        f"no folding was found that fits {_amounts(budget)}; none is excluded",
+        remedy="use a larger board or share of it, or a smaller network",
     )
 
 
