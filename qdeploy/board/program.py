@@ -19,7 +19,7 @@ from qdeploy.errors import UserError
 if TYPE_CHECKING:  # the numpy of older boards has no types
     from numpy.typing import ArrayLike, NDArray
 
-FORMAT = "qdeploy program 1"
+FORMAT = "qdeploy program 2"
 PAGE = 4096
 DIGEST = 64  # hexadecimal digits of a SHA-256
 _LINE = 64
@@ -58,6 +58,7 @@ class Program:
             )
         self.input_shape = tuple(header["input_shape"])
         self.output_shape = tuple(header["output_shape"])
+        self._function = header["output_function"]
         base = np.frombuffer(self._file, np.uint8).ctypes.data
         kinds = [ctypes.c_void_p] * 2 + [ctypes.c_int64] + [ctypes.c_void_p] * 3
         self._run = ctypes.CFUNCTYPE(None, *kinds)(base + header["entry"])
@@ -74,15 +75,23 @@ class Program:
         Raises:
             UserError: if the shape does not fit or an input is not a number.
         """
-        return self._outputs(x)[0]
+        reals = self._outputs(x)[0]
+        if self._function == "softmax":
+            powers = np.exp(reals - reals.max(axis=1, keepdims=True))
+            reals = powers / powers.sum(axis=1, keepdims=True)
+        elif self._function == "sigmoid":
+            reals = (1 + np.tanh(reals / 2)) / 2
+        return reals.astype(np.float32)
 
     def run_integers(self, x: ArrayLike) -> NDArray[np.int64]:
         """Like `run`, but to the exact integer outputs, int64."""
         return self._outputs(x)[1]
 
-    def _outputs(self, x: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def _outputs(self, x: ArrayLike) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Reals, float64 before a function and else float32, and integers."""
         values = self._input(x)
-        reals = np.zeros((len(values), *self.output_shape), np.float32)
+        kind = np.float64 if self._function else np.float32
+        reals = np.zeros((len(values), *self.output_shape), kind)
         integers = np.zeros(reals.shape, np.int64)
         arrays = (values, reals, integers)
         for index in range(len(values)):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a packed model carries its integer network, so that another form can be made of the file.
 
-The call of the function `FUNCTION` has the attribute `DESCRIPTION`: compressed JSON with the nodes
-of the network. Large arrays are not in it but refer to initializers of the file, where they are
-packed, or ordered as the portable form needs them.
+The call of a part's function has the attribute `DESCRIPTION`: compressed JSON with the nodes of the
+part, in the first also the input of the network and its output. Large arrays are not in it but are
+inputs of the call, as numbers: initializers of the file, where they are packed, or ordered as the
+portable form needs them.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from qdeploy.cpu.packing import CodeBook
+from qdeploy.cpu.parts import Part, joined
 from qdeploy.errors import InternalError, UserError
 from qdeploy.integer import (
     Builder,
@@ -27,6 +29,7 @@ from qdeploy.integer import (
     IntegerNetwork,
     Meaning,
     Node,
+    OutputFunction,
     Threshold,
     ValueRange,
     weights_of,
@@ -36,7 +39,7 @@ from qdeploy.integer.storage import decode, encode
 DOMAIN = "org.qdeploy"
 FUNCTION = "Network"
 DESCRIPTION = "network"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MOST_BYTES = 64 << 20
 MOST_ELEMENTS = 1 << 28
 _DAMAGED = (
@@ -51,14 +54,14 @@ _DAMAGED = (
 Array = NDArray[Any]
 
 
-def describe(network: IntegerNetwork, stored: Mapping[int, str]) -> bytes:
-    """The description of `network`.
+def describe(part: Part, stored: Mapping[int, int]) -> bytes:
+    """The description of `part`.
 
     Args:
-        network: any.
-        stored: name of the initializer that holds an array of the network, by the array's id.
+        part: of any network.
+        stored: which input of the call holds an array of the network, by the array's id.
     """
-    forms = dict(_forms(network))
+    network, forms = part.network, dict(_forms(part.network))
 
     def put(array: Array) -> dict[str, Any]:
         place: Any = stored.get(id(array))
@@ -71,45 +74,62 @@ def describe(network: IntegerNetwork, stored: Mapping[int, str]) -> bytes:
             "shape": array.shape,
         }
 
-    document = {
-        "format": FORMAT_VERSION,
-        "name": network.name,
-        "input": network.input,
-        "shape": network.input_tensor.shape,
-        "input_name": network.input_name,
-        "output": network.output,
-        "output_name": network.output_name,
-        "output_function": network.output_function,
-        "meaning": encode(network.output_tensor.meaning, put),
-        "quantizer": encode(network.quantizer, put),
-        "nodes": [encode(node, put) for node in _needed(network, stored)],
-    }
+    document: dict[str, Any] = {"format": FORMAT_VERSION}
+    if part.begins:
+        document |= {
+            "name": network.name,
+            "input": network.input,
+            "shape": network.input_tensor.shape,
+            "input_name": network.input_name,
+            "output": network.output,
+            "output_name": network.output_name,
+            "output_function": network.output_function,
+            "meaning": encode(network.output_tensor.meaning, put),
+            "quantizer": encode(network.quantizer, put),
+        }
+    document["nodes"] = [encode(node, put) for node in _needed(part, stored)]
     return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 9)
 
 
-def _needed(network: IntegerNetwork, stored: Mapping[int, str]) -> Iterator[Node]:
+def _needed(part: Part, stored: Mapping[int, int]) -> Iterator[Node]:
     """The nodes without what changes nothing."""
-    for node in network.nodes:
+    for node in part.nodes:
         node = replace(node, origin=())  # noqa: PLW2901
         if isinstance(node, Threshold) and id(node.thresholds) not in stored:
-            x = network.tensors[node.input].range
+            x = part.network.tensors[node.input].range
             node = replace(node, thresholds=np.clip(node.thresholds, x.low, x.high + 1))  # noqa: PLW2901
         yield node
 
 
-def read_network(model: ModelProto) -> IntegerNetwork:
-    """The network that a packed model describes; shapes and ranges are computed anew.
+def calls_of(model: ModelProto) -> list[NodeProto]:
+    """The calls of a packed model's functions, in order.
 
-    Nothing of the file is trusted: sizes are bounded, references and shapes checked.
+    Raises:
+        UserError: if there are none, or two of one name.
+    """
+    calls = [node for node in model.graph.node if node.domain == DOMAIN]
+    if not calls or len({call.op_type for call in calls}) < len(calls):
+        raise _damaged(f"it has {len(calls)} calls of functions of {DOMAIN}")
+    return calls
+
+
+def read_network(model: ModelProto) -> IntegerNetwork:
+    """The network of `read_parts`."""
+    return read_parts(model)[0].network
+
+
+def read_parts(model: ModelProto) -> tuple[Part, ...]:
+    """The parts of the network that a packed model describes, one for each of `calls_of`.
+
+    Shapes and ranges are computed anew. Nothing of the file is trusted: sizes are bounded,
+    references and shapes checked.
 
     Raises:
         UserError: if the model has no description or a damaged one.
     """
-    calls = [node for node in model.graph.node if (node.domain, node.op_type) == (DOMAIN, FUNCTION)]
+    calls = calls_of(model)
     try:
-        (call,) = calls
-        (content,) = (part.s for part in call.attribute if part.name == DESCRIPTION)
-        return _network(json.loads(_inflated(content)), model)
+        return _parts(calls, model)
     except UserError as error:
         raise _damaged(str(error)) from error
     except _DAMAGED as error:
@@ -142,42 +162,70 @@ def _inflated(content: bytes) -> bytes:
     return text
 
 
-def _network(document: dict[str, Any], model: ModelProto) -> IntegerNetwork:
+def _parts(calls: list[NodeProto], model: ModelProto) -> tuple[Part, ...]:
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    builder, first = Builder(), {}
+    groups: list[list[Node]] = []
+    for call in calls:
+        document, get = _document(call), _arrays(call, tensors)
+        if not groups:
+            first = document
+            quantizer, meaning = (decode(document[key], get) for key in ("quantizer", "meaning"))
+            _declare_input(builder, document, quantizer)
+        nodes = [decode(_without_floats(node), get) for node in document["nodes"]]
+        for node in nodes:
+            if node.output in builder.tensors:
+                raise ValueError(f"tensor {node.output} is written twice")
+            if math.prod(builder.add(node).shape) > MOST_ELEMENTS:
+                raise ValueError(f"tensor {node.output} is too large")
+        groups.append(nodes)
+    builder.set_meaning(first["output"], meaning)
+    network = builder.network(
+        name=first["name"],
+        quantizer=quantizer,
+        input_name=first["input_name"],
+        output_name=first["output_name"],
+        output=first["output"],
+    )
+    if len(network.nodes) < sum(map(len, groups)):
+        raise ValueError("layers that nothing reads")
+    if first["output_function"] not in get_args(OutputFunction):
+        raise ValueError(f"output function {first['output_function']}")
+    return joined(replace(network, output_function=first["output_function"]), groups)
+
+
+def _document(call: NodeProto) -> dict[str, Any]:
+    (content,) = (part.s for part in call.attribute if part.name == DESCRIPTION)
+    document = json.loads(_inflated(content))
     if document["format"] != FORMAT_VERSION:
         raise ValueError(f"format {document['format']}")
-    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    return dict(document)
+
+
+def _arrays(
+    call: NodeProto, tensors: Mapping[str, TensorProto]
+) -> Callable[[dict[str, Any]], Array]:
+    """What finds the arrays of a call's description; `tensors` are the model's initializers."""
 
     def get(found: dict[str, Any]) -> Array:
         place, shape = found["array"], tuple(_integers(found["shape"]))
         dtype = np.dtype(found["type"])
         if dtype.kind not in "if" or math.prod(shape) > MOST_ELEMENTS:
             raise ValueError(f"an array of type {dtype} and shape {shape}")
-        if not isinstance(place, str):
+        if type(place) is not int:
             return np.array(place, dtype).reshape(shape)
-        return _restored(numpy_helper.to_array(tensors[place]), found["form"], shape).astype(dtype)
+        stored = numpy_helper.to_array(tensors[call.input[place]])
+        return _restored(stored, found["form"], shape).astype(dtype)
 
+    return get
+
+
+def _declare_input(builder: Builder, document: dict[str, Any], quantizer: Any) -> None:
     shape = tuple(_integers(document["shape"]))
-    quantizer = decode(document["quantizer"], get)
     if not isinstance(quantizer, InputQuantizer) or not 0 < len(shape) <= 4 or min(shape) < 1:
         raise ValueError("its input")
-    builder = Builder()
     high = quantizer.low + quantizer.step * len(quantizer.boundaries)
     builder.input(document["input"], shape, ValueRange(quantizer.low, high), Meaning().scale[0])
-    for description in document["nodes"]:
-        node = decode(_without_floats(description), get)
-        if builder.producer(node.output) or node.output == document["input"]:
-            raise ValueError(f"tensor {node.output} is written twice")
-        if math.prod(builder.add(node).shape) > MOST_ELEMENTS:
-            raise ValueError(f"tensor {node.output} is too large")
-    builder.set_meaning(document["output"], decode(document["meaning"], get))
-    network = builder.network(
-        name=document["name"],
-        quantizer=quantizer,
-        input_name=document["input_name"],
-        output_name=document["output_name"],
-        output=document["output"],
-    )
-    return replace(network, output_function=document["output_function"])
 
 
 def _restored(array: Array, form: str, shape: tuple[int, ...]) -> Array:

@@ -5,10 +5,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from qdeploy.cpu.fast import NO_LLVMLITE
+from qdeploy.cpu.fast import NO_LLVMLITE, form_of
+from qdeploy.cpu.parts import Part, split, why_no_kernel
 from qdeploy.errors import UserError
 from qdeploy.integer import IntegerNetwork, Threshold
+
+if TYPE_CHECKING:  # llvmlite may be missing
+    from qdeploy.cpu.program.planning import NoKernel, Plan
 
 
 @dataclass(frozen=True)
@@ -17,8 +22,8 @@ class KernelChoice:
 
     Attributes:
         form: as `Session.form` says it there.
-        layers: what computes each layer and why, by its name; in the portable form only the layer
-            that has no kernel.
+        layers: what computes each layer and why, by its name; empty in the portable form of a
+            processor without kernels.
     """
 
     form: str
@@ -52,20 +57,42 @@ def kernel_choice(network: IntegerNetwork, target: str | None = None) -> KernelC
             )
     if not found:
         return KernelChoice("portable form (there are no kernels for this processor)", {})
-    try:
-        planned = plan(network, found[0])
-    except NoKernel as why:
-        layers = {why.node: f"no kernel: {why.reason}"}
-        return KernelChoice(f"portable form (no kernel for {why})", layers)
+    layers: dict[str, str] = {}
+    missing = []
+    parts = split(network)
+    for part in parts:
+        try:
+            layers |= _kernels(part, plan(part, found[0]))
+        except NoKernel as why:
+            missing.append(str(why))
+            layers |= _without(part, why)
+    if len(missing) == len(parts):
+        return KernelChoice(f"portable form (no kernel for {missing[0]})", layers)
+    return KernelChoice(form_of(found[0].name, missing), layers)
+
+
+def _kernels(part: Part, planned: Plan) -> dict[str, str]:
     steps: dict[str, dict[str, None]] = defaultdict(dict)
     for step in planned.steps:
         steps[step.layer][step.description] = None
     layers = {name: "; ".join(descriptions) for name, descriptions in steps.items()}
-    makers = {node.output: node.name for node in network.nodes}
-    for node in network.nodes:
+    makers = {node.output: node.name for node in part.nodes}
+    for node in part.nodes:
         if node.name not in layers:
             fused = isinstance(node, Threshold) and node.input in makers
             layers[node.name] = (
                 f"with the sums of '{makers[node.input]}'" if fused else "nothing to compute"
             )
-    return KernelChoice(f"generated {found[0].name} kernels", layers)
+    return layers
+
+
+def _without(part: Part, why: NoKernel) -> dict[str, str]:
+    layers = {}
+    for node in part.nodes:
+        reason = why_no_kernel(node, part.network)
+        if node.name == why.node:
+            reason = why.reason
+        layers[node.name] = (
+            f"ONNX Runtime, no kernel: {reason}" if reason else f"ONNX Runtime, as '{why.node}'"
+        )
+    return layers

@@ -41,7 +41,7 @@ class Session:
 
     Attributes:
         form: which one it is, and why, for people.
-        fast: whether it is the fast one.
+        fast: whether it is the fast one, of all of the network or of parts.
 
     Raises:
         UserError: if the file is missing, damaged or not written by `pack`.
@@ -57,7 +57,7 @@ class Session:
         self.form, self.fast = "portable form", False
         if not portable:
             try:
-                self.form = f"generated {use_kernels(options, path.read_bytes(), threads)} kernels"
+                self.form = use_kernels(options, path.read_bytes(), threads)
                 self.fast = True
             except (NoFastForm, UserError) as why:
                 self.form = f"portable form ({str(why).splitlines()[0]})"

@@ -13,15 +13,22 @@ from qdeploy.integer import IntegerNetwork
 
 
 def assert_exact(network: IntegerNetwork, x: np.ndarray) -> None:
-    with TemporaryDirectory() as directory:
-        session = Session(pack(network, Path(directory) / "cpu.onnx").path, threads=1)
+    """Both forms of the packed model give the reference's integers and reals."""
     expected = integer.run(network, x)
-    got = session.run_integers(x)
-    assert got.dtype == np.int64
-    assert np.array_equal(got, expected)
-    real = session.run(x)
-    assert real.dtype == np.float32
-    assert np.array_equal(real, network.real_output(expected))
+    for session in sessions(network):
+        got = session.run_integers(x)
+        assert got.dtype == np.int64
+        assert np.array_equal(got, expected)
+        real = session.run(x)
+        assert real.dtype == np.float32
+        assert np.array_equal(real, network.real_output(expected))
+
+
+def sessions(network: IntegerNetwork) -> tuple[Session, Session]:
+    """The fast and the portable form."""
+    with TemporaryDirectory() as directory:
+        path = pack(network, Path(directory) / "cpu.onnx").path
+        return Session(path, threads=1), Session(path, threads=1, portable=True)
 
 
 def operators(network: IntegerNetwork) -> Counter[str]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random networks of everything that the fast form has kernels for."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -180,6 +181,18 @@ class RandomNetwork:
         names = tuple(tensor.name for tensor in others)
         self.x = self.builder.add(Add(others=names, multipliers=factors, **self.names()))
 
+    def wide(self) -> None:
+        """Integers of more than 32 bits, and thresholds on them."""
+        if self.x.range.bits > 8:
+            self.threshold()
+        fitting = [tensor for tensor in self.earlier if tensor.shape == self.x.shape]
+        factors = (self.draw(st.sampled_from([1 << 32, -(1 << 31) - 1])), 1)
+        other = self.draw(st.sampled_from([self.x, *fitting]))
+        self.x = self.builder.add(Add(others=(other.name,), multipliers=factors, **self.names()))
+        if self.draw(st.booleans()):
+            self.earlier.append(self.x)
+        self.threshold()
+
     def concat(self) -> None:
         fitting = [tensor for tensor in self.earlier if tensor.shape[1:] == self.x.shape[1:]]
         others = self.draw(st.lists(st.sampled_from([*fitting, self.x]), min_size=1, max_size=2))
@@ -328,3 +341,29 @@ def matrix_networks(draw: st.DrawFn, book: str) -> IntegerNetwork:
         input_name="image",
         output_name="logits",
     )
+
+
+def partial_network(output_function: str = "") -> IntegerNetwork:
+    """Convolutions around a sum of more than 32 bits, and a branch past it."""
+    rng, builder = np.random.default_rng(0), Builder()
+    x = builder.input("x", (3, 6, 6), ValueRange(0, 16), Fraction(1))
+    for name, channels in (("conv1", 20), ("conv2", 20)):
+        shape = (channels, x.channels, 3, 3)
+        plane = Plane(rng.choice([-1, 0, 1], shape).astype(np.int8), np.ones((1,) * 4, np.int64))
+        node = {"weights": Weights((plane,)), "pads": (1,) * 4}
+        x = builder.add(Convolution(name=name, input=x.name, output=name, **node))
+        x = builder.add(threshold(rng, f"{name}_act", x, 3, x.channels, 1))
+        if name == "conv1":
+            first, names = x, {"name": "wide", "input": x.name, "output": "wide"}
+            x = builder.add(Add(others=(x.name,), multipliers=(1 << 40, 1), **names))
+            x = builder.add(threshold(rng, "wide_act", x, 15, 1, 1))
+    names = {"name": "sum", "input": first.name, "output": "sum"}
+    x = builder.add(Add(others=(x.name,), multipliers=(3, 1), **names))
+    x = builder.add(Flatten(name="flatten", input=x.name, output="flatten"))
+    plane = Plane(rng.choice([-1, 1], (10, x.channels)).astype(np.int8), np.ones((1, 1), np.int64))
+    fc = Linear(name="fc", input=x.name, output="fc", weights=Weights((plane,)))
+    builder.add(fc, Meaning((Fraction(1, 50),)))
+    network = builder.network(
+        name="partial", quantizer=input_quantizer(17), input_name="image", output_name="logits"
+    )
+    return replace(network, output_function=output_function)

@@ -10,11 +10,13 @@ import numpy as np
 from qdeploy import integer
 from qdeploy.cpu.kernels.compilation import LoadedObject, compile_object
 from qdeploy.cpu.kernels.targets import Target
+from qdeploy.cpu.parts import Part, whole
 from qdeploy.cpu.program.planning import Plan, plan
 from qdeploy.cpu.program.program import arena, emit
 from qdeploy.integer import IntegerNetwork
 
 _CANARY = 0xA5
+_TYPES = {1: np.float32, 6: np.int32, 7: np.int64, 11: np.float64}  # of onnx.TensorProto
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -28,42 +30,38 @@ def _backwards(context: int, function: int, argument: int, parts: int) -> None:
 
 @dataclass
 class Program:
-    """A network's machine code in this process."""
+    """The machine code of a part of a network in this process."""
 
-    network: IntegerNetwork
     plan: Plan
     loaded: LoadedObject
 
     @classmethod
-    def of(cls, network: IntegerNetwork, target: Target) -> "Program":
-        steps = plan(network, target)
-        return cls(
-            network, steps, LoadedObject(compile_object(emit(steps, target), target), target)
-        )
+    def of(cls, part: Part, target: Target) -> "Program":
+        steps = plan(part, target)
+        return cls(steps, LoadedObject(compile_object(emit(steps, target), target), target))
 
-    def run(self, x: np.ndarray, parts: int, *, late: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Reals and integers, from buffers that all end (or, not `late`, begin) at a guard page."""
-        shape = (len(x), *self.network.output_tensor.shape)
+    def run(self, inputs: list[np.ndarray], parts: int, *, late: bool) -> list[np.ndarray]:
+        """The outputs, from buffers that all end (or, not `late`, begin) at a guard page."""
+        images = len(inputs[0])
         constants = np.frombuffer(self.plan.constants, np.uint8)
-        memory = [
-            Guarded(values, late=late)
-            for values in (
-                constants,
-                arena(self.plan, len(x)),
-                x,
-                np.zeros(shape, np.float32),
-                np.zeros(shape, np.int64),
-            )
+        block, working = (
+            Guarded(values, late=late) for values in (constants, arena(self.plan, images))
+        )
+        given = [Guarded(values, late=late) for values in inputs]
+        made = [
+            Guarded(np.zeros((images, *argument.shape), _TYPES[argument.type]), late=late)
+            for argument in self.plan.outputs
         ]
-        block, working, image, reals, integers = (part.address for part in memory)
-        kinds = [ctypes.c_void_p] * 2 + [ctypes.c_long] + [ctypes.c_void_p] * 5 + [ctypes.c_long]
+        kinds = [ctypes.c_void_p] * 2 + [ctypes.c_long] + [ctypes.c_void_p] * 3 + [ctypes.c_long]
         function = ctypes.CFUNCTYPE(None, *kinds)(self.loaded.address("run"))
-        arguments = [block, working, len(x), image, reals, integers]
+        tensors = (ctypes.c_void_p * len(given + made))(*(t.address for t in given + made))
+        arguments = [block.address, working.address, images, tensors]
         function(*arguments, ctypes.cast(_backwards, ctypes.c_void_p), None, parts)
-        results = [part.read() for part in memory]
-        assert np.array_equal(results[0], constants)
-        assert np.array_equal(results[2], x, equal_nan=True)
-        return results[3], results[4]
+        working.read()
+        assert np.array_equal(block.read(), constants)
+        for values, tensor in zip(inputs, given, strict=True):
+            assert np.array_equal(tensor.read(), values, equal_nan=True)
+        return [tensor.read() for tensor in made]
 
 
 class Guarded:
@@ -94,9 +92,21 @@ class Guarded:
 
 def assert_exact(network: IntegerNetwork, target: Target, x: np.ndarray) -> None:
     """The program gives the reference's integers and reals, and touches nothing else."""
-    program = Program.of(network, target)
-    expected = integer.run(network, x)
+    expected = integer.run_codes(network, network.quantizer.quantize(x))
+    assert_part_exact(whole(network), target, x, expected)
+
+
+def assert_part_exact(
+    part: Part, target: Target, x: np.ndarray, expected: dict[str, np.ndarray]
+) -> None:
+    """As `assert_exact`; `x` is the network's input, `expected` its tensors."""
+    network, program = part.network, Program.of(part, target)
+    inputs = [x] if part.begins else [expected[name].astype(np.int32) for name in part.inputs]
     for parts, late in ((1, False), (3, True)):
-        reals, integers = program.run(x, parts, late=late)
-        assert np.array_equal(integers, expected)
-        assert np.array_equal(reals, network.real_output(expected))
+        outputs = iter(program.run(inputs, parts, late=late))
+        for name in part.outputs:
+            if name == network.output and not network.output_function:
+                assert np.array_equal(next(outputs), network.real_output(expected[name]))
+            elif name == network.output:
+                next(outputs)  # the function behind it is ONNX Runtime's
+            assert np.array_equal(next(outputs), expected[name])

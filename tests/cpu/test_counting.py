@@ -12,6 +12,7 @@ from sample_networks import input_quantizer
 
 from qdeploy.cpu.kernels.counting import FRACTION_BITS, Comparisons, Line
 from qdeploy.cpu.kernels.targets import AVX512, host_targets
+from qdeploy.cpu.parts import whole
 from qdeploy.cpu.program.counting import lines_through
 from qdeploy.cpu.program.planning import plan
 from qdeploy.integer import (
@@ -97,6 +98,6 @@ def test_sums_become_levels(row, weights, kind, target):
     thresholds = row + np.arange(CHANNELS)[:, np.newaxis]
     network = network_of(thresholds, weights)
     if target is AVX512:
-        assert plan(network, target).steps[0].finish.counting == kind
+        assert plan(whole(network), target).steps[0].finish.counting == kind
     x = np.random.default_rng(1).random((3, *network.input_tensor.shape), np.float32)
     assert_exact(network, target, 16 * x)

@@ -14,17 +14,19 @@ import numpy as np
 import onnx
 import pytest
 from google.protobuf.message import DecodeError
+from program_networks import partial_network
 from program_runs import Program
 from random_networks import inputs
 from sample_networks import small_cnn
 
 from qdeploy.cpu import to_onnx
-from qdeploy.cpu.description import read_network
+from qdeploy.cpu.description import read_parts
 from qdeploy.cpu.kernels.compilation import LoadedObject, compile_object
 from qdeploy.cpu.kernels.targets import host_targets
 from qdeploy.cpu.program.planning import NoKernel, Plan, plan
 from qdeploy.cpu.program.program import emit
 from qdeploy.errors import UserError
+from qdeploy.integer import IntegerNetwork
 
 MUTANTS = int(os.environ.get("QDEPLOY_MUTANTS", "5000"))
 MOST_PROGRAMS = 40  # compiled ones; each takes about half a second
@@ -37,7 +39,7 @@ def mutant(model: onnx.ModelProto, content: bytes, rng: np.random.Generator) -> 
     if kind == 0:
         return onnx.ModelProto.FromString(changed(content, rng))
     copy = onnx.ModelProto.FromString(content)
-    attribute = copy.graph.node[0].attribute[0]
+    attribute = copy.graph.node[rng.integers(len(copy.graph.node))].attribute[0]
     if kind == 1:
         text = changed(zlib.decompress(attribute.s), rng)
         attribute.s = zlib.compress(text)
@@ -83,21 +85,30 @@ def change_number(document: object, rng: np.random.Generator) -> None:
 
 def outline(planned: Plan) -> str:
     """All of a plan that its machine code depends on."""
-    return repr((planned.quantize, planned.steps, planned.output, planned.image_bytes))
+    return repr((planned.entries, planned.steps, planned.exits, planned.image_bytes))
+
+
+NETWORKS = [
+    partial_network(),
+    *(
+        small_cnn(channels=(3, 20, 16), granularity=granularity, activation_bits=2)
+        for granularity in ("layer", "pixel")
+    ),
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("granularity", ["layer", "pixel"])
-def test_mutants_stay_within_their_buffers(granularity: str) -> None:
-    network = small_cnn(channels=(3, 20, 16), granularity=granularity, activation_bits=2)
+@pytest.mark.parametrize("network", NETWORKS, ids=["partial", "layer", "pixel"])
+def test_mutants_stay_within_their_buffers(network: IntegerNetwork) -> None:
     model, target = to_onnx(network), host_targets()[0]
     content, rng = model.SerializeToString(), np.random.default_rng(0)
     programs: dict[str, LoadedObject] = {}
     outcomes: Counter[str] = Counter()
-    for _ in range(MUTANTS // 2):
+    for _ in range(MUTANTS // len(NETWORKS)):
         try:
-            damaged = read_network(mutant(model, content, rng))
-            planned = plan(damaged, target)
+            parts = read_parts(mutant(model, content, rng))
+            part = parts[rng.integers(len(parts))]
+            planned = plan(part, target)
         except (UserError, DecodeError, NoKernel) as error:
             outcomes[type(error).__name__] += 1
             continue
@@ -110,9 +121,15 @@ def test_mutants_stay_within_their_buffers(granularity: str) -> None:
                 outcomes["not compiled"] += 1
                 continue
             programs[key] = LoadedObject(compile_object(emit(planned, target), target), target)
-        program = Program(damaged, planned, programs[key])
-        x = inputs(damaged, IMAGES)
+        program = Program(planned, programs[key])
+        if part.begins:
+            x = [inputs(part.network, IMAGES)]
+        else:  # any integers: a file may connect its parts as it likes
+            x = [
+                rng.integers(-(1 << 31), 1 << 31, (IMAGES, *argument.shape)).astype(np.int32)
+                for argument in planned.inputs
+            ]
         program.run(x, 1, late=bool(rng.integers(2)))
         outcomes["ran"] += 1
-    assert outcomes["ran"] > MUTANTS // 20
-    assert outcomes["UserError"] > MUTANTS // 20
+    assert outcomes["ran"] > MUTANTS // 30
+    assert outcomes["UserError"] > MUTANTS // 30

@@ -18,6 +18,7 @@ from sample_networks import branching_network, input_quantizer, small_cnn, small
 
 from qdeploy.cpu.kernels.targets import TARGETS as ALL_TARGETS
 from qdeploy.cpu.kernels.targets import host_targets
+from qdeploy.cpu.parts import whole
 from qdeploy.cpu.program.planning import NoKernel, plan
 from qdeploy.integer import (
     Add,
@@ -107,7 +108,7 @@ def test_the_last_integers_of_32_bits(groups, target):
     assert_exact(network, target, inputs(network, 9))
     network = one_node_network(product(quarter + 1, groups), (groups, 1, 1), ValueRange(0, 255))
     with pytest.raises(NoKernel, match="32 bits"):
-        plan(network, target)
+        plan(whole(network), target)
 
 
 QUOTIENT = Quotient(*(np.full(1, n) for n in (1, 0, 3, -9, 9)), "FLOOR")
@@ -136,7 +137,7 @@ def test_layers_without_kernels(
 ):
     for target in ALL_TARGETS:
         with pytest.raises(NoKernel, match=reason):
-            plan(one_node_network(node, shape, codes), target)
+            plan(whole(one_node_network(node, shape, codes)), target)
 
 
 @TARGETS

@@ -78,6 +78,16 @@ class CustomOp(ctypes.Structure):
     )
 
 
+class Operators(ctypes.Structure):
+    """All operators of a domain; the table holds addresses of `CustomOp`."""
+
+    _fields_ = (
+        ("domain", ctypes.c_void_p),
+        ("count", ctypes.c_int64),
+        ("table", ctypes.c_void_p),
+    )
+
+
 class Arena(ctypes.Structure):
     """Memory for one call at a time."""
 
@@ -95,7 +105,6 @@ class State(ctypes.Structure):
 
     _fields_ = (
         ("api", ctypes.c_void_p),
-        ("domain", ctypes.c_void_p),
         ("constants", ctypes.c_void_p),
         ("blank", ctypes.c_void_p),
         ("threads", ctypes.c_int64),

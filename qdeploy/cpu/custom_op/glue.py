@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from qdeploy.cpu.custom_op import abi
-from qdeploy.cpu.kernels.code import BYTE, LONG, POINTER, WORD, Code, Value
+from qdeploy.cpu.kernels.code import BYTE, LONG, POINTER, WORD, Code, Value, Variable
+from qdeploy.cpu.program.boundary import Argument
 from qdeploy.cpu.program.constants import ALIGNMENT
+from qdeploy.cpu.program.program import from_image
 
 _NULL = ir.Constant(POINTER, None)
 
@@ -21,15 +23,14 @@ class Signature:
     """What a program takes and gives, apart from the batch axis.
 
     Attributes:
-        input_shape: of the float32 input.
-        output_shape: of both outputs, float32 and int64.
+        inputs, outputs: its arguments.
         image_bytes: of the arena, for each image.
         images: that the program is called with at once, at most.
         slack: bytes behind the arena that kernels may read.
     """
 
-    input_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
+    inputs: tuple[Argument, ...]
+    outputs: tuple[Argument, ...]
     image_bytes: int
     images: int
     slack: int
@@ -42,7 +43,7 @@ class Signature:
 
 
 def emit_operator(module: ir.Module, run: ir.Function, signature: Signature) -> None:
-    """Functions named as in `abi.CALLBACKS` around `run`, and "register_operator"."""
+    """Functions named as in `abi.CALLBACKS` around `run`, and "register_operators"."""
     for name, field in (
         ("get_name", "name"),
         ("get_execution_provider", "execution_provider"),
@@ -100,20 +101,25 @@ def _create(module: ir.Module) -> None:
 
 
 def _register(module: ir.Module) -> None:
-    """register_operator(options, api base, operator): adds the operator's domain to the options."""
-    code = Code(module, "register_operator", [POINTER] * 3, public=True, result=POINTER)
+    """register_operators(options, api base, operators): adds a domain of all to the options.
+
+    They are `abi.Operators`. ONNX Runtime takes one domain of a name.
+    """
+    code = Code(module, "register_operators", [POINTER] * 3, public=True, result=POINTER)
     build = code.build
-    options, base, operator = code.arguments
+    options, base, operators = code.arguments
     get_api = ir.FunctionType(POINTER, [WORD])
     api = build.call(_function_at(code, base, 0, get_api), [ir.Constant(WORD, abi.VERSION)])
-    state = _field(code, operator, abi.CustomOp, "state")
-    code.store(api, state, abi.State.api.offset, align=8)
-    domain_name = _field(code, state, abi.State, "domain")
     made = code.slot(POINTER)
-    status = _call_api(code, api, abi.CREATE_CUSTOM_OP_DOMAIN, [domain_name, made])
-    _return_if_failed(code, status)
+    domain_name = _field(code, operators, abi.Operators, "domain")
+    _return_if_failed(code, _call_api(code, api, abi.CREATE_CUSTOM_OP_DOMAIN, [domain_name, made]))
     domain = build.load(made, typ=POINTER)
-    _return_if_failed(code, _call_api(code, api, abi.CUSTOM_OP_DOMAIN_ADD, [domain, operator]))
+    table = _field(code, operators, abi.Operators, "table")
+    with code.loop(code.load(LONG, operators, abi.Operators.count.offset, align=8)) as index:
+        operator = code.load(POINTER, table, code.scaled(index, 8), align=8)
+        state = _field(code, operator, abi.CustomOp, "state")
+        code.store(api, state, abi.State.api.offset, align=8)
+        _return_if_failed(code, _call_api(code, api, abi.CUSTOM_OP_DOMAIN_ADD, [domain, operator]))
     _return_if_failed(code, _call_api(code, api, abi.ADD_CUSTOM_OP_DOMAIN, [options, domain]))
     build.ret(_NULL)
 
@@ -146,42 +152,44 @@ class _Compute:
 
     def write(self) -> None:
         code, build, signature = self.code, self.code.build, self.signature
-        reals, images = self._input()
-        values = [self._output(index, images) for index in range(2)]
+        arguments = (*signature.inputs, *signature.outputs)
+        tensors = code.memory(8 * len(arguments), align=8)
+        images = code.variable(LONG)
+        for index, argument in enumerate(signature.inputs):
+            data = self._input(index, argument, images)
+            code.store(data, tensors, 8 * index, align=8)
+        for index, argument in enumerate(signature.outputs):
+            data = self._output(index, argument, images.get())
+            code.store(data, tensors, 8 * (len(signature.inputs) + index), align=8)
         slot, arena = self._take_arena()
-        input_bytes = 4 * _size(signature.input_shape)
-        outputs = _size(signature.output_shape)
         parallel = _parallel(self.module)
         closure = code.memory(16, align=8)
         code.store(self.api, closure, align=8)
         code.store(self.context, closure, 8, align=8)
-        with code.loop(images, 0, signature.images) as first:
-            rest = build.sub(images, first)
+        with code.loop(images.get(), 0, signature.images) as first:
+            rest = build.sub(images.get(), first)
             most = code.long(signature.images)
-            count = build.select(build.icmp_signed("<", rest, most), rest, most)
-            arguments = [
+            values = [
                 _field(code, self.state, abi.State, "constants"),
                 arena,
-                count,
-                code.at(reals, code.scaled(first, input_bytes)),
-                code.at(values[0], code.scaled(first, 4 * outputs)),
-                code.at(values[1], code.scaled(first, 8 * outputs)),
+                build.select(build.icmp_signed("<", rest, most), rest, most),
+                from_image(code, tensors, first, arguments),
                 parallel,
                 closure,
                 code.load(LONG, self.state, abi.State.threads.offset, align=8),
             ]
-            code.call(self.run, arguments)
+            code.call(self.run, values)
         self._give_arena_back(slot, arena)
         build.ret(_NULL)
 
     def _api(self, place: int, *arguments: Value) -> None:
         _return_if_failed(self.code, _call_api(self.code, self.api, place, arguments))
 
-    def _input(self) -> tuple[Value, Value]:
-        """Data and number of images of the input, whose shape is checked."""
-        code, build, shape = self.code, self.code.build, self.signature.input_shape
+    def _input(self, index: int, argument: Argument, images: Variable) -> Value:
+        """Data of an input, whose shape is checked; the first one tells how many images it has."""
+        code, build, shape = self.code, self.code.build, argument.shape
         value, info, data, rank = (code.slot(POINTER) for _ in range(4))
-        self._api(abi.GET_INPUT, self.context, code.long(0), value)
+        self._api(abi.GET_INPUT, self.context, code.long(index), value)
         tensor = build.load(value, typ=POINTER)
         self._api(abi.GET_TENSOR_TYPE_AND_SHAPE, tensor, info)
         shape_info = build.load(info, typ=POINTER)
@@ -192,9 +200,12 @@ class _Compute:
         extents = code.memory(8 * (len(shape) + 1), align=8)
         with build.if_then(build.trunc(fits.get(), ir.IntType(1))):
             self._api(abi.GET_DIMENSIONS, shape_info, extents, wanted)
-            for axis, size in enumerate(shape):
-                extent = code.load(LONG, extents, 8 * (axis + 1), align=8)
-                same = build.zext(build.icmp_signed("==", extent, code.long(size)), LONG)
+            if index == 0:
+                images.set(code.load(LONG, extents, align=8))
+            sizes = (images.get(), *map(code.long, shape))
+            for axis, size in enumerate(sizes):
+                extent = code.load(LONG, extents, 8 * axis, align=8)
+                same = build.zext(build.icmp_signed("==", extent, size), LONG)
                 fits.set(build.and_(fits.get(), same))
         release = ir.FunctionType(ir.VoidType(), [POINTER])
         place = 8 * abi.RELEASE_TENSOR_TYPE_AND_SHAPE
@@ -202,11 +213,11 @@ class _Compute:
         with build.if_then(build.icmp_signed("==", fits.get(), code.long(0)), likely=False):
             build.ret(self._error(f"qdeploy: the input must have shape [N, {str(shape)[1:-1]}]"))
         self._api(abi.GET_TENSOR_MUTABLE_DATA, tensor, data)
-        return build.load(data, typ=POINTER), code.load(LONG, extents, align=8)
+        return build.load(data, typ=POINTER)
 
-    def _output(self, index: int, images: Value) -> Value:
+    def _output(self, index: int, argument: Argument, images: Value) -> Value:
         """Data of an output, which is made for `images` images."""
-        code, build, shape = self.code, self.code.build, self.signature.output_shape
+        code, build, shape = self.code, self.code.build, argument.shape
         extents = code.memory(8 * (len(shape) + 1), align=8)
         code.store(images, extents, align=8)
         for axis, size in enumerate(shape):
@@ -274,10 +285,3 @@ class _Compute:
                 build.call(free, [arena])
             with otherwise:
                 build.atomic_rmw("xchg", slot, code.long(0), "release")
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for extent in shape:
-        size *= extent
-    return size

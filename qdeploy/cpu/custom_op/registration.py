@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Giving a compiled program to ONNX Runtime."""
+"""Giving compiled programs to ONNX Runtime."""
 
 from __future__ import annotations
 
 import ctypes
 import platform
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,71 +27,69 @@ class Operator:
 
     Args:
         name: of the operator.
-        program: what it computes: from float32 to float32 and int64.
+        program: what it computes.
         target: that the program was compiled for.
-        input_types: ONNX types of all inputs of the node, of which only the first is read.
+        constant_types: ONNX types of the inputs behind those of the program, which are not read.
         threads: into how many parts long work is divided, as many as the session has threads.
-    """
 
-    _alive: list[Operator] = []  # noqa: RUF012 (one list for all)
+    Attributes:
+        loaded: its machine code.
+        address: of its `abi.CustomOp`.
+    """
 
     def __init__(
         self,
         name: str,
         program: CompiledProgram,
         target: Target,
-        input_types: list[int],
+        constant_types: list[int],
         threads: int,
     ) -> None:
-        self._loaded = LoadedObject(program.code, target)
-        self._kept: list[Any] = []
-        self._state = abi.State(
-            domain=self._text(DOMAIN),
-            constants=self._aligned(program.constants),
-            blank=self._aligned(program.blank),
-            threads=threads,
+        self.loaded = LoadedObject(program.code, target)
+        signature, constants, blank = (
+            program.signature,
+            *map(aligned_copy, (program.constants, program.blank)),
         )
-        output_types = [_FLOAT, _INT64]
-        self._operator = abi.CustomOp(
+        state = abi.State(constants=constants.ctypes.data, blank=blank.ctypes.data, threads=threads)
+        inputs = [*(argument.type for argument in signature.inputs), *constant_types]
+        outputs = [argument.type for argument in signature.outputs]
+        operator = abi.CustomOp(
             version=abi.VERSION,
-            name=self._text(name),
-            execution_provider=self._text("CPUExecutionProvider"),
-            input_types=self._numbers(input_types),
-            output_types=self._numbers(output_types),
-            input_count=len(input_types),
-            output_count=len(output_types),
-            state=ctypes.addressof(self._state),
+            name=_kept(ctypes.create_string_buffer(name.encode())),
+            execution_provider=_kept(ctypes.create_string_buffer(b"CPUExecutionProvider")),
+            input_types=_kept((ctypes.c_int * len(inputs))(*inputs)),
+            output_types=_kept((ctypes.c_int * len(outputs))(*outputs)),
+            input_count=len(inputs),
+            output_count=len(outputs),
+            state=_kept(state),
         )
         for callback in abi.CALLBACKS:
-            setattr(self._operator, callback, self._loaded.address(callback))
-        self._alive.append(self)
-
-    def register(self, options: Any) -> None:
-        """Add the operator to `options`, an onnxruntime.SessionOptions."""
-        library = stub_library(
-            self._loaded.address("register_operator"),
-            ctypes.addressof(self._operator),
-            platform.machine(),
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "qdeploy.so"
-            path.write_bytes(library)
-            options.register_custom_ops_library(str(path))
-
-    def _text(self, text: str) -> int:
-        return self._keep(ctypes.create_string_buffer(text.encode()))
-
-    def _numbers(self, numbers: list[int]) -> int:
-        return self._keep((ctypes.c_int * len(numbers))(*numbers))
-
-    def _keep(self, buffer: Any) -> int:
-        self._kept.append(buffer)
-        return ctypes.addressof(buffer)
-
-    def _aligned(self, content: bytes) -> int:
-        copy = aligned_copy(content)
-        self._kept.append(copy)
-        return int(copy.ctypes.data)
+            setattr(operator, callback, self.loaded.address(callback))
+        self.address = _kept(operator)
+        _ALIVE.extend((self.loaded, constants, blank))
 
 
-_FLOAT, _INT64 = 1, 7  # onnx.TensorProto
+def register(operators: Sequence[Operator], options: Any) -> None:
+    """Add operators to `options`, an onnxruntime.SessionOptions."""
+    addresses = [operator.address for operator in operators]
+    table = abi.Operators(
+        domain=_kept(ctypes.create_string_buffer(DOMAIN.encode())),
+        count=len(addresses),
+        table=_kept((ctypes.c_void_p * len(addresses))(*addresses)),
+    )
+    library = stub_library(
+        operators[0].loaded.address("register_operators"), _kept(table), platform.machine()
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "qdeploy.so"
+        path.write_bytes(library)
+        options.register_custom_ops_library(str(path))
+
+
+_ALIVE: list[Any] = []
+
+
+def _kept(value: Any) -> int:
+    """The address of a ctypes object, which is kept until the process ends."""
+    _ALIVE.append(value)
+    return ctypes.addressof(value)

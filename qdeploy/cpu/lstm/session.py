@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qdeploy.cpu.fast import NoFastForm
+from qdeploy.cpu.program.constants import aligned_copy
 from qdeploy.errors import UserError
 from qdeploy.integer import Integers, LstmLayer, ValueRange
 from qdeploy.integer.lstm import State
 
-_ALIGNMENT = 64
 _AT_ONCE = 64  # sequences whose buffers stay in the caches
 
 
@@ -51,8 +51,7 @@ class LstmSession:
         arguments = [ctypes.c_void_p] * 2 + [ctypes.c_int64] * 2 + [ctypes.c_void_p] * 5
         function = ctypes.CFUNCTYPE(ctypes.c_int64, *arguments)
         self._function = function(self._loaded.address("run"))
-        self._constants = _aligned(len(self._compiled.constants))
-        self._constants[:] = np.frombuffer(self._compiled.constants, np.uint8)
+        self._constants = aligned_copy(self._compiled.constants)
         self._first_argument = self._constants.ctypes.data
         self._spare: list[_Buffers] = []
 
@@ -167,17 +166,10 @@ class _Buffers:
 
     def __init__(self, layer: LstmLayer, arena_bytes: int, steps: int, count: int) -> None:
         state = (count, layer.hidden_size)
-        self._arena = _aligned(arena_bytes)
+        self._arena = aligned_copy(bytes(arena_bytes))
         self.given = tuple(
             np.empty(shape, np.int64) for shape in ((steps, count, layer.input_size), state, state)
         )
         self.results = np.empty((steps, *state), np.int64), np.empty(state, np.int64)
         addresses = (part.ctypes.data for part in (*self.given, *self.results))
         self.arguments = (self._arena.ctypes.data, count, steps, *addresses)
-
-
-def _aligned(size: int) -> NDArray[np.uint8]:
-    """Zeros that begin at a multiple of 64 bytes."""
-    whole = np.zeros(size + _ALIGNMENT, np.uint8)
-    start = -whole.ctypes.data % _ALIGNMENT
-    return whole[start : start + size]

@@ -83,7 +83,7 @@ class Measurement(_Part):
         latencies: the packed model, then ONNX Runtime's int8 and float32 versions.
         in_float: layers that ONNX Runtime computes in float32 although they are int8.
         loading: None in the portable form.
-        layers: in generated kernels; empty in the portable form.
+        layers: those in generated kernels.
     """
 
     network: str

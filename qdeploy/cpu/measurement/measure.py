@@ -7,6 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from qdeploy.cpu.measurement.sessions import call_of, layers_in_float, session, 
 from qdeploy.cpu.measurement.timing import Times, interleaved
 from qdeploy.cpu.measurement.twins import float_twin, int8_twin
 from qdeploy.cpu.packing import information_bits
+from qdeploy.cpu.parts import split
 from qdeploy.errors import UserError
 from qdeploy.integer import Convolution, IntegerNetwork, Linear
 
@@ -52,7 +54,7 @@ def measure(path: Path, threads: int = 1) -> Measurement:
     layers: tuple[Layer, ...] = ()
     options = session_options(threads)
     try:
-        form = f"generated {use_kernels(options, content, threads)} kernels"
+        form = use_kernels(options, content, threads)
     except NoFastForm as why:
         form = f"portable form ({why})"
     else:
@@ -134,9 +136,12 @@ def _loading(network: IntegerNetwork, content: bytes, threads: int) -> Loading:
     """With `content` in the cache already."""
     from qdeploy.cpu.kernels.targets import host_targets
     from qdeploy.cpu.program.compiled import compile_program
+    from qdeploy.cpu.program.planning import NoKernel
 
     start = time.perf_counter()
-    compile_program(network, host_targets()[0])
+    for part in split(network):
+        with suppress(NoKernel):
+            compile_program(part, host_targets()[0])
     compiled = time.perf_counter()
     options = session_options(threads)
     use_kernels(options, content, threads)
@@ -154,8 +159,13 @@ def _layers(network: IntegerNetwork) -> tuple[Layer, ...]:
     from qdeploy.cpu.kernels.targets import host_targets
     from qdeploy.cpu.measurement.roofline import roofline
     from qdeploy.cpu.measurement.steps import step_times
+    from qdeploy.cpu.program.planning import NoKernel
 
     target = host_targets()[0]
+    roof, steps = roofline(target), []
+    for part in split(network):
+        with suppress(NoKernel):
+            steps += step_times(part, target, roof)
     return tuple(
         Layer(
             name=step.layer,
@@ -164,5 +174,5 @@ def _layers(network: IntegerNetwork) -> tuple[Layer, ...]:
             microseconds=step.microseconds,
             roofline=step.share,
         )
-        for step in step_times(network, target, roofline(target))
+        for step in steps
     )

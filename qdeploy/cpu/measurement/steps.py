@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numpy.typing import NDArray
 
 from qdeploy.cpu.kernels.code import LONG, POINTER, Code
 from qdeploy.cpu.kernels.compilation import LoadedObject, compile_object
 from qdeploy.cpu.kernels.targets import Target
 from qdeploy.cpu.measurement.roofline import Roofline
+from qdeploy.cpu.parts import Part
+from qdeploy.cpu.program.boundary import FLOAT32
 from qdeploy.cpu.program.constants import aligned_copy
 from qdeploy.cpu.program.planning import Step, plan
 from qdeploy.cpu.program.program import arena as arena_of
-from qdeploy.integer import IntegerNetwork
 
 _ROUNDS = 300
 
@@ -44,34 +44,38 @@ class StepTime:
     share: float | None
 
 
-def step_times(network: IntegerNetwork, target: Target, roof: Roofline) -> list[StepTime]:
-    """Time every step within runs of the whole network.
+def step_times(part: Part, target: Target, roof: Roofline) -> list[StepTime]:
+    """Time every step within runs of a part of a network.
 
     Raises:
         NoKernel: if a layer needs the portable form.
     """
-    planned = plan(network, target)
+    planned = plan(part, target)
     module = ir.Module("steps")
-    steps: list[Any] = [*planned.quantize, *planned.steps, planned.output]
+    steps: list[Any] = [*planned.entries, *planned.steps, *planned.exits]
     functions = [step.emit(module, target, planned.image_bytes) for step in steps]
     for function in functions:
         function.linkage = ""
     Code(module, "nothing", [POINTER, POINTER, LONG, LONG, LONG], public=True).end()
     loaded = LoadedObject(compile_object(module, target), target)
     rng = np.random.default_rng(0)
-    buffers: list[NDArray[Any]] = [
-        aligned_copy(planned.constants),
-        aligned_copy(arena_of(planned, 1)),
-        rng.random(network.input_tensor.shape, np.float32),
-        *(np.zeros(network.output_tensor.shape, kind) for kind in (np.float32, np.int64)),
+    constants, arena = aligned_copy(planned.constants), aligned_copy(arena_of(planned, 1))
+    tensors = [
+        rng.random(argument.shape, np.float32)
+        if argument.type == FLOAT32
+        else np.zeros(argument.image_bytes, np.uint8)
+        for argument in (*planned.inputs, *planned.outputs)
     ]
-    constants, arena, x, reals, integers = (buffer.ctypes.data for buffer in buffers)
-    more = [[x]] * len(planned.quantize) + [[]] * len(planned.steps) + [[reals, integers]]
     calls = [
-        _call(loaded, function.name, [constants, arena, 1, 0, step.units], extra)
-        for function, step, extra in zip(functions, steps, more, strict=True)
+        _call(
+            loaded,
+            function.name,
+            [constants.ctypes.data, arena.ctypes.data, 1, 0, step.units],
+            [tensors[place].ctypes.data for place in getattr(step, "arguments", ())],
+        )
+        for function, step in zip(functions, steps, strict=True)
     ]
-    calls.append(_call(loaded, "nothing", [constants, arena, 1, 0, 1], []))
+    calls.append(_call(loaded, "nothing", [constants.ctypes.data, arena.ctypes.data, 1, 0, 1], []))
     times = np.empty((_ROUNDS, len(calls)))
     for row in times:
         for k, (function, arguments) in enumerate(calls):
@@ -80,9 +84,9 @@ def step_times(network: IntegerNetwork, target: Target, roof: Roofline) -> list[
             row[k] = time.perf_counter_ns() - start
     *found, nothing = np.percentile(times, 10, axis=0) / 1e3
     layers: list[tuple[str, str, int, Step | None]] = [
-        *(("input", "reals to levels", 0, None) for _ in planned.quantize),
+        *(("input", entry.description, 0, None) for entry in planned.entries),
         *((step.layer, step.description, step.work, step) for step in planned.steps),
-        ("output", "integers to reals", 0, None),
+        *(("output", last.description, 0, None) for last in planned.exits),
     ]
     times_of = [max(float(t - nothing), 0.001) for t in found]
     shares = [roof.share(step, took) for (*_, step), took in zip(layers, times_of, strict=True)]

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, helper
+from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, helper
 
 import qdeploy
 from qdeploy.cpu.description import DESCRIPTION, DOMAIN, FUNCTION, describe
+from qdeploy.cpu.parts import Part, fits_32_bits, split
 from qdeploy.cpu.portable.branches import add, concat
 from qdeploy.cpu.portable.convolution import convolution
 from qdeploy.cpu.portable.exactness import (
@@ -20,7 +22,7 @@ from qdeploy.cpu.portable.exactness import (
     weights_fit_float32,
 )
 from qdeploy.cpu.portable.expansion import expand
-from qdeploy.cpu.portable.graph import IR_VERSION, OPSET, PRODUCER, Graph
+from qdeploy.cpu.portable.graph import IR_VERSION, OPSET, PRODUCER, Graph, unique
 from qdeploy.cpu.portable.lstm import lstm
 from qdeploy.cpu.portable.pooling import max_pool, sum_pool
 from qdeploy.cpu.portable.requantization import requantize
@@ -50,59 +52,147 @@ from qdeploy.integer import (
     Upsample,
 )
 
+_OPSETS = [helper.make_opsetid("", OPSET)]
+
 
 def to_onnx(network: IntegerNetwork) -> ModelProto:
     """The model: real input [N, ...], real outputs and integer outputs "<output>_integer" [N, ...].
 
-    Its graph calls one function, `FUNCTION` of `DOMAIN`, which ONNX Runtime writes out when it
-    loads the file, unless a custom operator of that name takes its place. Reals are float32,
-    integers int64. In between, float32 and float64 tensors hold the integers of the network
-    exactly. Nodes carry the names of the network's layers.
+    Its graph calls a function of `DOMAIN` for each part of the network, which ONNX Runtime writes
+    out when it loads the file, unless a custom operator of that name takes its place. Reals are
+    float32, integers int64, those between parts int32 where they fit. Within a function, float32
+    and float64 tensors hold the integers of the network exactly. Nodes carry the names of the
+    network's layers.
 
     Raises:
         UserError: if a layer's partial sums do not fit float64.
         InternalError: for a node of unknown type.
     """
     integer_name = f"{network.output_name}_integer"
-    graph = Graph(taken=(network.input_name, network.output_name, integer_name))
-    codes = input_quantizer(graph, network.quantizer, network.input_name, network.input_tensor)
-    values = {network.input: codes}
-    for node in network.nodes:
-        values[node.output] = _emit(graph, node, values, network)
-    _outputs(graph, network, values[network.output], integer_name)
-
-    outputs = [network.output_name, integer_name]
-    inputs = [network.input_name, *(tensor.name for tensor in graph.initializers)]
-    opsets = [helper.make_opsetid("", OPSET)]
-    function = helper.make_function(
-        DOMAIN, FUNCTION, inputs, outputs, graph.nodes, opsets, [DESCRIPTION]
-    )
-    description = describe(network, graph.stored)
-    call = helper.make_node(FUNCTION, inputs, outputs, domain=DOMAIN, **{DESCRIPTION: description})
+    model = _Model(network, split(network), integer_name)
     batch_input = ["N", *network.input_tensor.shape]
     batch_output = ["N", *network.output_tensor.shape]
-    model = helper.make_model(
+    made = helper.make_model(
         helper.make_graph(
-            [call],
+            model.nodes,
             network.name,
             [helper.make_tensor_value_info(network.input_name, TensorProto.FLOAT, batch_input)],
             [
                 helper.make_tensor_value_info(network.output_name, TensorProto.FLOAT, batch_output),
                 helper.make_tensor_value_info(integer_name, TensorProto.INT64, batch_output),
             ],
-            graph.initializers,
+            model.initializers,
         ),
-        functions=[function],
-        opset_imports=[*opsets, helper.make_opsetid(DOMAIN, 1)],
+        functions=model.functions,
+        opset_imports=[*_OPSETS, helper.make_opsetid(DOMAIN, 1)],
         ir_version=IR_VERSION,
         producer_name=PRODUCER,
         producer_version=qdeploy.__version__,
     )
     helper.set_model_props(
-        model,
+        made,
         {"producer": PRODUCER, "version": qdeploy.__version__, "network": network.name},
     )
-    return model
+    return made
+
+
+class _Model:
+    """What a file is made of.
+
+    Attributes:
+        nodes: calls, and the function behind the last of them.
+        functions: their bodies.
+        initializers: of all.
+    """
+
+    def __init__(self, network: IntegerNetwork, parts: Sequence[Part], integer_name: str) -> None:
+        self.nodes: list[NodeProto] = []
+        self.functions: list[FunctionProto] = []
+        self.initializers: list[TensorProto] = []
+        self._network, self._integer_name = network, integer_name
+        self._taken = {network.input_name, network.output_name, integer_name}
+        # Real outputs before a function behind them are float64, to round once.
+        self._reals = network.output_name
+        if network.output_function:
+            self._reals = unique(f"{network.output_name}_real", self._taken)
+        self._names = {
+            name: unique(name, self._taken)
+            for part in parts
+            for name in part.outputs
+            if name != network.output
+        }
+        for index, part in enumerate(parts):
+            self._add(part, FUNCTION if len(parts) == 1 else f"{FUNCTION}_{index + 1}")
+        if network.output_function:
+            operator = network.output_function.capitalize()
+            axis = {"axis": 1} if operator == "Softmax" else {}
+            wide = unique(f"{network.output_name}_wide", self._taken)
+            self.nodes += [
+                helper.make_node(operator, [self._reals], [wide], **axis),
+                helper.make_node("Cast", [wide], [network.output_name], to=TensorProto.FLOAT),
+            ]
+
+    def _add(self, part: Part, function: str) -> None:
+        network, graph = self._network, Graph(self._taken)
+        if part.begins:
+            inputs = [network.input_name]
+            codes = input_quantizer(
+                graph, network.quantizer, network.input_name, network.input_tensor
+            )
+            values = {network.input: codes}
+        else:
+            inputs = [self._names[name] for name in part.inputs]
+            values = {name: self._received(graph, name) for name in part.inputs}
+        for node in part.nodes:
+            values[node.output] = _emit(graph, node, values, network)
+        outputs = []
+        for name in part.outputs:
+            if name == network.output:
+                self._give_outputs(graph, values[name])
+                outputs += [self._reals, self._integer_name]
+            else:
+                target = helper.np_dtype_to_tensor_dtype(self._type(name))
+                graph.output("Cast", [values[name]], self._names[name], to=target)
+                outputs.append(self._names[name])
+        stored = {
+            tensor.name: len(inputs) + place for place, tensor in enumerate(graph.initializers)
+        }
+        places = {array: stored[name] for array, name in graph.stored.items()}
+        inputs += stored
+        self._taken.update(stored)
+        self.initializers += graph.initializers
+        self.functions.append(
+            helper.make_function(
+                DOMAIN, function, inputs, outputs, graph.nodes, _OPSETS, [DESCRIPTION]
+            )
+        )
+        content = {DESCRIPTION: describe(part, places)}
+        self.nodes.append(helper.make_node(function, inputs, outputs, domain=DOMAIN, **content))
+
+    def _type(self, name: str) -> np.dtype[Any]:
+        """In which parts exchange the tensor `name`."""
+        values = self._network.tensors[name].range
+        return np.dtype(np.int32 if fits_32_bits(values.low, values.high) else np.int64)
+
+    def _received(self, graph: Graph, name: str) -> str:
+        """The value of a tensor that another part made."""
+        exact = exact_type(self._network.tensors[name].range)
+        return graph.cast(self._names[name], self._type(name), exact, f"{name}/input")
+
+    def _give_outputs(self, graph: Graph, value: str) -> None:
+        y = self._network.output_tensor
+        dtype = exact_type(y.range)
+        scale, offset = (part.astype(np.float64) for part in y.affine())
+        # In float64 as in IntegerNetwork.real_output, to round once.
+        real = graph.cast(value, dtype, np.float64, "real/exact")
+        real = graph.node("Mul", [real, _spread(graph, "real/scale", scale, y)], "real/scaled")
+        inputs = [real, _spread(graph, "real/offset", offset, y)]
+        if self._network.output_function:
+            graph.output("Add", inputs, self._reals)
+        else:
+            real = graph.node("Add", inputs, "real/shifted")
+            graph.output("Cast", [real], self._reals, to=TensorProto.FLOAT)
+        graph.output("Cast", [value], self._integer_name, to=TensorProto.INT64)
 
 
 def _emit(graph: Graph, node: Node, values: dict[str, str], network: IntegerNetwork) -> str:
@@ -113,22 +203,6 @@ def _emit(graph: Graph, node: Node, values: dict[str, str], network: IntegerNetw
         raise InternalError(f"{node.name}: no ONNX form for {node.kind}")
     x, y = network.tensors[node.input], network.tensors[node.output]
     return _OPERATORS[type(node)](graph, node, values[node.input], x, y)
-
-
-def _outputs(graph: Graph, network: IntegerNetwork, value: str, integer_name: str) -> None:
-    y = network.output_tensor
-    dtype = exact_type(y.range)
-    scale, offset = (part.astype(np.float64) for part in y.affine())
-    # In float64 as in IntegerNetwork.real_output, to round once.
-    real = graph.cast(value, dtype, np.float64, "real/exact")
-    real = graph.node("Mul", [real, _spread(graph, "real/scale", scale, y)], "real/scaled")
-    real = graph.node("Add", [real, _spread(graph, "real/offset", offset, y)], "real/shifted")
-    if network.output_function:
-        operator = network.output_function.capitalize()
-        axis = {"axis": 1} if operator == "Softmax" else {}
-        real = graph.node(operator, [real], "real/function", **axis)
-    graph.output("Cast", [real], network.output_name, to=TensorProto.FLOAT)
-    graph.output("Cast", [value], integer_name, to=TensorProto.INT64)
 
 
 def _spread(graph: Graph, name: str, values: NDArray[np.float64], y: Tensor) -> str:

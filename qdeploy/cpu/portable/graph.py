@@ -60,7 +60,7 @@ class Graph:
             tensor = numpy_helper.from_array(stored)
             value = self._node("Constant", [], "", [self._number()], {"value": tensor})[0]
         else:
-            value = _unique(name, self._value_names)
+            value = unique(name, self._value_names)
             self.initializers.append(numpy_helper.from_array(stored, value))
             if of is not None:
                 self.stored[id(of)] = value
@@ -127,15 +127,15 @@ class Graph:
         outputs: list[str],
         attributes: dict[str, Any],
     ) -> list[str]:
-        label = _unique(name, self._node_names) if name and "/" not in name else None
+        label = unique(name, self._node_names) if name and "/" not in name else None
         self.nodes.append(helper.make_node(operator, inputs, outputs, name=label, **attributes))
         return outputs
 
     def _number(self) -> str:
-        return _unique(str(len(self._value_names)), self._value_names)
+        return unique(str(len(self._value_names)), self._value_names)
 
 
-def _unique(wanted: str, taken: set[str]) -> str:
+def unique(wanted: str, taken: set[str]) -> str:
     """`wanted`, with a number behind it if it is in `taken`, which then holds the result too."""
     name, number = wanted, 2
     while name in taken:

@@ -17,6 +17,7 @@ from qdeploy.cpu.kernels.code import LONG, POINTER, Code
 from qdeploy.cpu.kernels.compilation import compile_object
 from qdeploy.cpu.kernels.linking import link
 from qdeploy.cpu.kernels.targets import Target
+from qdeploy.cpu.parts import whole
 from qdeploy.cpu.program.planning import plan
 from qdeploy.cpu.program.program import arena, emit
 from qdeploy.integer import IntegerNetwork
@@ -30,13 +31,16 @@ def board_program(network: IntegerNetwork, target: Target) -> bytes:
     Raises:
         NoKernel: if a layer needs the portable form.
     """
-    planned = plan(network, target)
+    planned = plan(whole(network), target)
     module = emit(planned, target)
     run = module.globals["run"]
     run.linkage = "internal"
     arguments = [POINTER, POINTER, LONG, POINTER, POINTER, POINTER]
     entry = Code(module, "run_alone", arguments, public=True)
-    entry.call(run, [*entry.arguments, _NULL, _NULL, entry.long(1)])
+    tensors = entry.memory(24, align=8)
+    for place, tensor in enumerate(entry.arguments[3:]):
+        entry.store(tensor, tensors, 8 * place, align=8)
+    entry.call(run, [*entry.arguments[:3], tensors, _NULL, _NULL, entry.long(1)])
     entry.end()
     code, start = link(compile_object(module, target), "run_alone")
     memory = arena(planned, 1).tobytes()
@@ -48,6 +52,7 @@ def board_program(network: IntegerNetwork, target: Target) -> bytes:
         "entry": PAGE + start,
         "input_shape": network.input_tensor.shape,
         "output_shape": network.output_tensor.shape,
+        "output_function": network.output_function,
     }
     for name, part in parts.items():
         content += bytes(-len(content) % PAGE)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
@@ -19,39 +19,47 @@ import numpy as np
 import qdeploy.cpu
 from qdeploy.cpu.custom_op.glue import Signature
 from qdeploy.cpu.kernels.targets import Target
+from qdeploy.cpu.parts import Part
+from qdeploy.cpu.program.boundary import Argument
 from qdeploy.cpu.program.compiled import CompiledProgram, compile_program
+from qdeploy.cpu.program.planning import NoKernel
 from qdeploy.files import atomic_file, cache_folder
-from qdeploy.integer import IntegerNetwork
 
 _PARTS = ("code", "constants", "blank")
 
 
 def cached_program(
-    read: Callable[[], IntegerNetwork], content: bytes, target: Target
-) -> CompiledProgram:
-    """The program of a network for `target`, compiled if the cache does not hold it.
+    read: Callable[[], Sequence[Part]], index: int, content: bytes, target: Target
+) -> CompiledProgram | NoKernel:
+    """The program of a part for `target`, compiled if the cache does not hold it, or why not.
 
     Args:
-        read: gives the network.
-        content: what it is read from.
+        read: gives all parts of a network.
+        index: of the part.
+        content: what they are read from.
         target: a processor.
-
-    Raises:
-        NoKernel: if a layer needs the portable form.
     """
     digest = hashlib.sha256(content)
-    for part in (_generator(), target.name, target.triple, target.cpu, target.features):
+    for part in (str(index), _generator(), target.name, target.triple, target.cpu, target.features):
         digest.update(part.encode() + b"\0")
-    name = f"{digest.hexdigest()}.npz"
     try:
         folder = cache_folder("programs")
     except OSError:  # a home that cannot be written
-        return compile_program(read(), target)
-    found = _read(folder / name)
+        return _compiled(read()[index], target)
+    path = folder / f"{digest.hexdigest()}.npz"
+    found: CompiledProgram | NoKernel | None = _read(path)
     if found is None:
-        found = compile_program(read(), target)
-        _write(folder / name, found)
+        found = _compiled(read()[index], target)
+        if isinstance(found, CompiledProgram):
+            _write(path, found)
     return found
+
+
+def _compiled(part: Part, target: Target) -> CompiledProgram | NoKernel:
+    try:
+        return compile_program(part, target)
+    except NoKernel as why:
+        return why
 
 
 @cache
@@ -78,8 +86,8 @@ def _read(path: Path) -> CompiledProgram | None:
         path.touch()  # what is used stays longest
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
-    for key in ("input_shape", "output_shape"):
-        fields[key] = tuple(fields[key])
+    for key in ("inputs", "outputs"):
+        fields[key] = tuple(Argument(part["type"], tuple(part["shape"])) for part in fields[key])
     return CompiledProgram(**parts, signature=Signature(**fields))
 
 

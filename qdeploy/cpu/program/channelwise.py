@@ -25,8 +25,9 @@ from qdeploy.cpu.kernels.code import (
 )
 from qdeploy.cpu.kernels.sums import Sums
 from qdeploy.cpu.kernels.targets import Target
+from qdeploy.cpu.program.constants import SLACK
 from qdeploy.cpu.program.finishing import Finish, emit_finish
-from qdeploy.cpu.program.layouts import SLACK, Buffer, Levels
+from qdeploy.cpu.program.layouts import Buffer, Levels
 
 _LANES = SLACK // 4
 

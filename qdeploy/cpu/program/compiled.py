@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network compiled for a processor: machine code and the bytes it works on."""
+"""A part of a network compiled for a processor: machine code and the bytes it works on."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from qdeploy.cpu.custom_op.glue import Signature, emit_operator
 from qdeploy.cpu.kernels.compilation import compile_object
 from qdeploy.cpu.kernels.targets import Target
-from qdeploy.cpu.program.layouts import SLACK
+from qdeploy.cpu.parts import Part
+from qdeploy.cpu.program.constants import SLACK
 from qdeploy.cpu.program.planning import plan
 from qdeploy.cpu.program.program import blank_image, emit
-from qdeploy.integer import IntegerNetwork
 
 # Images at once: as many as keep their buffers in the caches near a core.
 _ARENA_BYTES = 1 << 19
@@ -20,7 +20,7 @@ _MOST_IMAGES = 64
 
 @dataclass(frozen=True, eq=False)
 class CompiledProgram:
-    """All that is needed to run a network.
+    """All that is needed to run a part of a network.
 
     Attributes:
         code: an object file with the functions of `emit` and of `emit_operator`.
@@ -35,16 +35,16 @@ class CompiledProgram:
     signature: Signature
 
 
-def compile_program(network: IntegerNetwork, target: Target) -> CompiledProgram:
-    """Compile the whole network.
+def compile_program(part: Part, target: Target) -> CompiledProgram:
+    """Compile a part of a network.
 
     Raises:
         NoKernel: if a layer needs the portable form.
     """
-    planned = plan(network, target)
+    planned = plan(part, target)
     signature = Signature(
-        input_shape=network.input_tensor.shape,
-        output_shape=network.output_tensor.shape,
+        inputs=planned.inputs,
+        outputs=planned.outputs,
         image_bytes=planned.image_bytes,
         images=max(1, min(_MOST_IMAGES, _ARENA_BYTES // planned.image_bytes)),
         slack=SLACK,

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qdeploy.cpu.program.layouts import SLACK
-
 ALIGNMENT = 64
+# Bytes that kernels may read, never write, behind the constants and behind an arena.
+SLACK = 256
 
 
 def aligned_copy(content: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:

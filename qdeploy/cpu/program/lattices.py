@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from math import gcd, prod
 
+from qdeploy.cpu.parts import fits_32_bits
 from qdeploy.cpu.program.layouts import Lattice
 from qdeploy.cpu.program.level_steps import lattice_of
 from qdeploy.integer import (
@@ -38,7 +39,11 @@ def lattices(network: IntegerNetwork) -> dict[str, Lattice]:
             # Two codes at least, one apart: sums are written as levels of step 1.
             lattice = Lattice(values.low, 1, max(2, values.high - values.low + 1))
         found[node.output] = lattice
-    return {name: lattice for name, lattice in found.items() if lattice.count <= 256}
+    return {
+        name: lattice
+        for name, lattice in found.items()
+        if lattice.count <= 256 and fits_32_bits(lattice.low, lattice.high)
+    }
 
 
 def _of(node: Node, inputs: list[Lattice]) -> Lattice | None:

@@ -9,6 +9,7 @@ from math import prod
 
 import numpy as np
 
+from qdeploy.cpu.parts import Part
 from qdeploy.cpu.program.plane_forms import simplified, with_unit_kernel
 from qdeploy.integer import (
     Add,
@@ -60,23 +61,25 @@ class Layer:
         return isinstance(self.node, Convolution) and _depthwise(self.node)
 
 
-def layers(network: IntegerNetwork) -> list[Layer]:
-    """All steps; what only turns an image into a vector for fully connected layers is none."""
+def layers(part: Part) -> list[Layer]:
+    """A part's steps; what only turns an image into a vector for fully connected layers is none."""
+    network = part.network
     readers: dict[str, list[Node]] = defaultdict(list)
-    for node in network.nodes:
+    for node in part.nodes:
         for name in node.inputs:
             readers[name].append(node)
     sources = {
         node.output: node.input
-        for node in network.nodes
-        if node.output != network.output and _unneeded(node, network, readers[node.output])
+        for node in part.nodes
+        if node.output not in part.outputs and _unneeded(node, network, readers[node.output])
     }
     found, taken = [], set(sources)
-    for node in network.nodes:
+    for node in part.nodes:
         if node.output in taken:
             continue
         following = readers[node.output]
-        last = following[0] if len(following) == 1 and node.output != network.output else None
+        alone = len(following) == 1 and node.output not in part.outputs
+        last = following[0] if alone else None
         threshold = node if isinstance(node, Threshold) else None
         if isinstance(node, _SUMS) and isinstance(last, Threshold):
             threshold = last

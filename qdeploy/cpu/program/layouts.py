@@ -12,9 +12,6 @@ from math import gcd
 
 from qdeploy.cpu.kernels.finish import Packing
 
-# Bytes that kernels may read, never write, behind the constants and behind an arena.
-SLACK = 256
-
 Border = tuple[int, int, int, int]  # top, left, bottom, right
 NO_BORDER: Border = (0, 0, 0, 0)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From an integer network to steps over buffers."""
+"""From a part of an integer network to steps over buffers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from llvmlite import ir
 from numpy.typing import NDArray
 
 from qdeploy.cpu.kernels.targets import Target
-from qdeploy.cpu.program.boundary import Output
+from qdeploy.cpu.parts import Part, why_no_kernel
+from qdeploy.cpu.program.boundary import FLOAT32, FLOAT64, INT32, INT64, Argument, Output
 from qdeploy.cpu.program.channelwise_planning import ChannelwisePlanner
 from qdeploy.cpu.program.constants import ALIGNMENT, Constants
+from qdeploy.cpu.program.exchange import Give, Receive
 from qdeploy.cpu.program.gathering import Largest, gather
 from qdeploy.cpu.program.layers import Layer, image_shape, layers, sources
 from qdeploy.cpu.program.layouts import Buffer, Layout, Levels, Words, serves
@@ -25,16 +27,7 @@ from qdeploy.cpu.program.matrix_planning import MatrixPlanner
 from qdeploy.cpu.program.pooling import MaximumPool
 from qdeploy.cpu.program.quantizing import Quantize, quantize
 from qdeploy.cpu.program.wanted import Layouts, NoKernel
-from qdeploy.integer import (
-    ArgMax,
-    Concat,
-    Convolution,
-    Embedding,
-    IntegerNetwork,
-    Lstm,
-    MaxPool,
-    Tensor,
-)
+from qdeploy.integer import ArgMax, Concat, Convolution, MaxPool, Tensor
 
 __all__ = ["NoKernel", "Plan", "Step", "plan"]
 
@@ -61,7 +54,11 @@ class Step(Protocol):
         """Multiplications (or what takes as long) for an image."""
 
     def emit(self, module: ir.Module, target: Target, image_bytes: int) -> ir.Function:
-        """A function of constants, arena, images, first unit, end of units, and what it adds."""
+        """A function of constants, arena, images, first unit and end of units."""
+
+
+Entry = Quantize | Receive
+Exit = Output | Give
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,43 +66,46 @@ class Plan:
     """What a program does, in order.
 
     Attributes:
-        quantize: one step for each layout of the input.
+        entries: steps that also read arguments of the program.
         steps: the layers.
-        output: the last step.
+        exits: steps that also write arguments of the program.
+        inputs, outputs: the program's arguments, which are numbered one behind the other.
         buffers: all of an image.
         image_bytes: of an image's buffers.
         constants: the block that all steps read.
     """
 
-    quantize: tuple[Quantize, ...]
+    entries: tuple[Entry, ...]
     steps: tuple[Step, ...]
-    output: Output
+    exits: tuple[Exit, ...]
+    inputs: tuple[Argument, ...]
+    outputs: tuple[Argument, ...]
     buffers: tuple[Buffer, ...]
     image_bytes: int
     constants: bytes
 
 
-def plan(network: IntegerNetwork, target: Target) -> Plan:
-    """The steps of the whole network.
+def plan(part: Part, target: Target) -> Plan:
+    """The steps of a part of a network.
 
     Raises:
         NoKernel: if a layer needs the portable form.
     """
-    return _Planner(network, target).plan()
+    return _Planner(part, target).plan()
 
 
 class _Planner:
-    def __init__(self, network: IntegerNetwork, target: Target) -> None:
-        self.network = network
-        self.tensors = network.tensors
-        for name, tensor in network.tensors.items():
-            if 4 * prod(tensor.shape) > _MOST_BYTES:
-                raise NoKernel(name, f"shape {tensor.shape} is too large")
-        for node in network.nodes:
-            if isinstance(node, (Embedding, Lstm)):
-                raise NoKernel(node.name, f"{node.kind} runs in ONNX Runtime's operators")
-        self.layers = layers(network)
-        self.layouts = Layouts(network, target)
+    def __init__(self, part: Part, target: Target) -> None:
+        self.part, self.network = part, part.network
+        self.tensors = part.network.tensors
+        for node in part.nodes:
+            if reason := why_no_kernel(node, part.network):
+                raise NoKernel(node.name, reason)
+        for name in (*part.inputs, *(node.output for node in part.nodes)):
+            if 4 * prod(self.tensors[name].shape) > _MOST_BYTES:
+                raise NoKernel(name, f"shape {self.tensors[name].shape} is too large")
+        self.layers = layers(part)
+        self.layouts = Layouts(part.network, target)
         self.buffers: dict[str, list[Buffer]] = defaultdict(list)
         self.constants = Constants()
         self.matrices = MatrixPlanner(self.constants, target)
@@ -113,22 +113,34 @@ class _Planner:
         self.size = 0
 
     def plan(self) -> Plan:
-        network = self.network
-        self.layouts.want(network.output, self.layouts.plain(network.output))
+        for name in self.part.outputs:
+            self.layouts.want(name, self.layouts.plain(name))
         read = {layer.output: self.layouts.visit(layer) for layer in reversed(self.layers)}
-        quantizers, steps = self._quantizers()
+        entries, steps = self._entries()
         for layer in self.layers:
             self._allocate(layer.output)
             written, layouts = read[layer.output]
             inputs = [self._buffer(*x) for x in zip(layer.inputs, layouts, strict=True)]
             y = self._buffer(layer.output, written)
-            steps += [*self._steps(layer, inputs, y), *self._copies(layer, y)]
+            steps += [
+                *self._steps(layer, inputs, y),
+                *self._copies(layer.node.name, layer.output, y),
+            ]
         buffers = tuple(b for many in self.buffers.values() for b in many)
         if self.size > _MOST_BYTES:
             raise NoKernel("network", f"an image takes {self.size} bytes")
-        output = self._output()
+        kind = FLOAT32 if self.part.begins else INT32
+        given = tuple(Argument(kind, self.tensors[name].shape) for name in self.part.inputs)
+        exits, made = self._exits(len(given))
         return Plan(
-            tuple(quantizers), tuple(steps), output, buffers, self.size, self.constants.block()
+            entries=tuple(entries),
+            steps=tuple(steps),
+            exits=tuple(exits),
+            inputs=given,
+            outputs=tuple(made),
+            buffers=buffers,
+            image_bytes=self.size,
+            constants=self.constants.block(),
         )
 
     def _allocate(self, name: str) -> None:
@@ -141,36 +153,59 @@ class _Planner:
         """The buffer of `name` that serves a reader of `layout`."""
         return next(buffer for buffer in self.buffers[name] if serves(buffer.layout, layout))
 
-    def _quantizers(self) -> tuple[list[Quantize], list[Step]]:
-        """The steps that write the input: as levels, and then as integers."""
-        quantizer, name = self.network.quantizer, self.network.input
-        if name not in self.layouts.lattices:
-            raise NoKernel(name, "it has more than 256 codes")
-        if any(isinstance(layout, Words) for layout in self.layouts.wanted[name]):
-            self.layouts.want(name, self.layouts.plain(name))
-        self._allocate(name)
-        quantizers, copies = [], []
-        for y in self.buffers[name]:
-            if isinstance(y.layout, Levels):
-                first = y.layout.lattice.level(quantizer.low)
-                height = quantizer.step // y.layout.lattice.step
-                quantizers.append(quantize(quantizer.boundaries, y, first, height, self.constants))
+    def _entries(self) -> tuple[list[Entry], list[Step]]:
+        """The steps that write what is read from outside, and those for its other layouts."""
+        entries: list[Entry] = []
+        copies: list[Step] = []
+        for argument, name in enumerate(self.part.inputs):
+            plain, wanted = self.layouts.plain(name), self.layouts.wanted[name]
+            # A quantizer writes levels in any packing.
+            levels = self.part.begins and isinstance(plain, Levels)
+            if not levels or any(isinstance(layout, Words) for layout in wanted):
+                self.layouts.want(name, plain)
+            self._allocate(name)
+            if levels:
+                made = [y for y in self.buffers[name] if isinstance(y.layout, Levels)]
             else:
-                x = self._buffer(name, self.layouts.plain(name))
-                copies.append(self._copy("input", name, x, y))
-        return quantizers, copies
+                made = [self._buffer(name, plain)]
+            entries += [self._entry(argument, name, y) for y in made]
+            copies += self._copies("input", name, *made)
+        return entries, copies
 
-    def _output(self) -> Output:
-        name, function = self.network.output, self.network.output_function
-        if function:
-            raise NoKernel(name, f"no kernel for {function}")
-        x, tensor = self._buffer(name, self.layouts.plain(name)), self.tensors[name]
+    def _entry(self, argument: int, name: str, y: Buffer) -> Entry:
+        if not self.part.begins:
+            values = y.layout.lattice if isinstance(y.layout, Levels) else self.tensors[name].range
+            return Receive(y, values.low, values.high, (argument,))
+        quantizer = self.network.quantizer
+        first, height = quantizer.low, quantizer.step
+        if isinstance(y.layout, Levels):
+            first, height = y.layout.lattice.level(first), height // y.layout.lattice.step
+        return quantize(quantizer.boundaries, y, first, height, self.constants)
+
+    def _exits(self, first: int) -> tuple[list[Exit], list[Argument]]:
+        """The last steps, and the arguments that they write, which are numbered from `first`."""
+        exits: list[Exit] = []
+        made: list[Argument] = []
+        for name in self.part.outputs:
+            place, shape = first + len(made), self.tensors[name].shape
+            x = self._buffer(name, self.layouts.plain(name))
+            if name == self.network.output:
+                wide = self.network.output_function != ""
+                exits.append(self._output(x, wide, (place, place + 1)))
+                made += [Argument(FLOAT64 if wide else FLOAT32, shape), Argument(INT64, shape)]
+            else:
+                exits.append(Give(x, (place,)))
+                made.append(Argument(INT32, shape))
+        return exits, made
+
+    def _output(self, x: Buffer, wide: bool, arguments: tuple[int, ...]) -> Output:
+        tensor = self.network.output_tensor
         parts = [_for_each(part.astype(np.float64), tensor) for part in tensor.affine()]
         per_channel = all((part == part[:, :1, :1]).all() for part in parts)
         if per_channel:
             parts = [part[:, 0, 0] for part in parts]
         scale, offset = (self.constants.add(part) for part in parts)
-        return Output(x, scale, offset, per_channel)
+        return Output(x, scale, offset, per_channel, wide, arguments)
 
     def _steps(self, layer: Layer, inputs: list[Buffer], y: Buffer) -> list[Step]:
         node, x = layer.node, inputs[0]
@@ -212,13 +247,14 @@ class _Planner:
             raise NoKernel(node.name, "its sums do not fit 32 bits")
         return ready
 
-    def _copies(self, layer: Layer, x: Buffer) -> list[Step]:
-        """The steps for all other layouts of the layer's output than that of `x`."""
-        name = layer.output
-        others = (y for y in self.buffers[name] if y is not x)
-        return [self._copy(layer.node.name, name, x, y) for y in others]
+    def _copies(self, layer: str, name: str, *made: Buffer) -> list[Step]:
+        """The steps for all other layouts of a tensor than those made already."""
+        others = [y for y in self.buffers[name] if y not in made]
+        return [self._copy(layer, name, made, y) for y in others]
 
-    def _copy(self, layer: str, name: str, x: Buffer, y: Buffer) -> Step:
+    def _copy(self, layer: str, name: str, made: tuple[Buffer, ...], y: Buffer) -> Step:
+        plain = self.layouts.plain(name)
+        x = next(x for x in made if serves(x.layout, plain))
         copy = self.sums.copy(layer, x, y, 0, self.tensors[name].range)
         if copy is None:
             raise NoKernel(name, "its integers do not fit 32 bits")

@@ -3,25 +3,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from llvmlite import ir
 from numpy.typing import NDArray
 
 from qdeploy.cpu.kernels.code import LONG, POINTER, Code, Value
 from qdeploy.cpu.kernels.targets import Target
-from qdeploy.cpu.program.layouts import SLACK, Buffer, Levels
-from qdeploy.cpu.program.planning import Plan
+from qdeploy.cpu.program.boundary import Argument
+from qdeploy.cpu.program.constants import SLACK
+from qdeploy.cpu.program.layouts import Buffer, Levels
+from qdeploy.cpu.program.planning import Entry, Exit, Plan
 
 # Multiplications from which on a step is worth dividing: microseconds (of 8-bit products, ten).
 PARALLEL_WORK = 1_500_000
-_ARGUMENTS = [POINTER, POINTER, LONG, POINTER, POINTER, POINTER, POINTER, POINTER, LONG]
+_ARGUMENTS = [POINTER, POINTER, LONG, POINTER, POINTER, POINTER, LONG]
 
 
 def emit(plan: Plan, target: Target) -> ir.Module:
     """A module with the function run.
 
-    run(constants, arena, images, reals, output reals, output integers, parallel, context, parts):
-    constants and the arena (see `arena`) begin at multiples of 64 bytes. With more than one part,
+    run(constants, arena, images, tensors, parallel, context, parts): constants and the arena (see
+    `arena`) begin at multiples of 64 bytes; tensors are the addresses of the inputs and outputs, 8
+    bytes each. With more than one part,
     and as many images, every part takes some of them; with fewer images, long steps are divided.
     For this, parallel(context, function, argument, parts) calls function(argument, part) for each
     part, in any order and at the same time.
@@ -36,7 +41,7 @@ def emit(plan: Plan, target: Target) -> ir.Module:
     enough = build.icmp_signed(">=", images, parts)
     with build.if_else(build.and_(several, enough)) as (divided, alone):
         with divided:
-            values = code.arguments[:6]
+            values = code.arguments[:4]
             closure = _closure(code, [*values, parts])
             function = _images(module, plan, sequence)
             call_parallel(code, parallel, [context, function, closure, parts])
@@ -56,22 +61,28 @@ def call_parallel(code: Code, parallel: Value, arguments: list[Value]) -> None:
 
 def _sequence(module: ir.Module, plan: Plan, target: Target) -> ir.Function:
     """All steps, one after the other."""
-    quantizers, layers, output = (
+    entries, layers, exits = (
         [step.emit(module, target, plan.image_bytes) for step in steps]
-        for steps in (plan.quantize, plan.steps, [plan.output])
+        for steps in (plan.entries, plan.steps, plan.exits)
     )
     code = Code(module, "sequence", _ARGUMENTS)
-    constants, arena, images, x, reals, integers, parallel, context, parts = code.arguments
+    constants, arena, images, tensors, parallel, context, parts = code.arguments
     first = code.long(0)
-    for step, function in zip(plan.quantize, quantizers, strict=True):
-        code.call(function, [constants, arena, images, first, code.long(step.units), x])
+
+    def call(function: ir.Function, step: Entry | Exit) -> None:
+        more = [code.load(POINTER, tensors, 8 * place, align=8) for place in step.arguments]
+        code.call(function, [constants, arena, images, first, code.long(step.units), *more])
+
+    for function, entry in zip(entries, plan.entries, strict=True):
+        call(function, entry)
     for layer, function in zip(plan.steps, layers, strict=True):
         values = [constants, arena, images, code.long(layer.units)]
         if layer.units > 1 and layer.work >= PARALLEL_WORK:
             _divide(code, function, values, parallel, context, parts)
         else:
             code.call(function, [*values[:3], first, values[3]])
-    code.call(output[0], [constants, arena, images, first, code.long(1), reals, integers])
+    for function, last in zip(exits, plan.exits, strict=True):
+        call(function, last)
     code.end()
     return code.function
 
@@ -105,21 +116,26 @@ def _images(module: ir.Module, plan: Plan, sequence: ir.Function) -> ir.Function
     build = part.build
     constants, arena = _opened(part, 2, 0)
     images = part.load(LONG, part.arguments[0], 16, align=8)
-    pointers = [part.load(POINTER, part.arguments[0], 8 * k, align=8) for k in (3, 4, 5)]
-    parts = part.load(LONG, part.arguments[0], 48, align=8)
+    tensors = part.load(POINTER, part.arguments[0], 24, align=8)
+    parts = part.load(LONG, part.arguments[0], 32, align=8)
     first, end = _bounds(part, part.arguments[1], images, parts)
-    x, y = plan.quantize[0].y, plan.output.x
-    inputs, outputs = (b.channels * b.height * b.width for b in (x, y))
-    moved = [
-        part.at(pointer, part.scaled(first, size))
-        for pointer, size in zip(pointers, (4 * inputs, 4 * outputs, 8 * outputs), strict=True)
-    ]
+    moved = from_image(part, tensors, first, (*plan.inputs, *plan.outputs))
     arena = part.at(arena, part.scaled(first, plan.image_bytes))
     nothing = ir.Constant(POINTER, None)
     count = build.sub(end, first)
-    part.call(sequence, [constants, arena, count, *moved, nothing, nothing, part.long(1)])
+    part.call(sequence, [constants, arena, count, moved, nothing, nothing, part.long(1)])
     part.end()
     return part.function
+
+
+def from_image(code: Code, tensors: Value, first: Value, arguments: Sequence[Argument]) -> Value:
+    """The addresses of a program's tensors from image `first` on, 8 bytes each."""
+    moved = code.memory(8 * len(arguments), align=8)
+    for place, argument in enumerate(arguments):
+        tensor = code.load(POINTER, tensors, 8 * place, align=8)
+        tensor = code.at(tensor, code.scaled(first, argument.image_bytes))
+        code.store(tensor, moved, 8 * place, align=8)
+    return moved
 
 
 def _closure(code: Code, values: list[Value]) -> Value:

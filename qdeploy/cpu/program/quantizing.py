@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where reals become levels."""
+"""Where reals become levels, or integers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from llvmlite import ir
@@ -26,6 +27,7 @@ from qdeploy.cpu.kernels.finish import joined, store_prefix
 from qdeploy.cpu.kernels.targets import Target
 from qdeploy.cpu.portable.uniform import boundary_line
 from qdeploy.cpu.program.boundaries import RealLine, exact_line, keys_of
+from qdeploy.cpu.program.boundary import each_integer
 from qdeploy.cpu.program.constants import Constants
 from qdeploy.cpu.program.layouts import Buffer, Levels
 
@@ -41,7 +43,7 @@ _FEWEST = 5  # for which a line is faster
 
 @dataclass(frozen=True)
 class Quantize:
-    """Reals [C, H, W] to levels: how many boundaries each reaches.
+    """Reals [C, H, W] to levels (or integers): how many boundaries each reaches.
 
     Attributes:
         y: what is written.
@@ -49,8 +51,9 @@ class Quantize:
         count: of boundaries.
         exact: a line that gives the number.
         guess: those of a line in float32 that gives it or one less; without both: a search.
-        first: level below all boundaries, and of each boundary.
-        height: of each boundary, levels.
+        first: level (or integer) below all boundaries.
+        height: of each boundary, levels (or integers).
+        arguments: of the program, that are read.
     """
 
     y: Buffer
@@ -60,11 +63,13 @@ class Quantize:
     guess: tuple[float, float] | None
     first: int
     height: int
+    arguments: tuple[int, ...] = (0,)
+    description: ClassVar[str] = "reals to integers"
 
     @property
     def units(self) -> int:
-        """Rows of the image."""
-        return self.y.height
+        """Rows of the image; integers of more codes than levels are all written at once."""
+        return self.y.height if isinstance(self.y.layout, Levels) else 1
 
     @property
     def at_once(self) -> bool:
@@ -75,7 +80,10 @@ class Quantize:
         """quantize(constants, arena, images, first row, end of rows, reals)."""
         arguments = [POINTER, POINTER, LONG, LONG, LONG, POINTER]
         code = Code(module, f"quantize_{self.y.offset}", arguments)
-        _Writer(self, code).write(image_bytes)
+        if isinstance(self.y.layout, Levels):
+            _Writer(self, code).write(image_bytes)
+        else:
+            _Writer(self, code).write_integers(image_bytes)
         return code.function
 
 
@@ -88,9 +96,18 @@ class _Writer:
         self.table = code.at(self.constants, step.boundaries)
         self.pixels = step.y.height * step.y.width
         self.levels = code.memory(_BLOCK * _BLOCK, align=64)
-        layout = step.y.layout
-        assert isinstance(layout, Levels)
-        self.packing = layout.packing
+        if isinstance(step.y.layout, Levels):
+            self.packing = step.y.layout.packing
+
+    def write_integers(self, image_bytes: int) -> None:
+        code, build, step = self.code, self.code.build, self.step
+        integers = each_integer(code, step.y, self.arena, self.images, image_bytes)
+        with integers as (pixel, channel, _, at):
+            x = code.load(vector(FLOAT, 1), self.reals, code.scaled(at, 4))
+            scaled = build.mul(self._search(x), ir.Constant(WORD, step.height))
+            value = build.add(scaled, ir.Constant(WORD, step.first))
+            code.store(value, pixel, code.scaled(channel, 4))
+        code.end()
 
     def write(self, image_bytes: int) -> None:
         code, y = self.code, self.step.y

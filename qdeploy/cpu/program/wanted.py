@@ -9,6 +9,7 @@ from itertools import accumulate
 
 from qdeploy.cpu.kernels.finish import Packing
 from qdeploy.cpu.kernels.targets import Target
+from qdeploy.cpu.parts import fits_32_bits
 from qdeploy.cpu.program.choice import Choice, choose
 from qdeploy.cpu.program.lattices import lattices
 from qdeploy.cpu.program.layers import Layer, channels_stay, sources
@@ -70,7 +71,7 @@ class Layouts:
 
     def _check_range(self, name: str) -> None:
         values = self.tensors[name].range
-        if values.low < _LOWEST or values.high >= -_LOWEST:
+        if not fits_32_bits(values.low, values.high):
             raise NoKernel(name, "its integers do not fit 32 bits")
 
     def _padded(self, name: str, code: int, border: Border) -> Layout:
