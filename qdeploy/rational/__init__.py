@@ -14,6 +14,7 @@ from qdeploy.rational import (  # noqa: F401 (they register the operators)
     products,
     qcdq,
     quantizers,
+    recurrent,
     reductions,
 )
 from qdeploy.rational.arrays import Array, Rationals

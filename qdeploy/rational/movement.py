@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
-from qdeploy.rational.arrays import HALF, Array, Rationals
+from qdeploy.rational.arrays import HALF, Array, Rationals, exact
 from qdeploy.rational.registry import Attributes, operator
 from qdeploy.rational.windows import padded, pads_of
 
@@ -129,7 +130,23 @@ def concat(given: Attributes, *parts: Array) -> Array:
 @operator("Gather")
 def gather(given: Attributes, x: Array, index: Array) -> Array:
     """ONNX Gather 1..13."""
-    return np.asarray(np.take(x, index, axis=given.get("axis", 0)))
+    return np.asarray(np.take(x, index.astype(np.int64), axis=given.get("axis", 0)))
+
+
+@operator("OneHot")
+def one_hot(given: Attributes, index: Array, depth: Array, values: Array) -> Array:
+    """ONNX OneHot 9..11 along the last axis."""
+    assert given.get("axis", -1) == -1
+    off, on = exact(values.astype(np.float64))
+    chosen = index.astype(np.int64)[..., np.newaxis] == np.arange(int(depth.item()))
+    return np.asarray(np.where(chosen, on, off))
+
+
+@operator("Cast")
+def cast(given: Attributes, x: Array) -> Array:
+    """ONNX Cast 6..21 to float32, of small integers."""
+    assert given["to"] == TensorProto.FLOAT
+    return x
 
 
 @operator("Shape")

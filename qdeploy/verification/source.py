@@ -66,6 +66,11 @@ def measure_rescaling(
     return comparison.rescaling()
 
 
+def _type_of(path: Path, network: IntegerNetwork) -> datatypes.IntegerType | None:
+    source, limits = read(path), network.input_tensor.range
+    return datatypes.IntegerType(limits.low, limits.high) if source.indices else source.input_type
+
+
 class _Comparison:
     """Both executions of one file, and what they found so far."""
 
@@ -76,7 +81,7 @@ class _Comparison:
         self.network = network
         self.tensor = network.output_tensor
         # Numbers that the input holds by promise, where it is not quantized in the file.
-        self.kind = datatypes.input_type(input_type) if input_type else read(path).input_type
+        self.kind = datatypes.input_type(input_type) if input_type else _type_of(path, network)
         self.x = samples.x if self.kind is None else rounded_to(self.kind, samples.x)
         self.random = samples.random
         self.integers = run(network, self.x[:FEWEST])

@@ -24,6 +24,7 @@ from qdeploy.explanation import explain  # noqa: E402
 from qdeploy.fpga.mappable import obstacles  # noqa: E402
 from qdeploy.integer import load, run, save  # noqa: E402
 from qdeploy.lowering import lower  # noqa: E402
+from qdeploy.verification.targets import verify_file  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,8 @@ def test_integers_mean_what_torch_computes(
     integers = run(network, tokens.numpy())
     assert np.array_equal(network.real_output(integers), want)
     assert len(np.unique(integers)) > 500
+
+    assert verify_file(tmp_path / "model.onnx").source.exact_frames > 0  # equal, or it raises
 
     save(network, tmp_path / "network.npz")
     assert np.array_equal(run(load(tmp_path / "network.npz"), tokens.numpy()), integers)
