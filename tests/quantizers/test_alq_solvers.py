@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdeploy.errors import UserError
@@ -75,6 +75,7 @@ def test_sketching_takes_as_many_bases_as_a_group_needs():
     torch.testing.assert_close(bases.values()[:3], weights[:3])
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 999), st.integers(1, 5))
 def test_the_model_falls_in_both_steps(seed, count):
     present, targets, curvature = problem(seed, bases=count)
@@ -121,6 +122,7 @@ def test_a_removed_base_costs_what_the_model_says():
         torch.testing.assert_close(costs[:, i], gain)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 999), st.sampled_from([0.05, 0.3, 1.0]))
 def test_each_round_leaves_its_share_of_the_bits(seed, share):
     """Pruned a few at a time, across layers, until exp(-ratio) of all scales are left."""
@@ -180,6 +182,7 @@ def test_equal_bases_become_one():
     torch.testing.assert_close(bases.values(), alone.values())
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 999), st.integers(1, 4), st.integers(1, 3))
 def test_merging_keeps_the_sum(seed, count, size):
     codes = draw((6, count, size), seed).sign().to(torch.int8)

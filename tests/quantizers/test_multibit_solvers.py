@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdeploy.quantizers.multibit.solvers import (
@@ -63,6 +63,7 @@ def test_one_base_has_a_closed_form():
         assert torch.equal(bases.codes[:, 0], weights.sign().to(torch.int8))
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 999), st.integers(1, 4), st.integers(1, 12))
 def test_no_half_step_of_the_alternation_increases_the_error(seed, bits, count):
     weights = draw((3, count), seed)
@@ -82,6 +83,7 @@ def test_no_half_step_of_the_alternation_increases_the_error(seed, bits, count):
             last = present
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 999), st.integers(1, 4))
 def test_codes_are_those_of_the_nearest_sum(seed, bits):
     weights = draw((2, 40), seed)
@@ -134,6 +136,7 @@ def test_groups_of_nothing_and_of_equal_weights(solve):
     assert torch.equal(bases.codes != 0, (bases.scales > 0)[:, :, None] & kept[:, None])
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 999), st.integers(1, 4))
 def test_fixed_point(seed, bits):
     weights = draw((6, 30), seed)
