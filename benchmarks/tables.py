@@ -51,12 +51,12 @@ _NETWORKS = """
 
 Frames per second at an assumed 100 MHz by the cycles of the simulation, whose integers equal the
 reference in every frame; no node is HLS. `fill` is as fast as 80 % of each resource allows by the
-resource model, the others are as small as a rate allows. TFC and KWS are networks that others
-trained, fed with their test samples ([third-party models](third_party.md)); the weights and
-frames of the others are random. ≈: by the resource model, not synthesized.
+resource model, the others take as little of the board as a rate allows ([price](fpga.md#folding)).
+TFC and KWS are networks that others trained, fed with their test samples
+([third-party models](third_party.md)); the weights and frames of the others are random. ≈: by the resource model, not synthesized.
 
-cnv-w1a1-fill, cnv-wTa2-pixel-fill, kws-mlp-w3a3, lfc-w1a1 and digits-cnn-wTa2-pixel were measured
-after DSP slices, form `pre` and cheaper FIFOs became choices of the solver, the other rows before.
+cnv-w1a2-fill and resnet20-wTa2-pixel were measured before DSP slices, form `pre` and cheaper FIFOs
+became choices of the solver.
 With other FIFOs cnv-w1a1-fill took 35,723 LUT, 38,918 FF and 108 BRAM36 by Yosys.
 
 """
