@@ -53,7 +53,8 @@ Frames per second at an assumed 100 MHz by the cycles of the simulation, whose i
 reference in every frame; no node is HLS. `fill` is as fast as 80 % of each resource allows by the
 resource model, the others take as little of the board as a rate allows ([price](fpga.md#folding)).
 TFC and KWS are networks that others trained, fed with their test samples
-([third-party models](third_party.md)); the weights and frames of the others are random. ≈: by the resource model, not synthesized.
+([third-party models](third_party.md)); the weights and frames of the others are random.
+≈: by the resource model, not synthesized.
 
 cnv-w1a2-fill and resnet20-wTa2-pixel were measured before DSP slices, form `pre` and cheaper FIFOs
 became choices of the solver.
