@@ -28,10 +28,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from random_operators import SAMPLERS  # noqa: E402
 
 from qdeploy.fpga.board import hardware_directory  # noqa: E402
-from qdeploy.fpga.estimation import usage  # noqa: E402
 from qdeploy.fpga.matrix_vector.module import OPERATORS, Unit, unit_files  # noqa: E402
 from qdeploy.fpga.resources.model import cost, operators, terms  # noqa: E402
-from qdeploy.fpga.yosys import run_yosys  # noqa: E402
+from qdeploy.fpga.synthesis import netlists  # noqa: E402
+from qdeploy.fpga.usage import usage  # noqa: E402
 
 SAMPLES = ROOT / "benchmarks" / "resource_samples.json"
 COEFFICIENTS = ROOT / "qdeploy" / "fpga" / "resources" / "coefficients.json"
@@ -101,29 +101,20 @@ def _parameters(instance: Unit | dict) -> dict:
 
 
 def _synthesized(operator: str, batch: Sequence[Unit | dict], directory: Path) -> list[dict]:
-    """The modules of instances in one design, each flattened, none optimized with another."""
+    """The modules of instances, none optimized with another."""
     for path in (hardware_directory() / "rtl").glob("*.v"):
         shutil.copyfile(path, directory / path.name)
     files, lines = dict.fromkeys(f"{name}.v" for name in (*OPERATORS, operator)), []
     for i, instance in enumerate(batch):
-        name, values = operator, ""
         if isinstance(instance, Unit):
             name = f"sample{i}"
             instance.write(directory, name)
-            scaled = instance.matrix.scaled
-            files |= dict.fromkeys(unit_files(name, scaled=scaled))
+            files |= dict.fromkeys(unit_files(name, scaled=instance.matrix.scaled))
+            lines.append(name)
         else:
             values = ", ".join(f".{key}({value})" for key, value in instance.items())
-        lines.append(f"  (* keep, keep_hierarchy *) {name} #({values}) instance{i} ();")
-    (directory / "all.v").write_text("\n".join(["module all ();", *lines, "endmodule\n"]))
-    script = (
-        f"read_verilog -defer {' '.join(files)} all.v; read_verilog -lib +/xilinx/cells_sim.v; "
-        "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -top all; write_json all.json"
-    )
-    run_yosys(script, directory)
-    modules = json.loads((directory / "all.json").read_text())["modules"]
-    cells = modules["all"]["cells"]
-    return [modules[cells[f"instance{i}"]["type"]] for i in range(len(batch))]
+            lines.append(f"{operator} #({values})")
+    return netlists(files, lines, directory)
 
 
 def fitted(operator: str, samples: Sequence[dict]) -> dict[str, dict[str, float]]:

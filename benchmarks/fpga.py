@@ -29,11 +29,11 @@ sys.path.insert(0, str(ROOT))
 
 from qdeploy.fpga.compressors.dot_products import Shape, structure  # noqa: E402
 from qdeploy.fpga.compressors.sliced_products import Products  # noqa: E402
-from qdeploy.fpga.estimation import usage  # noqa: E402
 from qdeploy.fpga.matrix_vector import Matrix, Outputs  # noqa: E402
 from qdeploy.fpga.matrix_vector.module import OPERATORS, Unit, unit_files  # noqa: E402
+from qdeploy.fpga.synthesis import netlists  # noqa: E402
 from qdeploy.fpga.timing import longest_path  # noqa: E402
-from qdeploy.fpga.yosys import run_yosys  # noqa: E402
+from qdeploy.fpga.usage import usage  # noqa: E402
 from qdeploy.integer import ValueRange  # noqa: E402
 
 RTL = ROOT / "hw" / "rtl"
@@ -222,28 +222,18 @@ def operators(*, quick: bool) -> Iterator[Row]:
 def synthesized(top: str, contents: Unit | dict[str, int]) -> dict[str, Any]:
     """The flat module that Yosys makes of a unit, or of an operator with parameters."""
     with tempfile.TemporaryDirectory() as folder:
-        directory, values = Path(folder), ""
-        files = [f"{top}.v"]
+        directory, instance = Path(folder), top
+        for path in RTL.glob("*.v"):
+            shutil.copyfile(path, directory / path.name)
         if isinstance(contents, Unit):
             contents.write(directory, top)
             scaled = contents.matrix.scaled
             files = [*(f"{name}.v" for name in OPERATORS), *unit_files(top, scaled=scaled)]
         else:
-            files = ["parallel_to_serial.v", "row_output.v", *files]
-            values = " ".join(f"-chparam {name} {value}" for name, value in contents.items())
-        for path in RTL.glob("*.v"):
-            shutil.copyfile(path, directory / path.name)
-        script = (
-            f"read_verilog -defer {' '.join(files)}",
-            "read_verilog -lib +/xilinx/cells_sim.v",
-            f"hierarchy -check -top {top} {values}",
-            "rename -top flat",
-            "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -top flat",
-            "write_json flat.json",
-        )
-        run_yosys("; ".join(script), directory)
-        modules = json.loads((directory / "flat.json").read_text())["modules"]
-    module: dict[str, Any] = modules["flat"]
+            files = ["parallel_to_serial.v", "row_output.v", f"{top}.v"]
+            values = ", ".join(f".{name}({value})" for name, value in contents.items())
+            instance = f"{top} #({values})"
+        (module,) = netlists(files, [instance], directory)
     return module
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -156,9 +157,9 @@ def case_rows(case: NetworkCase) -> Iterator[tuple[str, float, str, str]]:
         directory = Path(folder)
         (directory / "rtl").mkdir()
         generate(folded.model, network, BOARD, directory / "rtl")
-        os.environ["XDG_CACHE_HOME"] = folder  # where nothing is compiled yet
         start = cpu_seconds()
-        library = build_simulator(directory / "rtl", directory)
+        with mock.patch.dict(os.environ, XDG_CACHE_HOME=folder):  # nothing is compiled there yet
+            library = build_simulator(directory / "rtl", directory)
         build_seconds = cpu_seconds() - start
         accelerator = SimulatedAccelerator(directory / "rtl", library, network)
         begin = time.perf_counter()

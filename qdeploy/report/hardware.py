@@ -8,9 +8,10 @@ from functools import reduce
 from typing import Any, Literal
 
 from qdeploy.fpga.design import Design
-from qdeploy.fpga.estimation import Estimate, Usage
+from qdeploy.fpga.estimation import Estimate
 from qdeploy.fpga.resources import Cost
 from qdeploy.fpga.schedule.record import ScheduledNode, ScheduleRecord
+from qdeploy.fpga.usage import Usage
 from qdeploy.report.contents import Activity, Amounts, Fifo, Resources, ScaleForm, Schedule
 from qdeploy.verification import FifoPeak
 

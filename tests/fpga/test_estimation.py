@@ -7,10 +7,11 @@ from sample_networks import small_mlp
 from qdeploy.errors import ToolError
 from qdeploy.fpga.board import load_board
 from qdeploy.fpga.design import load_design
-from qdeploy.fpga.estimation import Estimate, Usage, estimate
+from qdeploy.fpga.estimation import Estimate, estimate
 from qdeploy.fpga.folding import fold
 from qdeploy.fpga.generation import generate
 from qdeploy.fpga.mapping import map_network
+from qdeploy.fpga.usage import Usage
 
 BOARD = load_board("pynq-z2")
 
@@ -66,6 +67,19 @@ def test_the_result_can_be_stored(counted: Estimate) -> None:
 
 def test_the_design_folder_stays_clean(directory: Path, counted: Estimate) -> None:
     assert not (directory / "netlist.json").exists()
+
+
+def test_known_nodes_are_not_synthesized_again(
+    directory: Path, counted: Estimate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "yosys"  # says what it is, but does nothing
+    program.write_text(f'#!/bin/sh\n[ "$1" = -V ] && echo "{counted.tool}"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("QDEPLOY_YOSYS", str(program))
+    assert estimate(directory, BOARD) == counted
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(ToolError, match="yosys"):
+        estimate(directory, BOARD)
 
 
 @pytest.mark.parametrize("program", ["/nonexistent/yosys", "false"])
