@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from qdeploy.errors import InternalError
 from qdeploy.integer.network import Add, Convolution, Linear, Requantize, SumPool, Threshold
 from qdeploy.integer.tensors import ValueRange
 from qdeploy.integer.weights import Integers
@@ -55,6 +56,12 @@ def threshold_range(node: Threshold) -> ValueRange:
 
 
 def requantize_range(node: Requantize, x: ValueRange) -> ValueRange:
-    """Range over all channels; it is attained, since rounding and clipping keep the order."""
+    """Range over all channels; it is attained, since rounding and clipping keep the order.
+
+    Raises:
+        InternalError: if a divisor is not positive.
+    """
+    if (node.quotient.divisor < 1).any():
+        raise InternalError(f"{node.name}: divisors must be positive")
     codes = node.quotient.of(np.array([[x.low, x.high]]))
     return ValueRange(int(codes.min()), int(codes.max()))

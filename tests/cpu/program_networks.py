@@ -10,6 +10,8 @@ from random_networks import quantizers, threshold
 from sample_networks import input_quantizer
 
 from qdeploy.integer import (
+    FLOAT64_NUMERATORS,
+    ROUNDED_QUOTIENT,
     Add,
     ArgMax,
     Builder,
@@ -23,6 +25,8 @@ from qdeploy.integer import (
     Meaning,
     Pad,
     Plane,
+    Quotient,
+    Requantize,
     Reshape,
     Slice,
     SumPool,
@@ -82,7 +86,7 @@ class RandomNetwork:
     def __init__(self, draw: st.DrawFn) -> None:
         self.draw, self.builder = draw, Builder()
         self.rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-        levels = draw(st.sampled_from([1, 2, 3, 4, 7, 16, 17, 200, 256]))
+        levels = draw(st.sampled_from([1, 2, 3, 4, 7, 16, 17, 200, 256, 1000]))
         self.quantizer = draw(quantizers(levels)) if levels < 50 else input_quantizer(levels)
         low, step = self.quantizer.low, self.quantizer.step
         codes = ValueRange(low, low + step * (levels - 1))
@@ -96,9 +100,10 @@ class RandomNetwork:
         return {"name": name, "input": self.x.name, "output": name}
 
     def narrow(self) -> None:
-        """Thresholds where a convolution could not read the tensor and its padding as bytes."""
+        """Thresholds where sums might not fit 32 bits, or else where bytes hold no such inputs."""
         values = self.x.range.including(-1).including(3)
-        if values.high - values.low > 255:
+        most = self.draw(st.sampled_from([255, 255, 1 << 12]))
+        if values.high - values.low > most:
             self.threshold()
 
     def threshold(self) -> None:
@@ -193,6 +198,31 @@ class RandomNetwork:
             self.earlier.append(self.x)
         self.threshold()
 
+    def requantize(self) -> None:
+        """A quotient of any rule, numerators of any size."""
+        bits = self.draw(st.integers(1, 59)) - self.x.range.bits - 1
+        most = 1 << max(1, bits)
+        rows = self.draw(st.sampled_from([1, self.x.channels]))
+        p, q = (self.rng.integers(-most, most, rows) for _ in range(2))
+        reach = most * max(abs(self.x.range.low), abs(self.x.range.high), 1)
+        d = self.rng.integers(
+            1, max(2, min(reach, self.draw(st.sampled_from([2, 8, reach])))), rows
+        )
+        low = self.rng.integers(-5000, 1, rows)
+        high = low + self.draw(st.sampled_from([0, 100, 5000]))
+        rounding = self.draw(st.sampled_from(sorted(ROUNDED_QUOTIENT)))
+        if 2 * reach + most >= FLOAT64_NUMERATORS:
+            rounding = "FLOOR"  # as the portable form
+        quotient = Quotient(p, q, d, low, high, rounding)
+        self.x = self.builder.add(Requantize(quotient=quotient, **self.names()))
+
+    def many_levels(self) -> None:
+        """Thresholds of more levels than a byte holds."""
+        count = self.draw(st.sampled_from([256, 300, 1023]))
+        rows, affine_rows = (self.draw(st.sampled_from([1, self.x.channels])) for _ in range(2))
+        name = self.names()["name"]
+        self.x = self.builder.add(threshold(self.rng, name, self.x, count, rows, affine_rows))
+
     def concat(self) -> None:
         fitting = [tensor for tensor in self.earlier if tensor.shape[1:] == self.x.shape[1:]]
         others = self.draw(st.lists(st.sampled_from([*fitting, self.x]), min_size=1, max_size=2))
@@ -279,6 +309,8 @@ MIDDLE = (
     "slice",
     "transpose",
     "reshape",
+    "requantize",
+    "many_levels",
 )
 
 
@@ -344,7 +376,7 @@ def matrix_networks(draw: st.DrawFn, book: str) -> IntegerNetwork:
 
 
 def partial_network(output_function: str = "") -> IntegerNetwork:
-    """Convolutions around a sum of more than 32 bits, and a branch past it."""
+    """Convolutions around a sum of more than 32 bits, a branch past it, and then many codes."""
     rng, builder = np.random.default_rng(0), Builder()
     x = builder.input("x", (3, 6, 6), ValueRange(0, 16), Fraction(1))
     for name, channels in (("conv1", 20), ("conv2", 20)):
@@ -359,6 +391,9 @@ def partial_network(output_function: str = "") -> IntegerNetwork:
             x = builder.add(threshold(rng, "wide_act", x, 15, 1, 1))
     names = {"name": "sum", "input": first.name, "output": "sum"}
     x = builder.add(Add(others=(x.name,), multipliers=(3, 1), **names))
+    quotient = Quotient(*(np.full(1, n) for n in (37, 5, 2, -400, 400)), "HALF_EVEN")
+    names = {"name": "codes", "input": x.name, "output": "codes"}
+    x = builder.add(Requantize(quotient=quotient, **names))
     x = builder.add(Flatten(name="flatten", input=x.name, output="flatten"))
     plane = Plane(rng.choice([-1, 1], (10, x.channels)).astype(np.int8), np.ones((1, 1), np.int64))
     fc = Linear(name="fc", input=x.name, output="fc", weights=Weights((plane,)))

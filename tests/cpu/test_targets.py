@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kernels for processors other than this machine's, and which ones a machine runs."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from emulation import emulated
-from random_networks import inputs, one_node_network, plane
+from random_networks import inputs, one_node_network, plane, threshold
 from sample_networks import branching_network, small_cnn, small_mlp
 
 from qdeploy import integer
@@ -21,7 +22,16 @@ from qdeploy.cpu.kernels.targets import (
     Target,
     host_targets,
 )
-from qdeploy.integer import Convolution, IntegerNetwork, ValueRange, Weights
+from qdeploy.integer import (
+    Builder,
+    Convolution,
+    InputQuantizer,
+    IntegerNetwork,
+    Quotient,
+    Requantize,
+    ValueRange,
+    Weights,
+)
 
 
 def convolution(codes: str, high: int, pad_code: int, multipliers: str = "") -> IntegerNetwork:
@@ -41,6 +51,23 @@ def convolution(codes: str, high: int, pad_code: int, multipliers: str = "") -> 
     return one_node_network(node, (8, 7, 6), ValueRange(0, high))
 
 
+def many_codes() -> IntegerNetwork:
+    """Quotients with numerators of 50 bits, then thresholds of 300 levels."""
+    rng, builder = np.random.default_rng(5), Builder()
+    x = builder.input("x", (5, 3, 4), ValueRange(-500, 499), Fraction(1))
+    p, q, d = (rng.integers(1, most, 5) for most in (1 << 40, 1 << 48, 1 << 39))
+    limits = np.full(1, -2000), np.full(1, 3000)
+    quotient = Quotient(p * [1, -1, 1, 1, -1], q, d, *limits, "HALF_EVEN")
+    x = builder.add(Requantize(name="q", input=x.name, output="q", quotient=quotient))
+    builder.add(threshold(rng, "levels", x, 300, 5, 1))
+    return builder.network(
+        name="codes",
+        quantizer=InputQuantizer(np.arange(999, dtype=np.float32), -500),
+        input_name="image",
+        output_name="y",
+    )
+
+
 NETWORKS = {
     "1-bit lookups": small_cnn(0, "binary", "layer", 1, (3, 20, 33)),
     "2-bit lookups, wide sums": small_cnn(1, "ternary", "pixel", 2, (1, 16, 24)),
@@ -52,6 +79,8 @@ NETWORKS = {
     "products of bytes, wide sums": convolution("int8", 255, 0, "kernel"),
     "fully connected": small_mlp(4, "ternary", 1, (40, 70, 33, 5)),
     "branches": branching_network(),
+    "products of 32 bits": convolution("int4", 999, 7),
+    "many codes": many_codes(),
 }
 
 

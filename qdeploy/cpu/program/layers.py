@@ -10,6 +10,7 @@ from math import prod
 import numpy as np
 
 from qdeploy.cpu.parts import Part
+from qdeploy.cpu.program.level_steps import lattice_of
 from qdeploy.cpu.program.plane_forms import simplified, with_unit_kernel
 from qdeploy.integer import (
     Add,
@@ -81,7 +82,7 @@ def layers(part: Part) -> list[Layer]:
         alone = len(following) == 1 and node.output not in part.outputs
         last = following[0] if alone else None
         threshold = node if isinstance(node, Threshold) else None
-        if isinstance(node, _SUMS) and isinstance(last, Threshold):
+        if isinstance(node, _SUMS) and isinstance(last, Threshold) and _makes_levels(last):
             threshold = last
             taken.add(last.output)
         source = sources.get(node.input, node.input)
@@ -133,6 +134,11 @@ def _convolution(node: Node, x: Tensor) -> Node:
     if not isinstance(node, Convolution) or _depthwise(node):
         return node
     return simplified(node)
+
+
+def _makes_levels(node: Threshold) -> bool:
+    """Whether the codes fit bytes."""
+    return lattice_of(node).count <= 256
 
 
 def _depthwise(node: Convolution) -> bool:

@@ -14,10 +14,11 @@ from llvmlite import ir
 from numpy.typing import NDArray
 
 from qdeploy.cpu.kernels.targets import Target
-from qdeploy.cpu.parts import Part, why_no_kernel
+from qdeploy.cpu.parts import Part, fits_32_bits, why_no_kernel
 from qdeploy.cpu.program.boundary import FLOAT32, FLOAT64, INT32, INT64, Argument, Output
 from qdeploy.cpu.program.channelwise_planning import ChannelwisePlanner
 from qdeploy.cpu.program.constants import ALIGNMENT, Constants
+from qdeploy.cpu.program.elementwise import Divide, Elementwise, Search
 from qdeploy.cpu.program.exchange import Give, Receive
 from qdeploy.cpu.program.gathering import Largest, gather
 from qdeploy.cpu.program.layers import Layer, image_shape, layers, sources
@@ -27,7 +28,8 @@ from qdeploy.cpu.program.matrix_planning import MatrixPlanner
 from qdeploy.cpu.program.pooling import MaximumPool
 from qdeploy.cpu.program.quantizing import Quantize, quantize
 from qdeploy.cpu.program.wanted import Layouts, NoKernel
-from qdeploy.integer import ArgMax, Concat, Convolution, MaxPool, Tensor
+from qdeploy.cpu.program.wide import wide_products
+from qdeploy.integer import ArgMax, Concat, Convolution, MaxPool, Requantize, Tensor, Threshold
 
 __all__ = ["NoKernel", "Plan", "Step", "plan"]
 
@@ -96,7 +98,7 @@ def plan(part: Part, target: Target) -> Plan:
 
 class _Planner:
     def __init__(self, part: Part, target: Target) -> None:
-        self.part, self.network = part, part.network
+        self.part, self.network, self.target = part, part.network, target
         self.tensors = part.network.tensors
         for node in part.nodes:
             if reason := why_no_kernel(node, part.network):
@@ -211,16 +213,16 @@ class _Planner:
         node, x = layer.node, inputs[0]
         values = self.tensors[node.output].range
         steps = None
-        if layer.threshold is not None:
-            if not isinstance(y.layout, Levels):
-                raise NoKernel(layer.threshold.name, "its outputs are wider than 8 bits")
+        if layer.threshold is not None and isinstance(y.layout, Levels):
             steps = level_steps(layer.threshold, y.layout.lattice, y.channels)
             values = self.tensors[layer.threshold.input].range
         planned: list[Step | None]
         if isinstance(node, Convolution) and not layer.depthwise:
-            choice = self.layouts.choices[layer.output]
+            choice = self.layouts.choices.get(layer.output)
             planned = [
                 self.matrices.plan(node, group, choice, x, y, values, steps)
+                if choice
+                else wide_products(node, group, x, y, values, steps, self.constants, self.target)
                 for group in range(node.groups)
             ]
         elif isinstance(node, MaxPool):
@@ -228,6 +230,14 @@ class _Planner:
             planned = [
                 MaximumPool(node.name, x, y, node.kernel, node.strides, node.dilations, origin)
             ]
+        elif isinstance(node, Requantize):
+            if not fits_32_bits(values.low - 1, values.high + 1):
+                raise NoKernel(node.name, "its integers do not fit 32 bits")
+            divide = Divide.of(node.quotient, values, self.constants)
+            planned = [Elementwise(node.name, x, y, divide)]
+        elif isinstance(node, Threshold) and steps is None:
+            search = Search.of(node, y.channels, self.tensors[node.input].range, self.constants)
+            planned = [Elementwise(node.name, x, y, search)]
         elif isinstance(node, ArgMax):
             planned = [Largest(node.name, x, y)]
         elif isinstance(node, Concat):

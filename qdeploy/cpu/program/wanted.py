@@ -44,7 +44,7 @@ class Layouts:
     Attributes:
         lattices: of the tensors that can be kept as levels.
         wanted: the layouts of each tensor.
-        choices: how matrix layers are computed, by their outputs.
+        choices: how matrix layers of bytes are computed, by their outputs.
     """
 
     def __init__(self, network: IntegerNetwork, target: Target) -> None:
@@ -116,7 +116,7 @@ class Layouts:
         if isinstance(node, Concat):
             ends = accumulate(self.tensors[name].channels for name in layer.inputs)
             return all(end % block == 0 for end in list(ends)[:-1])
-        if isinstance(node, ArgMax) or self.moved(layer):
+        if isinstance(node, (ArgMax, Requantize)) or self.moved(layer):
             return serves(layout, self.plain(layer.output))
         return True
 
@@ -128,13 +128,15 @@ class Layouts:
     def _read(self, layer: Layer, written: Layout) -> list[Layout]:
         """The layouts that the layer's step reads to write that one."""
         node, name = layer.node, layer.input
-        if isinstance(node, Requantize):
-            raise NoKernel(node.name, f"no kernel for {node.kind}")
         if isinstance(node, Convolution) and layer.depthwise:
             return [self._padded(name, node.pad_code, node.pads)]
         if isinstance(node, Convolution):
-            self.choices[layer.output] = self._choice(layer)
-            return [self.choices[layer.output].layout]
+            choice = self._choice(node, name)
+            if choice is None:
+                self._check_range(name)
+                return [Words(node.pad_code, node.pads)]
+            self.choices[layer.output] = choice
+            return [choice.layout]
         if isinstance(node, MaxPool):
             if isinstance(written, Words):
                 return [Words(_LOWEST, node.pads)]
@@ -145,14 +147,8 @@ class Layouts:
             return [self._padded(name, node.pad_code, node.pads)]
         return [self.plain(name) for name in layer.inputs]
 
-    def _choice(self, layer: Layer) -> Choice:
-        node, lattice = layer.node, self.lattices.get(layer.input)
-        assert isinstance(node, Convolution)
-        if lattice is None:
-            raise NoKernel(node.name, "its inputs are wider than 8 bits")
-        if len(segments(node, 0)) * node.groups > _MOST_SEGMENTS:
-            raise NoKernel(node.name, "its weights are in too many parts")
-        choice = choose(node, lattice, self.tensors[layer.input].channels, self.entries)
-        if choice is None:
-            raise NoKernel(node.name, "inputs and padding together are wider than 8 bits")
-        return choice
+    def _choice(self, node: Convolution, name: str) -> Choice | None:
+        """The kernel for inputs that are bytes; None if they are not."""
+        if name not in self.lattices or len(segments(node, 0)) * node.groups > _MOST_SEGMENTS:
+            return None
+        return choose(node, self.lattices[name], self.tensors[name].channels, self.entries)
