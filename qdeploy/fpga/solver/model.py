@@ -117,13 +117,17 @@ class Model:
         """A choice, the best found with limited effort if there is an objective to minimize.
 
         Effort is CP-SAT's deterministic time, here about a second of one core: the same choice is
-        found on every machine, however busy.
+        found on every machine, however busy. Latencies of deep networks need several workers, which
+        depend on the machine, and end after so many seconds, too.
         """
         if objective is not None:
             self._model.minimize(objective)
         solver = cp_model.CpSolver()
         solver.parameters.max_deterministic_time = effort
         solver.parameters.num_workers = 1
+        if self._times:
+            solver.parameters.num_workers = 8
+            solver.parameters.max_time_in_seconds = effort
         solver.parameters.random_seed = 0
         status = solver.status_name(solver.solve(self._model))
         self.infeasible, self.bound = status == "INFEASIBLE", solver.best_objective_bound
