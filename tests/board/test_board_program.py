@@ -2,6 +2,7 @@
 """Programs made ahead of time, in this process."""
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,16 @@ def test_exact(path: Path) -> None:
         assert np.array_equal(program.run(X), NETWORK.real_output(expected))
     assert np.array_equal(program.run_integers(X[0]), expected[:1])
     assert program.run(X[:0]).shape == (0, 10)
+
+
+@pytest.mark.parametrize("function", ["softmax", "sigmoid"])
+def test_functions_of_the_output(function: str, tmp_path: Path) -> None:
+    network = replace(NETWORK, output_function=function)
+    path = tmp_path / "program"
+    path.write_bytes(board_program(network, host_targets()[0]))
+    program, expected = Program(path), integer.run(network, X)
+    assert np.array_equal(program.run_integers(X), expected)
+    assert np.array_equal(program.run(X), network.real_output(expected))
 
 
 @pytest.mark.parametrize("target", host_targets(), ids=lambda target: target.name)

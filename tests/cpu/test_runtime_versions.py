@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from program_networks import partial_network
 from random_networks import inputs
-from sample_networks import branching_network, small_cnn
+from sample_networks import branching_network
 
 from qdeploy import integer
 from qdeploy.cpu import Session, pack
@@ -21,7 +22,7 @@ from qdeploy.integer import IntegerNetwork
 PROJECT = Path(__file__).parents[2]
 # What each version needs in the place of the installed packages: 1.17 is built for numpy 1.
 VERSIONS = {"1.17.3": ("numpy==1.26.4", "ml_dtypes==0.5.4"), "1.20.1": (), "1.31.1": ()}
-NETWORKS = (small_cnn(), branching_network())
+NETWORKS = (partial_network("softmax"), branching_network())
 PROGRAM = """
 import sys
 from pathlib import Path
