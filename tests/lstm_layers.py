@@ -6,7 +6,20 @@ from fractions import Fraction
 import numpy as np
 from hypothesis import strategies as st
 
-from qdeploy.integer import Integers, LstmLayer, Plane, ValueRange, Weights
+from qdeploy.integer import (
+    Builder,
+    Embedding,
+    Flatten,
+    InputQuantizer,
+    IntegerNetwork,
+    Integers,
+    Linear,
+    Lstm,
+    LstmLayer,
+    Plane,
+    ValueRange,
+    Weights,
+)
 from qdeploy.lowering.lstm import LstmQuantizers, UniformQuantizer, lstm_layer
 
 BOOKS = {
@@ -107,3 +120,25 @@ def layers(draw: st.DrawFn) -> LstmLayer:
 
 def random_codes(rng: np.random.Generator, limits: ValueRange, shape: tuple[int, ...]) -> Integers:
     return rng.integers(limits.low, limits.high, shape, endpoint=True)
+
+
+def integer_language_model() -> IntegerNetwork:
+    """Seven of 12 tokens, an LSTM of 5 units and ternary weights, and a decoder; random ones."""
+    rng = np.random.default_rng(0)
+    inside = quantizers(signed(8), signed(8), 16, 8)
+    weights = (random_weights(rng, (20, columns), "ternary", 1, "row") for columns in (6, 5))
+    layer = layer_of(*weights, rng.integers(-9, 9, 20), inside)
+    builder = Builder()
+    builder.input("tokens", (7,), ValueRange(0, 11), Fraction(1))
+    table = rng.integers(-128, 127, (12, 6), endpoint=True)
+    builder.add(Embedding(name="table", input="tokens", output="vectors", table=table))
+    builder.add(Lstm(name="lstm", input="vectors", output="states", layer=layer))
+    builder.add(Flatten(name="flat", input="states", output="flat"))
+    decoder = random_weights(rng, (4, 35), "int4", 1, "layer")
+    builder.add(Linear(name="decoder", input="flat", output="logits", weights=decoder))
+    return builder.network(
+        name="language_model",
+        quantizer=InputQuantizer(np.arange(1, 12).astype(np.float32), 0),
+        input_name="input",
+        output_name="output",
+    )

@@ -42,6 +42,7 @@ def kernel_choice(network: IntegerNetwork, target: str | None = None) -> KernelC
     """
     try:
         from qdeploy.cpu.kernels.targets import TARGETS, host_targets
+        from qdeploy.cpu.lstm.sequences import planned
         from qdeploy.cpu.program.planning import NoKernel, plan
     except ImportError:
         return KernelChoice(f"portable form ({NO_LLVMLITE})", {})
@@ -62,6 +63,9 @@ def kernel_choice(network: IntegerNetwork, target: str | None = None) -> KernelC
     parts = split(network)
     for part in parts:
         try:
+            if part.lstm:
+                layers[part.lstm.name] = planned(part.lstm, found[0]).description
+                continue
             layers |= _kernels(part, plan(part, found[0]))
         except NoKernel as why:
             missing.append(str(why))

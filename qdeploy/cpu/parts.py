@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from qdeploy.integer import Embedding, IntegerNetwork, Lstm, Node
 
 _LOWEST = -(1 << 31)
+_WITH, _WITHOUT, _ALONE = range(3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,12 @@ class Part:
     outputs: tuple[str, ...]
     begins: bool
 
+    @property
+    def lstm(self) -> Lstm | None:
+        """The LSTM that is all of the part, between others."""
+        node = self.nodes[0] if len(self.nodes) == 1 and not self.begins else None
+        return node if isinstance(node, Lstm) else None
+
 
 def whole(network: IntegerNetwork) -> Part:
     """The network as one part."""
@@ -41,12 +48,14 @@ def whole(network: IntegerNetwork) -> Part:
 
 
 def split(network: IntegerNetwork) -> tuple[Part, ...]:
-    """The fewest parts that hold layers with kernels only, or layers without only."""
+    """The fewest parts that hold layers with kernels only, or layers without only, or one LSTM."""
     stages = {network.input: 0}
     found: dict[int, list[Node]] = defaultdict(list)
     for node in network.nodes:
         stage = max(stages[name] for name in node.inputs)
-        stage += stage % 2 != bool(why_no_kernel(node, network))  # odd ones are without
+        kind = _kind(node, network)
+        while stage % 3 != kind or (kind == _ALONE and stage in found):
+            stage += 1
         stages[node.output] = stage
         found[stage].append(node)
     return joined(network, [found[stage] for stage in sorted(found)] or [()])
@@ -67,10 +76,19 @@ def joined(network: IntegerNetwork, groups: Iterable[Sequence[Node]]) -> tuple[P
     return tuple(parts)
 
 
+def _kind(node: Node, network: IntegerNetwork) -> int:
+    if why_no_kernel(node, network):
+        return _WITHOUT
+    return _ALONE if isinstance(node, Lstm) else _WITH
+
+
 def why_no_kernel(node: Node, network: IntegerNetwork) -> str:
     """Why no processor has a kernel for the node; empty if one may have."""
-    if isinstance(node, (Embedding, Lstm)):
-        return f"{node.kind} runs in ONNX Runtime's operators"
+    if isinstance(node, Embedding):
+        return "embeddings run in ONNX Runtime's operators"
+    ends = {network.input, network.output}
+    if isinstance(node, Lstm) and ends.intersection((node.input, node.output)):
+        return "an LSTM at an end of a network runs in ONNX Runtime's operators"
     ranges = [network.tensors[name].range for name in (*node.inputs, node.output)]
     fit = all(fits_32_bits(values.low, values.high) for values in ranges)
     return "" if fit else "its integers do not fit 32 bits"

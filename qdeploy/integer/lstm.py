@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qdeploy.errors import InternalError, UserError
-from qdeploy.integer.quotients import INT64_NUMERATORS, Quotient
+from qdeploy.integer.quotients import INT64_NUMERATORS, ROUNDED_QUOTIENT, Quotient
 from qdeploy.integer.tensors import ValueRange
 from qdeploy.integer.weights import Integers, Weights
 
@@ -35,6 +35,10 @@ class StepFunction:
 
     thresholds: Integers
     low: int
+
+    def __post_init__(self) -> None:
+        if self.thresholds.ndim != 1 or (np.diff(self.thresholds) < 0).any():
+            raise InternalError("the thresholds of a step function descend")
 
     @property
     def range(self) -> ValueRange:
@@ -87,6 +91,11 @@ class LstmLayer:
                 f"{self.name}: weights {self.input_weights.shape} and {self.hidden_weights.shape} "
                 f"with biases {self.bias.shape}"
             )
+        for quotient, _ in self.products():
+            if any(values.shape != (1,) for values in quotient.parameters) or (
+                quotient.divisor[0] <= 0 or quotient.rounding not in ROUNDED_QUOTIENT
+            ):
+                raise InternalError(f"{self.name}: a quotient of several channels, or by 0")
         if _limits(self.forget) != _limits(self.update):
             raise InternalError(f"{self.name}: products of the cell state with unequal limits")
         for quotient, factors in self.products():

@@ -70,13 +70,15 @@ class Quotient:
     high: Integers
     rounding: str
 
+    @property
+    def parameters(self) -> tuple[Integers, ...]:
+        """All arrays."""
+        return self.multiplier, self.addend, self.divisor, self.low, self.high
+
     def of(self, x: Integers, axis: int = 0) -> Integers:
         """The integers for x int64 [..., C, ...], channels along `axis`; none may overflow."""
         shape = (-1, *(1,) * (x.ndim - 1 - axis))
-        p, q, d, low, high = (
-            values.reshape(shape)
-            for values in (self.multiplier, self.addend, self.divisor, self.low, self.high)
-        )
+        p, q, d, low, high = (values.reshape(shape) for values in self.parameters)
         rounded: Integers = np.clip(ROUNDED_QUOTIENT[self.rounding](p * x + q, d), low, high)
         return rounded
 

@@ -11,6 +11,8 @@ from qdeploy import integer
 from qdeploy.cpu.kernels.compilation import LoadedObject, compile_object
 from qdeploy.cpu.kernels.targets import Target
 from qdeploy.cpu.parts import Part, whole
+from qdeploy.cpu.program.boundary import Argument
+from qdeploy.cpu.program.compiled import CompiledProgram
 from qdeploy.cpu.program.planning import Plan, plan
 from qdeploy.cpu.program.program import arena, emit
 from qdeploy.integer import IntegerNetwork
@@ -42,15 +44,38 @@ class Program:
 
     def run(self, inputs: list[np.ndarray], parts: int, *, late: bool) -> list[np.ndarray]:
         """The outputs, from buffers that all end (or, not `late`, begin) at a guard page."""
+        memory = arena(self.plan, len(inputs[0]))
+        call = _Call(self.loaded, self.plan.constants, memory, self.plan.outputs)
+        return call.run(inputs, parts, late=late)
+
+
+def run_compiled(
+    program: CompiledProgram, target: Target, inputs: list[np.ndarray], parts: int, *, late: bool
+) -> list[np.ndarray]:
+    """As `Program.run`, of a program with its operator."""
+    images = len(inputs[0])
+    blank = np.frombuffer(program.blank, np.uint8)
+    memory = np.concatenate([np.tile(blank, images), np.zeros(program.signature.slack, np.uint8)])
+    loaded = LoadedObject(program.code, target)
+    call = _Call(loaded, program.constants, memory, program.signature.outputs)
+    return call.run(inputs, parts, late=late)
+
+
+@dataclass
+class _Call:
+    loaded: LoadedObject
+    constants: bytes
+    arena: np.ndarray
+    outputs: tuple[Argument, ...]
+
+    def run(self, inputs: list[np.ndarray], parts: int, *, late: bool) -> list[np.ndarray]:
         images = len(inputs[0])
-        constants = np.frombuffer(self.plan.constants, np.uint8)
-        block, working = (
-            Guarded(values, late=late) for values in (constants, arena(self.plan, images))
-        )
+        constants = np.frombuffer(self.constants, np.uint8)
+        block, working = (Guarded(values, late=late) for values in (constants, self.arena))
         given = [Guarded(values, late=late) for values in inputs]
         made = [
             Guarded(np.zeros((images, *argument.shape), _TYPES[argument.type]), late=late)
-            for argument in self.plan.outputs
+            for argument in self.outputs
         ]
         kinds = [ctypes.c_void_p] * 2 + [ctypes.c_long] + [ctypes.c_void_p] * 3 + [ctypes.c_long]
         function = ctypes.CFUNCTYPE(None, *kinds)(self.loaded.address("run"))

@@ -14,8 +14,9 @@ import numpy as np
 import onnx
 import pytest
 from google.protobuf.message import DecodeError
+from lstm_layers import integer_language_model
 from program_networks import partial_network
-from program_runs import Program
+from program_runs import Program, run_compiled
 from random_networks import inputs
 from sample_networks import small_cnn
 
@@ -23,6 +24,7 @@ from qdeploy.cpu import to_onnx
 from qdeploy.cpu.description import read_parts
 from qdeploy.cpu.kernels.compilation import LoadedObject, compile_object
 from qdeploy.cpu.kernels.targets import host_targets
+from qdeploy.cpu.lstm.sequences import compile_sequences
 from qdeploy.cpu.program.planning import NoKernel, Plan, plan
 from qdeploy.cpu.program.program import emit
 from qdeploy.errors import UserError
@@ -133,3 +135,24 @@ def test_mutants_stay_within_their_buffers(network: IntegerNetwork) -> None:
         outcomes["ran"] += 1
     assert outcomes["ran"] > MUTANTS // 30
     assert outcomes["UserError"] > MUTANTS // 30
+
+
+@pytest.mark.slow
+def test_mutants_of_an_lstm_stay_within_their_buffers() -> None:
+    model, target = to_onnx(integer_language_model()), host_targets()[0]
+    content, rng = model.SerializeToString(), np.random.default_rng(0)
+    outcomes: Counter[str] = Counter()
+    for _ in range(MUTANTS // 5):
+        try:
+            part = next(part for part in read_parts(mutant(model, content, rng)) if part.lstm)
+            program = compile_sequences(part, target) if outcomes["ran"] < 30 else None
+        except (UserError, DecodeError, NoKernel, StopIteration) as error:
+            outcomes[type(error).__name__] += 1
+            continue
+        if program is not None:
+            (argument,) = program.signature.inputs
+            x = rng.integers(-(1 << 31), 1 << 31, (IMAGES, *argument.shape)).astype(np.int32)
+            run_compiled(program, target, [x], 1, late=bool(rng.integers(2)))
+        outcomes["ran"] += 1
+    assert outcomes["ran"] > MUTANTS // 100
+    assert outcomes["UserError"] > MUTANTS // 100

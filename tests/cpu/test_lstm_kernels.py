@@ -56,7 +56,7 @@ def test_random_layers_between_guard_pages(
     compiled = compile_lstm(layer, target)
     loaded = LoadedObject(compiled.code, target)
     kinds = [ctypes.c_void_p] * 2 + [ctypes.c_long] * 2 + [ctypes.c_void_p] * 5
-    function = ctypes.CFUNCTYPE(ctypes.c_long, *kinds)(loaded.address("run"))
+    function = ctypes.CFUNCTYPE(ctypes.c_long, *kinds)(loaded.address("steps"))
     x = random_codes(rng, layer.input, (steps, count, layer.input_size))
     h, c = (random_codes(rng, r, (count, layer.hidden_size)) for r in (layer.hidden, layer.state))
     outputs, (_, last) = layer.run(x, (h, c))

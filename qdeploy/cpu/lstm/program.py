@@ -23,7 +23,7 @@ from qdeploy.errors import UserError
 from qdeploy.integer import LstmLayer, ValueRange, accumulator_range
 
 _WORDS = ValueRange(-(1 << 31), (1 << 31) - 2)
-_ENTRIES = 16  # inputs whose products are computed together, if there are fewer sequences
+ENTRIES = 16  # inputs whose products are computed together, if there are fewer sequences
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class CompiledLstm:
     """All that is needed to run a layer.
 
     Attributes:
-        code: an object file with the function "run".
+        code: an object file with the function "steps".
         constants: what it reads, to lie at a multiple of 64 bytes.
         sequence_bytes: memory of the state of a sequence.
         entry_bytes: memory of the input of a step of a sequence.
@@ -44,13 +44,13 @@ class CompiledLstm:
 
     def arena_bytes(self, sequences: int) -> int:
         """What to work in, zeros before the first use."""
-        return sequences * self.sequence_bytes + max(_ENTRIES, sequences) * self.entry_bytes
+        return sequences * self.sequence_bytes + max(ENTRIES, sequences) * self.entry_bytes
 
 
 def compile_lstm(layer: LstmLayer, target: Target) -> CompiledLstm:
     """Compile `layer`.
 
-    The function is run(constants, arena, sequences, steps, x, h, c, outputs, last): codes int64
+    The function is steps(constants, arena, sequences, steps, x, h, c, outputs, last): codes int64
     x [steps, sequences, I], h and c [sequences, H] to h of each step, outputs
     [steps, sequences, H], and the last c, [sequences, H]. It returns whether a code is outside its
     range, int64 0 or 1; then the results mean nothing.
@@ -58,7 +58,7 @@ def compile_lstm(layer: LstmLayer, target: Target) -> CompiledLstm:
     Raises:
         UserError: if sums or codes are wider than the kernels.
     """
-    planner = _Planner(layer, target)
+    planner = LstmPlanner(layer, target)
     module = planner.module()
     code = compile_object(module, target)
     return CompiledLstm(code, planner.constants.block(), planner.sequence.size, planner.entry.size)
@@ -77,7 +77,7 @@ class _Memory:
         return offset
 
 
-class _Planner:
+class LstmPlanner:
     """Buffers, constants and functions of one layer."""
 
     def __init__(self, layer: LstmLayer, target: Target) -> None:
@@ -131,16 +131,22 @@ class _Planner:
             raise self._too_wide(f"{of.node.name} sums {self.layer.sums}", "32 bits")
         return of, matrix
 
+    @property
+    def description(self) -> str:
+        """What computes the products, and why, for people."""
+        (_, inputs), (_, hiddens) = self.inputs, self.hiddens
+        return f"inputs: {inputs.description}; hidden states: {hiddens.description}"
+
     # Code.
 
     def module(self) -> ir.Module:
-        """A module with the function run."""
+        """A module with the function steps."""
         module, layer = ir.Module("lstm"), self.layer
         of_x = self._product(module, self.inputs, self.x, self.entry.size)
         of_h = self._product(module, self.hiddens, self.h, self.sequence.size)
         cell = self._cell(module)
         arguments = [POINTER, POINTER, LONG, LONG, *[POINTER] * 5]
-        code = Code(module, "run", arguments, public=True, result=LONG)
+        code = Code(module, "steps", arguments, public=True, result=LONG)
         constants, arena, sequences, steps, x, h, c, outputs, last = code.arguments
         size, inputs = layer.hidden_size, layer.input_size
         outside = code.variable(LONG, code.long(0))
@@ -153,9 +159,9 @@ class _Planner:
             hidden.take(code, h, row, code.at(own, self.h), size, outside)
             state.take(code, c, row, code.at(own, self.state), size, outside)
         build = code.build
-        several = build.icmp_signed("<", sequences, code.long(_ENTRIES))
-        some = build.select(several, sequences, code.long(_ENTRIES))
-        together = build.udiv(code.long(_ENTRIES), some)
+        several = build.icmp_signed("<", sequences, code.long(ENTRIES))
+        some = build.select(several, sequences, code.long(ENTRIES))
+        together = build.udiv(code.long(ENTRIES), some)
         with code.loop(self._rounds(code, steps, together)) as turn:
             start = build.mul(turn, together)
             rest = build.sub(steps, start)

@@ -50,7 +50,7 @@ class LstmSession:
         self._loaded = LoadedObject(self._compiled.code, target)
         arguments = [ctypes.c_void_p] * 2 + [ctypes.c_int64] * 2 + [ctypes.c_void_p] * 5
         function = ctypes.CFUNCTYPE(ctypes.c_int64, *arguments)
-        self._function = function(self._loaded.address("run"))
+        self._function = function(self._loaded.address("steps"))
         self._constants = aligned_copy(self._compiled.constants)
         self._first_argument = self._constants.ctypes.data
         self._spare: list[_Buffers] = []

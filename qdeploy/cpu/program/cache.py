@@ -19,6 +19,7 @@ import numpy as np
 import qdeploy.cpu
 from qdeploy.cpu.custom_op.glue import Signature
 from qdeploy.cpu.kernels.targets import Target
+from qdeploy.cpu.lstm.sequences import compile_sequences
 from qdeploy.cpu.parts import Part
 from qdeploy.cpu.program.boundary import Argument
 from qdeploy.cpu.program.compiled import CompiledProgram, compile_program
@@ -57,7 +58,7 @@ def cached_program(
 
 def _compiled(part: Part, target: Target) -> CompiledProgram | NoKernel:
     try:
-        return compile_program(part, target)
+        return (compile_sequences if part.lstm else compile_program)(part, target)
     except NoKernel as why:
         return why
 

@@ -29,7 +29,16 @@ from qdeploy.cpu.program.pooling import MaximumPool
 from qdeploy.cpu.program.quantizing import Quantize, quantize
 from qdeploy.cpu.program.wanted import Layouts, NoKernel
 from qdeploy.cpu.program.wide import wide_products
-from qdeploy.integer import ArgMax, Concat, Convolution, MaxPool, Requantize, Tensor, Threshold
+from qdeploy.integer import (
+    ArgMax,
+    Concat,
+    Convolution,
+    Lstm,
+    MaxPool,
+    Requantize,
+    Tensor,
+    Threshold,
+)
 
 __all__ = ["NoKernel", "Plan", "Step", "plan"]
 
@@ -103,6 +112,8 @@ class _Planner:
         for node in part.nodes:
             if reason := why_no_kernel(node, part.network):
                 raise NoKernel(node.name, reason)
+            if isinstance(node, Lstm):
+                raise NoKernel(node.name, "an LSTM is a program of its own")
         for name in (*part.inputs, *(node.output for node in part.nodes)):
             if 4 * prod(self.tensors[name].shape) > _MOST_BYTES:
                 raise NoKernel(name, f"shape {self.tensors[name].shape} is too large")

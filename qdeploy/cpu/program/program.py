@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from llvmlite import ir
@@ -18,7 +19,7 @@ from qdeploy.cpu.program.planning import Entry, Exit, Plan
 
 # Multiplications from which on a step is worth dividing: microseconds (of 8-bit products, ten).
 PARALLEL_WORK = 1_500_000
-_ARGUMENTS = [POINTER, POINTER, LONG, POINTER, POINTER, POINTER, LONG]
+ARGUMENTS = [POINTER, POINTER, LONG, POINTER, POINTER, POINTER, LONG]
 
 
 def emit(plan: Plan, target: Target) -> ir.Module:
@@ -32,8 +33,29 @@ def emit(plan: Plan, target: Target) -> ir.Module:
     part, in any order and at the same time.
     """
     module = ir.Module("program")
-    sequence = _sequence(module, plan, target)
-    code = Code(module, "run", _ARGUMENTS, public=True)
+    emit_run(module, plan, _sequence(module, plan, target))
+    return module
+
+
+class Shape(Protocol):
+    """What a program reads, writes and works in."""
+
+    @property
+    def inputs(self) -> tuple[Argument, ...]:
+        """Its first arguments."""
+
+    @property
+    def outputs(self) -> tuple[Argument, ...]:
+        """Those behind them."""
+
+    @property
+    def image_bytes(self) -> int:
+        """Of the arena, for each image."""
+
+
+def emit_run(module: ir.Module, shape: Shape, sequence: ir.Function) -> None:
+    """The function run (see `emit`) around `sequence`, which has its arguments."""
+    code = Code(module, "run", ARGUMENTS, public=True)
     build = code.build
     *_, parallel, context, parts = code.arguments
     images = code.arguments[2]
@@ -43,12 +65,11 @@ def emit(plan: Plan, target: Target) -> ir.Module:
         with divided:
             values = code.arguments[:4]
             closure = _closure(code, [*values, parts])
-            function = _images(module, plan, sequence)
+            function = _images(module, shape, sequence)
             call_parallel(code, parallel, [context, function, closure, parts])
         with alone:
             code.call(sequence, code.arguments)
     code.end()
-    return module
 
 
 def call_parallel(code: Code, parallel: Value, arguments: list[Value]) -> None:
@@ -65,7 +86,7 @@ def _sequence(module: ir.Module, plan: Plan, target: Target) -> ir.Function:
         [step.emit(module, target, plan.image_bytes) for step in steps]
         for steps in (plan.entries, plan.steps, plan.exits)
     )
-    code = Code(module, "sequence", _ARGUMENTS)
+    code = Code(module, "sequence", ARGUMENTS)
     constants, arena, images, tensors, parallel, context, parts = code.arguments
     first = code.long(0)
 
@@ -110,7 +131,7 @@ def _divide(
             code.call(step, [*values[:3], code.long(0), values[3]])
 
 
-def _images(module: ir.Module, plan: Plan, sequence: ir.Function) -> ir.Function:
+def _images(module: ir.Module, shape: Shape, sequence: ir.Function) -> ir.Function:
     """The whole sequence on a part of the images."""
     part = Code(module, "part_of_images", [POINTER, LONG])
     build = part.build
@@ -119,8 +140,8 @@ def _images(module: ir.Module, plan: Plan, sequence: ir.Function) -> ir.Function
     tensors = part.load(POINTER, part.arguments[0], 24, align=8)
     parts = part.load(LONG, part.arguments[0], 32, align=8)
     first, end = _bounds(part, part.arguments[1], images, parts)
-    moved = from_image(part, tensors, first, (*plan.inputs, *plan.outputs))
-    arena = part.at(arena, part.scaled(first, plan.image_bytes))
+    moved = from_image(part, tensors, first, (*shape.inputs, *shape.outputs))
+    arena = part.at(arena, part.scaled(first, shape.image_bytes))
     nothing = ir.Constant(POINTER, None)
     count = build.sub(end, first)
     part.call(sequence, [constants, arena, count, moved, nothing, nothing, part.long(1)])
