@@ -1,7 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files with slow tests come first, so that no worker has a long one left at the end."""
+"""Order and threads of all tests.
+
+Files with slow tests come first, so that no worker has a long one left at the end. Each worker and
+what it starts computes with one thread: PyTorch's wait for each other by spinning, which takes a
+busy machine several times the work.
+"""
+
+import os
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -21,10 +21,13 @@ SHORT = TrainingConfig(float_epochs=2, epochs=3)
 def trained(tmp_path_factory):
     """A short training, the caller's random state and threads before and after."""
     directory = tmp_path_factory.mktemp("training")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
     torch.manual_seed(123)
     before = torch.get_rng_state(), torch.get_num_threads()
     result = train(DataConfig(), SMALL, SHORT, directory)
     after = torch.get_rng_state(), torch.get_num_threads()
+    torch.set_num_threads(threads)
     return directory, result, before, after
 
 
