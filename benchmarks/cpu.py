@@ -51,6 +51,7 @@ from qdeploy.cpu.measurement.sessions import (  # noqa: E402
 from qdeploy.cpu.measurement.steps import step_times  # noqa: E402
 from qdeploy.cpu.measurement.timing import Times, interleaved  # noqa: E402
 from qdeploy.cpu.measurement.twins import float_twin, int8_twin  # noqa: E402
+from qdeploy.cpu.parts import whole  # noqa: E402
 from qdeploy.integer import IntegerNetwork  # noqa: E402
 
 PARTS = ("networks", "layers", "matrices", "convolutions", "lstm", "sizes", "loading")
@@ -187,7 +188,7 @@ def layers(models: dict[Case, Path]) -> Iterator[Row]:
     for case, path in models.items():
         if case.network != "cnv":
             continue
-        for step in step_times(_network(path), target, roof):
+        for step in step_times(whole(_network(path)), target, roof):
             yield Row(f"{case.name}/{step.layer}", "time", step.microseconds, "us")
             if step.share is not None:
                 yield Row(
