@@ -14,6 +14,10 @@ from qdeploy.cpu.program.lookups import Bank, CodeBook, levels
 from qdeploy.cpu.program.segments import Segment, segments
 from qdeploy.integer import Convolution, Integers
 
+SHORT_SEGMENT = 64  # activations; shorter ones are copied behind each other for products
+_FEW_OUTPUTS = 16
+_FEW_WEIGHTS = 4  # of which sums are added in a byte
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -32,11 +36,19 @@ class Choice:
     reason: str
 
 
-def choose(node: Convolution, lattice: Lattice, channels: int, entries: int = 16) -> Choice | None:
+def choose(
+    node: Convolution,
+    lattice: Lattice,
+    channels: int,
+    entries: int = 16,
+    *,
+    multiplies: bool = False,
+) -> Choice | None:
     """The kernel for a layer whose input has `channels` channels on `lattice`; None: there is none.
 
     Lookups where tables hold two weights or more and levels have up to four bits, else products of
-    bytes. Tables have 16 entries, or up to `entries`.
+    bytes. Tables have 16 entries, or up to `entries`. If the processor `multiplies` several bytes
+    at once, and many pixels share the weights, lookups are left where they are slower.
     """
     pad = node.pad_code if any(node.pads) else None
     held = lattice.holding(pad)
@@ -54,6 +66,8 @@ def choose(node: Convolution, lattice: Lattice, channels: int, entries: int = 16
         smallest = unit * max(map(abs, values)) * magnitude
         if _whole_groups(node, unit) and smallest <= SHORTS.high:
             bank = Bank.of(book, layout, channels, node.pad_code)
+            if multiplies and bank is not None and _slower(node, values, book, bank):
+                break
             if bank is not None:
                 layout = replace(layout, border=node.pads)
                 reason = f"{len(values)} weight values, {lattice.bits}-bit levels"
@@ -64,6 +78,20 @@ def choose(node: Convolution, lattice: Lattice, channels: int, entries: int = 16
     layout = Levels(Packing(1, 8), held, (level, level), node.pads)
     reason = f"{len(values)} weight values" if len(values) > 4 else f"{lattice.bits}-bit levels"
     return Choice(layout, None, magnitude, reason)
+
+
+def _slower(node: Convolution, values: list[int], book: CodeBook, bank: Bank) -> bool:
+    """Whether lookups fill a part of a register only, or have to widen their sums too often.
+
+    But short segments with scales would become products of 16 bits.
+    """
+    if len(node.weights.planes[0].codes) <= _FEW_OUTPUTS:
+        return len(values) > 2
+    pieces = segments(node, 0)
+    short = max(piece.codes[0].size for piece in pieces) < SHORT_SEGMENT
+    if short and any(piece.scaled for piece in pieces):
+        return False
+    return bank.flush * book.per_group <= _FEW_WEIGHTS
 
 
 def _index_bits(entries: int, outputs: int) -> tuple[int, ...]:

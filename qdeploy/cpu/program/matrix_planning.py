@@ -13,7 +13,7 @@ from qdeploy.cpu.kernels.multiply import MultiplyTile
 from qdeploy.cpu.kernels.scaling import pair_multipliers
 from qdeploy.cpu.kernels.targets import Target
 from qdeploy.cpu.kernels.window import Window
-from qdeploy.cpu.program.choice import Choice, least_channels, reached
+from qdeploy.cpu.program.choice import SHORT_SEGMENT, Choice, least_channels, reached
 from qdeploy.cpu.program.constants import Constants
 from qdeploy.cpu.program.finishing import SHORTS, fits, plan_finish
 from qdeploy.cpu.program.layouts import Buffer, Levels
@@ -26,7 +26,6 @@ from qdeploy.integer import Convolution, Integers, Plane, ValueRange, Weights
 
 # Rows of a tile where images are the rows.
 _IMAGES_LOOKED_UP, _IMAGES_MULTIPLIED = 2, 4
-_SHORT_SEGMENT = 64  # activations; shorter ones are copied behind each other
 _BYTES, _SHORTS = (-128, 127), (-(1 << 15), (1 << 15) - 1)
 
 
@@ -268,7 +267,7 @@ def _merged(node: Convolution, group: int, planned: tuple[Segment, ...]) -> tupl
     merged = node.weights.integers()
     low, high = _SHORTS
     unscaled = not any(segment.scaled for segment in planned)
-    if unscaled or longest >= _SHORT_SEGMENT or merged.min() < low or merged.max() > high:
+    if unscaled or longest >= SHORT_SEGMENT or merged.min() < low or merged.max() > high:
         return planned
     plane = Plane(merged.astype(np.int32), np.ones((1, 1, 1, 1), np.int64))
     return segments(replace(node, weights=Weights((plane,))), group)
@@ -278,7 +277,7 @@ def _window(planned: tuple[Segment, ...], x: Buffer, smallest: int, largest: int
     """How short segments are copied; as 16 bits where weights are not in the range given."""
     longest = max(segment.codes[0].size for segment in planned)
     scaled = any(segment.scaled for segment in planned)
-    if len(planned) == 1 or scaled or longest >= _SHORT_SEGMENT:
+    if len(planned) == 1 or scaled or longest >= SHORT_SEGMENT:
         return None
     low = min(int(segment.codes.min()) for segment in planned)
     high = max(int(segment.codes.max()) for segment in planned)

@@ -12,7 +12,7 @@ from qdeploy.cpu.kernels.targets import Target
 from qdeploy.cpu.parts import fits_32_bits
 from qdeploy.cpu.program.choice import Choice, choose
 from qdeploy.cpu.program.lattices import lattices
-from qdeploy.cpu.program.layers import Layer, channels_stay, sources
+from qdeploy.cpu.program.layers import Layer, channels_stay, image_shape, sources
 from qdeploy.cpu.program.layouts import Border, Layout, Levels, Words, serves, with_both_borders
 from qdeploy.cpu.program.segments import segments
 from qdeploy.integer import (
@@ -48,7 +48,7 @@ class Layouts:
     """
 
     def __init__(self, network: IntegerNetwork, target: Target) -> None:
-        self.entries = target.table_bytes
+        self.target = target
         self.tensors = network.tensors
         self.lattices = lattices(network)
         self.wanted: dict[str, list[Layout]] = defaultdict(list)
@@ -131,7 +131,7 @@ class Layouts:
         if isinstance(node, Convolution) and layer.depthwise:
             return [self._padded(name, node.pad_code, node.pads)]
         if isinstance(node, Convolution):
-            choice = self._choice(node, name)
+            choice = self._choice(node, name, layer.output)
             if choice is None:
                 self._check_range(name)
                 return [Words(node.pad_code, node.pads)]
@@ -147,8 +147,11 @@ class Layouts:
             return [self._padded(name, node.pad_code, node.pads)]
         return [self.plain(name) for name in layer.inputs]
 
-    def _choice(self, node: Convolution, name: str) -> Choice | None:
+    def _choice(self, node: Convolution, name: str, output: str) -> Choice | None:
         """The kernel for inputs that are bytes; None if they are not."""
         if name not in self.lattices or len(segments(node, 0)) * node.groups > _MOST_SEGMENTS:
             return None
-        return choose(node, self.lattices[name], self.tensors[name].channels, self.entries)
+        _, height, width = image_shape(self.tensors[output])
+        multiplies = self.target.products != "widening" and height * width > 1
+        lattice, channels = self.lattices[name], self.tensors[name].channels
+        return choose(node, lattice, channels, self.target.table_bytes, multiplies=multiplies)
