@@ -12,13 +12,11 @@ Runtime, needs no PyTorch. OpenVINO is measured too where it is installed.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -33,9 +31,10 @@ import onnxruntime
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from cpu_layers import CHAIN, FULLY_CONNECTED, chain_contenders, matrix_contenders  # noqa: E402
+from cpu_layers import CHAIN, FULLY_CONNECTED, call_contenders, chain_contenders, matrix_contenders  # noqa: E402
 from cpu_lstm import STEPS, lstm_contenders  # noqa: E402
 from cpu_networks import CASES, Case  # noqa: E402
+from rows import Row, write  # noqa: E402
 
 from qdeploy.cpu import NoFastForm, information_bits, pack, use_kernels  # noqa: E402
 from qdeploy.cpu.description import read_network  # noqa: E402
@@ -54,7 +53,7 @@ from qdeploy.cpu.measurement.twins import float_twin, int8_twin  # noqa: E402
 from qdeploy.cpu.parts import whole  # noqa: E402
 from qdeploy.integer import IntegerNetwork  # noqa: E402
 
-PARTS = ("networks", "layers", "matrices", "convolutions", "lstm", "sizes", "loading")
+PARTS = ("networks", "layers", "matrices", "convolutions", "lstm", "calls", "sizes", "loading")
 LOADS = 5
 _LOAD = """
 import sys, time
@@ -66,17 +65,6 @@ start = time.process_time()
 Session(Path(sys.argv[1]), 1)
 print(time.process_time() - start)
 """
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the JSON file (docs: benchmarks)."""
-
-    case: str
-    metric: str
-    value: float
-    unit: str
-    against: str = ""
 
 
 def main() -> None:
@@ -95,7 +83,7 @@ def main() -> None:
         print(f"{row.case:24} {row.metric:24} {row.value:12.5g} {row.unit:7} {row.against}")
         rows.append(row)
     if options.json:
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+        write(rows, options.json)
 
 
 def measured(parts: Sequence[str], folder: Path, rounds: int) -> Iterator[Row]:
@@ -111,6 +99,8 @@ def measured(parts: Sequence[str], folder: Path, rounds: int) -> Iterator[Row]:
     if "layers" in parts:
         yield from layers(models)
     yield from single_layers(parts, rounds)
+    if "calls" in parts:
+        yield from calls(rounds)
     if "sizes" in parts:
         yield from sizes(models)
     if "loading" in parts:
@@ -177,6 +167,14 @@ def single_layers(parts: Sequence[str], rounds: int) -> Iterator[Row]:
             took = times.processor / length
             median = f"{np.median(took):.1f} median"
             yield Row(name, contender, float(np.percentile(took, 10)), "us", median)
+
+
+def calls(rounds: int) -> Iterator[Row]:
+    """What a call of the custom operator costs within a session, and one of a stock operator."""
+    contenders, length = call_contenders()
+    for name, times in interleaved(contenders, rounds).items():
+        took = np.percentile(times.processor, 10) / length
+        yield Row("call", name, float(took), "us", "at most 1 more" if name == "ours" else "")
 
 
 def layers(models: dict[Case, Path]) -> Iterator[Row]:

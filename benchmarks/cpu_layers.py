@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
@@ -32,6 +33,7 @@ FULLY_CONNECTED = {
 }
 CHAIN = {"conv-64-32x32": (64, 32), "conv-256-8x8": (256, 8)}  # 3x3, channels and size
 LENGTH = 6  # layers of a chain
+CALLS = 50
 CODES = {"1": (-1, 1), "T": (-1, 0, 1), "2": (-2, -1, 0, 1), "4": tuple(range(-8, 8))}
 CODES["8"] = tuple(range(-127, 128))
 # Weights and bits of activations.
@@ -67,6 +69,34 @@ def chain_contenders(channels: int, size: int) -> tuple[Contenders, int]:
     except ImportError:
         print("OpenVINO is not installed: its binary convolution is left out")
     return found, LENGTH
+
+
+def call_contenders() -> tuple[Contenders, int]:
+    """A network of one weight, and a stock operator, each `CALLS` times behind itself; how often.
+
+    The difference of the two is what a call of the custom operator costs more, its work included.
+    """
+    x = np.ones((1, 1), np.float32)
+    model = to_onnx(_fully_connected(1, "1a1"))
+    options = session_options(1)
+    use_kernels(options, model.SerializeToString(), 1)
+    (node,) = model.graph.node
+    stock = onnx.ModelProto()
+    stock.CopyFrom(model)
+    del stock.functions[:], stock.graph.output[1:], stock.graph.initializer[:]
+    for copied, name in ((model, "Network"), (stock, "Abs")):
+        del copied.graph.node[:]
+        for k in range(CALLS):
+            call = copied.graph.node.add()
+            call.CopyFrom(node)
+            call.op_type, call.input[0] = name, f"y{k - 1}" if k else "x"
+            call.output[0] = f"y{k}" if k < CALLS - 1 else "y"
+            call.output[1] = f"integer{k}" if k < CALLS - 1 else "y_integer"
+            if name == "Abs":
+                call.domain = ""
+                del call.attribute[:], call.input[1:], call.output[1:]
+    ours = session(model.SerializeToString(), options)
+    return {"ours": call_of(ours, x), "stock": _call(stock, x)}, CALLS
 
 
 def _call(model: Any, x: Any) -> Callable[[], object]:

@@ -17,7 +17,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import chain, starmap
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+from rows import Row, write  # noqa: E402
 
 from qdeploy.fpga.compressors.dot_products import Shape, structure  # noqa: E402
 from qdeploy.fpga.compressors.sliced_products import Products  # noqa: E402
@@ -137,17 +139,6 @@ OTHERS: dict[str, tuple[str, dict[str, int]]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the JSON file (docs: benchmarks)."""
-
-    case: str
-    metric: str
-    value: float
-    unit: str
-    against: str = ""
-
-
 def main() -> None:
     """Print the table and write the rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -178,13 +169,13 @@ def main() -> None:
 
 def replace_cases(path: Path, rows: list[Row]) -> None:
     """Write the rows; those of other cases in the file stay."""
-    cases: dict[str, list[Any]] = {}
+    cases: dict[str, list[Row]] = {}
     for old in json.loads(path.read_text()) if path.exists() else ():
-        cases.setdefault(old["case"], []).append(old)
+        cases.setdefault(old["case"], []).append(Row(**old))
     cases |= {case: [] for case in {row.case: None for row in rows}}
     for row in rows:
-        cases[row.case].append(asdict(row))
-    path.write_text(json.dumps(list(chain(*cases.values())), indent=2) + "\n")
+        cases[row.case].append(row)
+    write(chain(*cases.values()), path)
 
 
 def operators(*, quick: bool) -> Iterator[Row]:

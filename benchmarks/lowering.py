@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from rows import Row, write
 
 DOMAIN = "qonnx.custom_op.general"
 IMAGE = (3, 32, 32)
@@ -53,17 +54,6 @@ FULL = [
     Case(100, 20_000_000),
     Case(100, 20_000_000, residual=True),
 ]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the JSON file (docs: benchmarks)."""
-
-    case: str
-    metric: str
-    value: float
-    unit: str
-    against: str = ""
 
 
 class Network:
@@ -293,7 +283,7 @@ def main() -> None:
             rows += run_case(case, Path(directory), limit)
     summarize(rows, cases)
     if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+        write(rows, arguments.json)
 
 
 if __name__ == "__main__":
