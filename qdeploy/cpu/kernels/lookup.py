@@ -87,18 +87,18 @@ class LookupTile:
         """Bytes of the weights of `groups` groups (of each tap)."""
         return -(-groups // self.packed) * self.taps * self.outputs
 
-    def emit(self, module: ir.Module, target: Target) -> ir.Function:
-        """tile(activations, bytes between rows, weights, banks, sums, groups, start).
+    def emit(self, module: ir.Module, target: Target, groups: int) -> ir.Function:
+        """tile(activations, bytes between rows, weights, banks, sums, start).
 
-        Adds to the sums, or to `start` (int16).
+        Adds the products of `groups` groups to the sums, or to `start` (int16).
         """
         shape = f"{self.rows}x{self.vectors}x{self.lanes}"
         name = f"lookup_{shape}_{self.group_bytes}_{self.flush}_{self.taps}_{self.entries}"
-        name += "_fresh" if self.fresh else ""
+        name += f"_{groups}{'_fresh' if self.fresh else ''}"
         if name not in module.globals:
-            kinds = [POINTER, LONG, POINTER, POINTER, POINTER, LONG, SHORT]
-            code = Code(module, name, kinds, inline=True)
-            _Writer(self, code, target).write()
+            kinds = [POINTER, LONG, POINTER, POINTER, POINTER, SHORT]
+            code = Code(module, name, kinds)
+            _Writer(self, code, target).write(groups)
         return module.globals[name]
 
 
@@ -107,9 +107,7 @@ class _Writer:
 
     def __init__(self, tile: LookupTile, code: Code, target: Target) -> None:
         self.tile, self.code, self.target = tile, code, target
-        activations, stride, weights, self.banks, self.sums, self.groups, self.start = (
-            code.arguments
-        )
+        activations, stride, weights, self.banks, self.sums, self.start = code.arguments
         self.rows = [
             code.at(activations, code.scaled(stride, m)) for m in range(tile.rows + tile.taps - 1)
         ]
@@ -118,27 +116,27 @@ class _Writer:
         self.bytes = vector(BYTE, tile.lanes)
         self.shorts = vector(SHORT, tile.lanes // 2)
 
-    def write(self) -> None:
-        code, build, tile = self.code, self.code.build, self.tile
+    def write(self, groups: int) -> None:
+        code, tile = self.code, self.tile
         totals = self._totals()
-        steps, halves = self.groups, list(range(tile.packed))
-        if tile.packed == 2:
-            steps = build.lshr(self.groups, code.long(1))
+        steps, left = divmod(groups, tile.packed)
         at_once = tile.flush // tile.least_flush
-        if at_once > 1:
-            # Two copies: where lengths are known, neither is a loop over sums in memory.
-            whole, rest = code.divided(steps, at_once)
+        if at_once > 1 and steps:
+            # As few copies of the loop as possible: equal parts.
+            together = -(-steps // -(-steps // at_once))
+            whole, rest = divmod(steps, together)
             with code.loop(whole):
-                self._steps(code.long(at_once), totals)
-            self._steps(rest, totals)
+                self._steps(code.long(together), totals)
+            if rest:
+                self._steps(code.long(rest), totals)
         else:
+            halves = list(range(tile.packed))
             with code.loop(steps):
-                for together in [halves] if at_once else [[half] for half in halves]:
-                    self._groups(together, totals)
+                for some in [halves] if at_once else [[half] for half in halves]:
+                    self._groups(some, totals)
                 self._next_weights()
-        if tile.packed == 2:
-            with code.loop(build.and_(self.groups, code.long(1))):
-                self._groups([0], totals)
+        if left:
+            self._groups([0], totals)
         for offsets, parts in zip(self._offsets(), totals, strict=True):
             for at, part in zip(offsets, parts, strict=True):
                 code.store(part.get(), self.sums, at)
