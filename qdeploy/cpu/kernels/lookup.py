@@ -126,9 +126,9 @@ class _Writer:
             together = -(-steps // -(-steps // at_once))
             whole, rest = divmod(steps, together)
             with code.loop(whole):
-                self._steps(code.long(together), totals)
+                self._steps(together, totals)
             if rest:
-                self._steps(code.long(rest), totals)
+                self._steps(rest, totals)
         else:
             halves = list(range(tile.packed))
             with code.loop(steps):
@@ -171,7 +171,7 @@ class _Writer:
             for _ in range(self.tile.rows)
         ]
 
-    def _steps(self, count: Value, totals: list[list[Variable]]) -> None:
+    def _steps(self, count: int, totals: list[list[Variable]]) -> None:
         """Sums of bytes over the groups of `count` bytes of weights, then widened."""
         sums = self._zeros()
         with self.code.loop(count):

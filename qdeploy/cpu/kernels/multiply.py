@@ -43,6 +43,7 @@ class MultiplyTile:
         products: as the target multiplies.
         flush: steps whose sum fits 16 bits, at least one; used with bytes, and not with "dot".
         short: whether activations and weights have 16 bits.
+        fresh: whether sums begin with zero, not with what they are.
     """
 
     rows: int
@@ -51,6 +52,7 @@ class MultiplyTile:
     products: Products
     flush: int
     short: bool = False
+    fresh: bool = False
 
     @property
     def step(self) -> int:
@@ -76,13 +78,17 @@ class MultiplyTile:
         """Bytes of the weights of `activations` activations."""
         return -(-activations // self.step) * self.vectors * self.lanes
 
-    def emit(self, module: ir.Module, target: Target) -> ir.Function:
-        """tile(activations, bytes between rows, weights, sums, steps); adds to the sums."""
+    def emit(self, module: ir.Module, target: Target, steps: int) -> ir.Function:
+        """tile(activations, bytes between rows, weights, sums).
+
+        Adds the products of `steps` steps to the sums, or to zero.
+        """
         kind = "shorts" if self.short else "bytes"
-        name = f"multiply_{kind}_{self.rows}x{self.vectors}x{self.lanes}_{self.flush}"
+        name = f"multiply_{kind}_{self.rows}x{self.vectors}x{self.lanes}_{self.flush}_{steps}"
+        name += "_fresh" if self.fresh else ""
         if name not in module.globals:
-            code = Code(module, name, [POINTER, LONG, POINTER, POINTER, LONG], inline=True)
-            _Writer(self, code, target).write()
+            code = Code(module, name, [POINTER, LONG, POINTER, POINTER])
+            _Writer(self, code, target).write(steps)
         return module.globals[name]
 
 
@@ -91,31 +97,39 @@ class _Writer:
 
     def __init__(self, tile: MultiplyTile, code: Code, target: Target) -> None:
         self.tile, self.code, self.target = tile, code, target
-        activations, stride, weights, self.sums, self.steps = code.arguments
+        activations, stride, weights, self.sums = code.arguments
         self.rows = [code.at(activations, code.scaled(stride, m)) for m in range(tile.rows)]
         self.weight = code.variable(POINTER, weights)
         self.position = code.variable(LONG, code.long(0))
         self.bytes = vector(BYTE, tile.lanes)
         self.words = vector(WORD, tile.lanes // tile.step_bytes)
 
-    def write(self) -> None:
+    def write(self, steps: int) -> None:
         code, tile = self.code, self.tile
         totals = [
-            [code.variable(self.words, code.load(self.words, self.sums, at)) for at in offsets]
+            [code.variable(self.words, self._start(at)) for at in offsets]
             for offsets in self._offsets()
         ]
         if tile.products == "dot" or tile.short:
-            with code.loop(self.steps):
+            with code.loop(steps):
                 self._step(totals)
         else:
-            whole, rest = code.divided(self.steps, tile.flush)
+            # As few copies of the loop as possible: equal parts.
+            together = -(-steps // -(-steps // tile.flush))
+            whole, rest = divmod(steps, together)
             with code.loop(whole):
-                self._steps(code.long(tile.flush), totals)
-            self._steps(rest, totals)
+                self._steps(together, totals)
+            if rest:
+                self._steps(rest, totals)
         for offsets, parts in zip(self._offsets(), totals, strict=True):
             for at, part in zip(offsets, parts, strict=True):
                 code.store(part.get(), self.sums, at)
         code.end()
+
+    def _start(self, at: int) -> Value:
+        if self.tile.fresh:
+            return ir.Constant(self.words, None)
+        return self.code.load(self.words, self.sums, at)
 
     def _offsets(self) -> list[list[int]]:
         tile = self.tile
@@ -124,7 +138,7 @@ class _Writer:
             [(m * tile.vectors + j) * size for j in range(tile.vectors)] for m in range(tile.rows)
         ]
 
-    def _steps(self, count: Value, totals: list[list[Variable]]) -> None:
+    def _steps(self, count: int, totals: list[list[Variable]]) -> None:
         """Sums of 16 bits over `count` steps, then widened."""
         code, tile = self.code, self.tile
         shorts = vector(SHORT, tile.lanes // 2 if tile.products == "pairs" else tile.lanes)

@@ -245,15 +245,13 @@ class _Writer:
         code = self.code
         weights = code.at(self.constants, code.scaled(number, piece.weight_bytes, piece.weights))
         arguments = [at, code.long(stride), weights]
+        function = replace(tile, fresh=fresh).emit(code.module, self.target, piece.length)
         if isinstance(tile, LookupTile):
-            function = replace(tile, fresh=fresh).emit(code.module, self.target, piece.length)
             start = (piece.start + (1 << 15)) % (1 << 16) - (1 << 15)  # equal modulo 2^16
-            arguments.append(code.at(self.constants, piece.banks))
-            code.call(function, [*arguments, sums, ir.Constant(SHORT, start)])
-            return
-        if fresh:
-            self._clear(sums, tile.rows)
-        code.call(tile.emit(code.module, self.target), [*arguments, sums, code.long(piece.length)])
+            banks = code.at(self.constants, piece.banks)
+            code.call(function, [*arguments, banks, sums, ir.Constant(SHORT, start)])
+        else:
+            code.call(function, [*arguments, sums])
 
     def _widen(self, tile: Value, piece: Piece, rows: int) -> None:
         code, layer = self.code, self.layer
