@@ -110,17 +110,19 @@ def _byte(packed: Packing, levels_of: list[int]) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """The tables of a layer.
+    """The tables of a layer. They hold what a group's sum is above the least one with its weights.
 
     Attributes:
         tables: uint8 [group bytes, bytes of activations, entries].
-        bias: what every group's sum is too large by.
+        least: sum of a group with the weights of each index, int64 [entries].
+        spread: of the sums with these weights, int64 [entries].
         flush: groups whose sum fits a byte.
-        padding: sum of what the missing channels of a run of a pixel add, without the bias.
+        padding: sum of what the missing channels of a run of a pixel add.
     """
 
     tables: Bytes
-    bias: int
+    least: Integers
+    spread: Integers
     flush: int
     padding: int
 
@@ -136,43 +138,51 @@ class Bank:
         group_bytes, unused = book.per_group // fields, 1 << fields * layout.packing.bits
         weights = np.array([book.weights(index) for index in range(entries)])
         sums = np.zeros((group_bytes, bank_bytes(entries) // entries, entries), np.int64)
+        codes = _codes(layout)
+        used = list(codes)
         for k, part in enumerate(np.split(weights, group_bytes, axis=1)):
-            sums[k] = _codes(layout)[: sums.shape[1]] @ part.T
+            sums[k, used] = np.array(list(codes.values())) @ part.T
             if unused in layout.pad:
                 sums[k, layout.pad[0]] = pad * part.sum(axis=1)
                 last = np.where(np.arange(fields) < fields - missing, pad, low)
                 sums[k, layout.pad[1]] = part @ last
-        bias = -int(sum(part.min() for part in sums))
-        tables = np.stack([part - part.min() for part in sums])
-        most = int(sum(part.max() for part in tables))
-        if most > 255:
+        used += layout.pad if unused in layout.pad else ()
+        least = sums[:, used].min(axis=1)
+        spread = (sums[:, used].max(axis=1) - least).sum(axis=0)
+        if spread.max() > 255:
             return None
+        tables = np.zeros(sums.shape, np.uint8)
+        tables[:, used] = sums[:, used] - least[:, np.newaxis]
         padding = missing * low * book.values[0]
-        return cls(tables.astype(np.uint8), bias, 255 // max(1, most), padding)
+        flush = 255 // max(1, int(spread.max()))
+        return cls(tables, least.sum(axis=0), spread, flush, padding)
 
 
-def _codes(layout: Levels) -> Integers:
-    """The codes of the fields of every byte, int64 [256, fields]; 0 for bytes that are not used."""
+def _codes(layout: Levels) -> dict[int, list[int]]:
+    """The codes of the fields of every byte that levels take."""
     packed, lattice = layout.packing, layout.lattice
-    codes = np.zeros((256, packed.fields), np.int64)
-    for levels_of in product(range(lattice.count), repeat=packed.fields):
-        byte = _byte(packed, list(levels_of[::-1]))
-        codes[byte] = [lattice.low + lattice.step * level for level in levels_of[::-1]]
-    return codes
+    return {
+        _byte(packed, list(levels_of)): [lattice.low + lattice.step * level for level in levels_of]
+        for levels_of in product(range(lattice.count), repeat=packed.fields)
+    }
 
 
-def pack_weights(book: CodeBook, codes: Integers, layout: Levels, tile: LookupTile) -> Bytes:
-    """Weights [O, pixels, channels] as the tile reads them, uint8 [tiles, bytes of a tile]."""
+def table_indices(book: CodeBook, codes: Integers, layout: Levels, taps: int) -> Bytes:
+    """Where weights [O, pixels, channels] look up, uint8 [O, taps, groups]."""
     outputs, pixels, channels = codes.shape
     run = layout.packing.run(channels)
     digits = book.digits(codes).reshape(outputs, pixels * channels // run, run)
     missing = -run % layout.packing.fields
-    digits = np.pad(digits, ((0, -outputs % tile.outputs), (0, 0), (0, missing)))
-    flat = digits.reshape(len(digits), tile.taps, -1)
+    flat = np.pad(digits, ((0, 0), (0, 0), (0, missing))).reshape(outputs, taps, -1)
     flat = np.pad(flat, ((0, 0), (0, 0), (0, -flat.shape[2] % book.per_group)))
     places = 1 << book.digit_bits * np.arange(book.per_group)
     groups = flat.reshape(*flat.shape[:2], -1, book.per_group)
-    indices: Bytes = (groups @ places).astype(np.uint8)  # [O, taps, groups]
+    return (groups @ places).astype(np.uint8)
+
+
+def pack_weights(indices: Bytes, tile: LookupTile) -> Bytes:
+    """Indices [O, taps, groups] as the tile reads them, uint8 [tiles, bytes of a tile]."""
+    indices = np.pad(indices, ((0, -len(indices) % tile.outputs), (0, 0), (0, 0)))
     if tile.packed == 2:
         indices = np.pad(indices, ((0, 0), (0, 0), (0, indices.shape[2] % 2)))
         indices = (indices[..., 0::2] | indices[..., 1::2] << 4).astype(np.uint8)

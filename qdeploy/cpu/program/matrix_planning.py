@@ -13,19 +13,26 @@ from qdeploy.cpu.kernels.multiply import MultiplyTile
 from qdeploy.cpu.kernels.scaling import pair_multipliers
 from qdeploy.cpu.kernels.targets import Target
 from qdeploy.cpu.kernels.window import Window
-from qdeploy.cpu.program.choice import SHORT_SEGMENT, Choice, least_channels, reached
+from qdeploy.cpu.program.choice import Choice
 from qdeploy.cpu.program.constants import Constants
-from qdeploy.cpu.program.finishing import SHORTS, fits, plan_finish
+from qdeploy.cpu.program.finishing import fits, plan_finish
 from qdeploy.cpu.program.layouts import Buffer, Levels
 from qdeploy.cpu.program.level_steps import LevelSteps
-from qdeploy.cpu.program.lookups import pack_weights
+from qdeploy.cpu.program.lookups import pack_weights, table_indices
 from qdeploy.cpu.program.matrix import Matrix, Piece
-from qdeploy.cpu.program.segments import Segment, digits, parts, segments
+from qdeploy.cpu.program.segments import Segment, digits, segments
+from qdeploy.cpu.program.short_sums import (
+    MOST_SPREAD,
+    beginning,
+    least_and_spread,
+    short_segments,
+)
 from qdeploy.cpu.program.tiles import Tile, blocks, sums_of
 from qdeploy.integer import Convolution, Integers, Plane, ValueRange, Weights
 
 # Rows of a tile where images are the rows.
 _IMAGES_LOOKED_UP, _IMAGES_MULTIPLIED = 2, 4
+_SHORT_SEGMENT = 64  # activations; shorter ones are copied behind each other
 _BYTES, _SHORTS = (-128, 127), (-(1 << 15), (1 << 15) - 1)
 
 
@@ -79,13 +86,13 @@ class MatrixPlanner:
         planned = segments(node, group)
         if choice.tables is not None:
             pixels = _IMAGES_LOOKED_UP if single else y.width
-            planned_sum = self._lookups(choice, planned, x, y, node.strides[1], pixels, sums)
+            planned_sum = self._lookups(choice, planned, x, y, node.strides[1], pixels)
         else:
             pixels = _IMAGES_MULTIPLIED if single else y.width
             planned_sum = self._products(choice, _merged(node, group, planned), x, pixels)
         shift = planned_sum.shift
         layout = sums_of(planned_sum.tile, wide=planned_sum.wide, pairs=planned_sum.pairs)
-        if not fits(layout, shift, sums):
+        if not layout.short and not fits(layout, shift, sums):
             return None
         rows = slice(group * outputs, (group + 1) * outputs)
         if steps is not None:
@@ -120,7 +127,6 @@ class MatrixPlanner:
         y: Buffer,
         strides: int,
         pixels: int,
-        sums: ValueRange,
     ) -> _Sum:
         layout, outputs = choice.layout, len(planned[0].codes)
         assert choice.tables is not None
@@ -130,38 +136,44 @@ class MatrixPlanner:
         packing, entries = layout.packing, 1 << book.index_bits
         group_bytes = book.per_group // packing.fields
         wide = any(segment.scaled for segment in planned)
-        wide |= not (SHORTS.low <= sums.low and sums.high <= SHORTS.high)
+        spread = np.sum([least_and_spread(choice, segment, x)[1] for segment in planned], axis=0)
+        wide |= int(spread.max()) > MOST_SPREAD
         if wide:
-            planned = tuple(part for segment in planned for part in _short(segment, choice))
+            planned = tuple(
+                part for segment in planned for part in short_segments(segment, choice, x)
+            )
         taps = self._taps(planned, y, strides, bank.flush, vectors)
         tile = LookupTile(rows, vectors, lanes, group_bytes, bank.flush, taps, entries)
         tables = self.constants.add(bank.tables)
-        pieces = []
-        for segment in planned:
+        pieces, offsets = [], [least_and_spread(choice, segment, x) for segment in planned]
+        if not wide:
+            offsets = [(np.sum([least for least, _ in offsets], axis=0), spread)]
+        starts = [beginning(*part) for part in offsets]
+        shift = np.zeros(outputs, np.int64)
+        for segment, (least, _), start in zip(planned, offsets, starts, strict=False):
+            shift += (segment.multipliers if wide else 1) * (least - start)
+        for k, segment in enumerate(planned):
             _, width, channels = segment.codes.shape
             length = -(-packing.bytes(channels) // group_bytes)
-            ends = segment.channel + channels == x.channels
-            runs = max(int(ends), channels // packing.run(x.channels))
             piece = self._piece(segment, x, tile, length * width // taps, wide=wide)
-            weights = pack_weights(book, segment.codes, layout, tile)
+            indices = table_indices(book, segment.codes, layout, taps)
+            weights = pack_weights(indices, tile)
             pieces.append(
                 replace(
                     piece,
                     weights=self.constants.add(weights),
                     weight_bytes=weights.shape[1],
                     banks=tables,
-                    start=-(length * width * bank.bias + width * bank.padding * runs),
+                    start=starts[k] if wide or k == 0 else 0,
                 )
             )
-        if not wide:
-            pieces[0] = replace(pieces[0], start=sum(piece.start for piece in pieces))
         factors = [segment.multipliers for segment in planned]
         low, high = _SHORTS
         fit = all(low <= values.min() and values.max() <= high for values in factors)
         pairs = wide and fit and self.target.products != "widening"
         if pairs:
             pieces = self._in_pairs(pieces, factors, tile)
-        return _Sum(tile, tuple(pieces), wide, np.zeros(outputs, np.int64), pairs)
+        return _Sum(tile, tuple(pieces), wide, shift, pairs)
 
     def _in_pairs(
         self, pieces: list[Piece], factors: list[Integers], tile: LookupTile
@@ -247,27 +259,13 @@ class MatrixPlanner:
         )
 
 
-def _short(segment: Segment, choice: Choice) -> tuple[Segment, ...]:
-    """The segment in pieces whose sums fit 16 bits."""
-    assert choice.tables is not None
-    book, _ = choice.tables
-    if reached(segment, choice.magnitude) <= SHORTS.high:
-        return (segment,)
-    channels, unit = segment.codes.shape[2], least_channels(book, choice.layout.packing)
-    while True:
-        pieces = tuple(parts(segment, channels))
-        if all(reached(piece, choice.magnitude) <= SHORTS.high for piece in pieces):
-            return pieces
-        channels = -(-channels // (2 * unit)) * unit
-
-
 def _merged(node: Convolution, group: int, planned: tuple[Segment, ...]) -> tuple[Segment, ...]:
     """Short segments with their multipliers in the weights, where these then fit 16 bits."""
     longest = max(segment.codes[0].size for segment in planned)
     merged = node.weights.integers()
     low, high = _SHORTS
     unscaled = not any(segment.scaled for segment in planned)
-    if unscaled or longest >= SHORT_SEGMENT or merged.min() < low or merged.max() > high:
+    if unscaled or longest >= _SHORT_SEGMENT or merged.min() < low or merged.max() > high:
         return planned
     plane = Plane(merged.astype(np.int32), np.ones((1, 1, 1, 1), np.int64))
     return segments(replace(node, weights=Weights((plane,))), group)
@@ -277,7 +275,7 @@ def _window(planned: tuple[Segment, ...], x: Buffer, smallest: int, largest: int
     """How short segments are copied; as 16 bits where weights are not in the range given."""
     longest = max(segment.codes[0].size for segment in planned)
     scaled = any(segment.scaled for segment in planned)
-    if len(planned) == 1 or scaled or longest >= SHORT_SEGMENT:
+    if len(planned) == 1 or scaled or longest >= _SHORT_SEGMENT:
         return None
     low = min(int(segment.codes.min()) for segment in planned)
     high = max(int(segment.codes.max()) for segment in planned)
