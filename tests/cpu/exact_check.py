@@ -12,10 +12,10 @@ from qdeploy.cpu import Session, pack, to_onnx
 from qdeploy.integer import IntegerNetwork
 
 
-def assert_exact(network: IntegerNetwork, x: np.ndarray) -> None:
-    """Both forms of the packed model give the reference's integers and reals."""
+def assert_exact(network: IntegerNetwork, x: np.ndarray, *, fast: bool = True) -> None:
+    """Both forms (or the portable one) of the packed model give the reference's outputs."""
     expected = integer.run(network, x)
-    for session in sessions(network):
+    for session in sessions(network, fast=fast):
         got = session.run_integers(x)
         assert got.dtype == np.int64
         assert np.array_equal(got, expected)
@@ -24,11 +24,12 @@ def assert_exact(network: IntegerNetwork, x: np.ndarray) -> None:
         assert np.array_equal(real, network.real_output(expected))
 
 
-def sessions(network: IntegerNetwork) -> tuple[Session, Session]:
-    """The fast and the portable form."""
+def sessions(network: IntegerNetwork, *, fast: bool = True) -> list[Session]:
+    """The fast form, if wanted, and the portable one."""
+    forms = (False, True) if fast else (True,)
     with TemporaryDirectory() as directory:
         path = pack(network, Path(directory) / "cpu.onnx").path
-        return Session(path, threads=1), Session(path, threads=1, portable=True)
+        return [Session(path, threads=1, portable=portable) for portable in forms]
 
 
 def operators(network: IntegerNetwork) -> Counter[str]:
