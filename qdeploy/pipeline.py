@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from qdeploy import integer
 from qdeploy.build import Build, open_build
 from qdeploy.build_stages import (
     SOURCE,
@@ -25,6 +26,7 @@ from qdeploy.config import BuildConfig, CompileConfig
 from qdeploy.doctor import require
 from qdeploy.files import atomic_file, link
 from qdeploy.fpga.board import Board, load_board
+from qdeploy.fpga.mappable import never_hardware
 from qdeploy.report.collect import collect
 from qdeploy.stages import Outcome, Stage, StageStore
 
@@ -106,7 +108,9 @@ def _compile(
     lowered = directory / "integer.npz"
     packed = run(pack_stage(lowered)) / "cpu.onnx"
     simulator = None
-    if not run.lacks("finn-plus"):
+    if reason := never_hardware(integer.load(lowered)):
+        run.skipped.append(f"Built for the CPU alone: {reason}.")
+    elif not run.lacks("finn-plus"):
         mapped = run(map_stage(lowered, config, board)) / "folded.onnx"
         design = run(generate_stage(mapped, lowered, board)) / "rtl"
         if config.emit == "finn":

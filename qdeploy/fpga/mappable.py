@@ -33,7 +33,8 @@ ONLY_ON_CPU = (
     "it runs on the CPU ('qdeploy lower', then 'qdeploy pack'); the FPGA back end does not have it "
     "yet"
 )
-_MISSING = (Embedding, Lstm, Reshape, Slice, Transpose)
+_ONLY_ON_CPU = (Embedding, Lstm)
+_MISSING = (*_ONLY_ON_CPU, Reshape, Slice, Transpose)
 
 
 def obstacles(network: IntegerNetwork) -> list[UserError]:
@@ -47,6 +48,14 @@ def obstacles(network: IntegerNetwork) -> list[UserError]:
     except UserError as error:
         return [error]
     return [error for node in network.nodes for error in _node(network, node)]
+
+
+def never_hardware(network: IntegerNetwork) -> str:
+    """Why no choice of quantizers would give the network hardware; empty if one may."""
+    for node in reversed(network.nodes):
+        if isinstance(node, _ONLY_ON_CPU):
+            return f"there is no hardware for {node.kind} (layer '{node.name}')"
+    return ""
 
 
 def _unknown_operators(network: IntegerNetwork) -> Iterator[UserError]:

@@ -211,7 +211,7 @@ class Report(_Part):
         stages: in the order in which they ran.
         layers: in the order of the network.
         comparisons: what `verify` found, one sentence or two for each comparison.
-        skipped: stages that were not run for lack of a tool, and how to get it.
+        skipped: why stages were not run; for lack of a tool, how to get it.
         notes: what the numbers are and are not, one sentence or two each.
     """
 

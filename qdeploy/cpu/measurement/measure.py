@@ -25,7 +25,7 @@ from qdeploy.cpu.measurement.twins import float_twin, int8_twin
 from qdeploy.cpu.packing import information_bits
 from qdeploy.cpu.parts import split
 from qdeploy.errors import UserError
-from qdeploy.integer import Convolution, IntegerNetwork, Linear
+from qdeploy.integer import Convolution, Embedding, IntegerNetwork, Linear, Lstm
 
 BATCH = 16
 
@@ -38,7 +38,7 @@ def measure(path: Path, threads: int = 1) -> Measurement:
         threads: of every form.
 
     Raises:
-        UserError: if the file is missing or no packed model.
+        UserError: if the file is missing or no packed model, or that of a recurrent network.
     """
     if not path.is_file():
         raise UserError(f"there is no file {path}", remedy="write it with 'qdeploy compile'")
@@ -50,6 +50,13 @@ def measure(path: Path, threads: int = 1) -> Measurement:
             f"{path} is no ONNX model", remedy="write it again with 'qdeploy compile'"
         ) from error
     network = read_network(model)
+    for node in network.nodes:
+        if isinstance(node, (Embedding, Lstm)):
+            raise UserError(
+                f"there are no float32 and int8 versions of a network with an {node.kind}",
+                layer=node.name,
+                remedy="benchmarks/cpu.py --parts lstm measures LSTM layers beside others",
+            )
     loading: Loading | None = None
     layers: tuple[Layer, ...] = ()
     options = session_options(threads)
