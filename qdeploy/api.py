@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,7 @@ def train(recipe: Path | str, output: Path | str = "run") -> TrainingResult:
     """Train the float network of a build file and its quantized twin.
 
     Args:
-        recipe: build file (TOML) with the tables [data], [network] and [training].
+        recipe: build file (TOML) with the tables [data], [network], [quantization], [training].
         output: folder to write: network.safetensors, float.safetensors, training.json.
 
     Raises:
@@ -32,10 +34,17 @@ def train(recipe: Path | str, output: Path | str = "run") -> TrainingResult:
     from qdeploy.training import load_training_result
     from qdeploy.training import train as train_network
 
+    from qdeploy.training.devices import is_first
+
     config = load_config(Path(recipe))
-    with atomic_directory(Path(output)) as partial:
-        train_network(config.data, config.network, config.training, partial)
-    return load_training_result(Path(output))
+    # The other processes of a torchrun throw their copies away.
+    folder = Path(output) if is_first() else Path(tempfile.gettempdir()) / f"qdeploy-{os.getpid()}"
+    with atomic_directory(folder) as partial:
+        train_network(config.data, config.network, config.quantization, config.training, partial)
+    result = load_training_result(folder)
+    if not is_first():
+        shutil.rmtree(folder)
+    return result
 
 
 def export(

@@ -34,7 +34,9 @@ def train_stage(config: BuildConfig) -> Stage:
     def run(directory: Path) -> None:
         from qdeploy.training import datasets, predict, train
 
-        result = train(config.data, config.network, config.training, directory)
+        result = train(
+            config.data, config.network, config.quantization, config.training, directory
+        )
         data = datasets.load(config.data.dataset)
         np.savez_compressed(directory / "test.npz", x=data.x_test, y=data.y_test)
         np.savez_compressed(
@@ -49,6 +51,7 @@ def train_stage(config: BuildConfig) -> Stage:
         options={
             "data": config.data.model_dump(),
             "network": config.network.model_dump(),
+            "quantization": config.quantization.model_dump(),
             "training": config.training.model_dump(),
         },
         code=("quantizers", "networks", "training"),

@@ -21,7 +21,9 @@ from pydantic import (
 from qdeploy.errors import UserError
 from qdeploy.fpga.scales import ScaleForm
 from qdeploy.lowering import ResultKind
-from qdeploy.training.config import DataConfig, NetworkConfig, TrainingConfig
+from qdeploy.networks.config import NetworkConfig
+from qdeploy.quantizers.config import QuantizationConfig, SyqConfig
+from qdeploy.training.config import DataConfig, TrainingConfig
 
 Products = Literal["lut", "dsp"]
 
@@ -104,6 +106,7 @@ class BuildConfig(BaseModel):
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
     data: DataConfig = DataConfig()
     network: NetworkConfig = NetworkConfig()
+    quantization: QuantizationConfig = SyqConfig()
     training: TrainingConfig = TrainingConfig()
     compile: CompileConfig = CompileConfig()
 

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import onnx
 import torch
+from brevitas.export.onnx.qonnx.function import BrevitasBinaryQuantOp, BrevitasQuantOp
 from brevitas.proxy.runtime_quant import ActQuantProxyFromInjectorBase
 from torch import Tensor, nn
 
 from qdeploy.errors import UserError
 from qdeploy.files import atomic_file
-from qdeploy.quantizers.syq import SyqWeightQuantizer
+from qdeploy.quantizers.quantizer import Plane, WeightQuantizer, plane_bits
 from qdeploy.training import checkpoint
 
 OPSET = 13
@@ -56,7 +57,7 @@ def export_qonnx(module: nn.Module, example_input: Tensor, output: Path) -> None
             remedy="give an example input of the network's shape, with the batch axis",
         ) from error
     _refuse_unsigned_bits(module)
-    _put_weights_on_grid(module)
+    _deploy_weights(module)
     with atomic_file(output) as partial:
         onnx.save(_traced(module, example_input), partial)
 
@@ -75,17 +76,58 @@ def _refuse_unsigned_bits(module: nn.Module) -> None:
             )
 
 
-def _put_weights_on_grid(module: nn.Module) -> None:
-    """Replace float weights by quantized ones, whose codes the standard nodes reproduce.
+def _deploy_weights(module: nn.Module) -> None:
+    """Make the weights of our quantizers sums of planes, one Quant or BipolarQuant node each.
 
     Brevitas exports the float weights, and Quant would round them at half a scale, where SYQ has
-    its threshold elsewhere. From alpha · q, Quant and BipolarQuant both return exactly alpha · q.
+    its threshold elsewhere. From scale · code, Quant and BipolarQuant both return exactly that.
     """
     for layer in module.modules():
         quantizer = getattr(getattr(layer, "weight_quant", None), "tensor_quant", None)
-        if isinstance(quantizer, SyqWeightQuantizer):
+        if isinstance(quantizer, WeightQuantizer):
             with torch.no_grad():
-                layer.weight.copy_(quantizer(layer.weight)[0])  # type: ignore[operator]
+                planes = quantizer.planes(layer.weight)  # type: ignore[arg-type]
+                layer.weight.copy_(planes[0].values())  # type: ignore[operator]
+            layer.weight_quant = _Planes(planes)
+
+
+class _Planes(nn.Module):
+    """Stands for the weight quantizer of a layer whose weights are those of the first plane."""
+
+    is_quant_enabled = True
+    requires_quant_input = False
+
+    def __init__(self, planes: tuple[Plane, ...]) -> None:
+        super().__init__()
+        self.first, *others = (_Plane(plane) for plane in planes)
+        self.others = nn.ModuleList(others)
+
+    def forward(self, weights: Tensor) -> Tensor:
+        total: Tensor = self.first(weights)
+        for plane in self.others:
+            total = total + plane(plane.values)
+        return total
+
+
+class _Plane(nn.Module):
+    """A Quant or BipolarQuant node, to be fed with values that it leaves as they are."""
+
+    def __init__(self, plane: Plane) -> None:
+        super().__init__()
+        self.bits = plane_bits(plane)
+        # No buffers: torch would merge equal ones and leave Identity nodes behind.
+        self.values = plane.values()
+        self.scale = plane.expanded_scale()
+        self.zero_point = plane.scale.new_zeros(())
+        self.bit_width = plane.scale.new_tensor(float(self.bits))
+
+    def forward(self, values: Tensor) -> Tensor:
+        function = BrevitasBinaryQuantOp if self.bits == 1 else BrevitasQuantOp
+        narrow, signed = True, True
+        result: Tensor = function.torchscript.apply(
+            values, self.scale, self.zero_point, self.bit_width, narrow, signed, "ROUND"
+        )
+        return result
 
 
 def _traced(module: nn.Module, example_input: Tensor) -> onnx.ModelProto:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qdeploy.config import load_config
+from qdeploy import api
 
 
 def train(
@@ -14,10 +14,6 @@ def train(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.")] = Path("run"),
 ) -> None:
     """Train the float network and its quantized twin."""
-    from qdeploy.files import atomic_directory
-    from qdeploy.training import train as train_network
-
-    config = load_config(recipe)
-    with atomic_directory(output) as partial:
-        result = train_network(config.data, config.network, config.training, partial)
-    print(f"float {result.float_accuracy:.2%}, quantized {result.accuracy:.2%}; wrote {output}")
+    result = api.train(recipe, output)
+    width = "" if result.average_bits is None else f" with {result.average_bits:.2f} bits per weight"
+    print(f"float {result.float_accuracy:.2%}, quantized {result.accuracy:.2%}{width}; {output}")

@@ -70,7 +70,7 @@ def constant_of_shape(walk: Walk, node: onnx.NodeProto) -> Constant:
     if min(sizes, default=1) < 0 or elements > MAXIMUM_ELEMENTS:
         raise _damaged(node, ValueError(f"shape {sizes}"))
     value = np.asarray(attributes(node).get("value", np.float32(0))).reshape(-1)[:1]
-    return Constant(np.broadcast_to(value, sizes))
+    return Constant(np.broadcast_to(value[0], sizes))
 
 
 @handles("Pow")

@@ -14,24 +14,26 @@ __all__ = ["NetworkConfig", "build_network"]
 
 
 def build_network(config: NetworkConfig) -> Network:
-    """The network `config` names, with random weights and in training mode.
+    """The float network that `config` names, with random weights and in training mode.
 
     Raises:
         UserError: if `config` gives another number of channels than the network lets one choose.
     """
     from qdeploy.networks.convolutional import Cnv, LeNet5, SignalCnn, VggSmall
     from qdeploy.networks.digits_cnn import DigitsCnn
-    from qdeploy.networks.mlp import Lfc, Sfc, Tfc
-    from qdeploy.networks.resnet import ResNet20
+    from qdeploy.networks.mlp import LaqMlp, Lfc, Sfc, Tfc
+    from qdeploy.networks.resnet import ResNet18, ResNet20
 
     networks: dict[str, type[Network]] = {
         "digits_cnn": DigitsCnn,
         "tfc": Tfc,
         "sfc": Sfc,
         "lfc": Lfc,
+        "laq_mlp": LaqMlp,
         "lenet5": LeNet5,
         "cnv": Cnv,
         "vgg_small": VggSmall,
+        "resnet18": ResNet18,
         "resnet20": ResNet20,
         "signal_cnn": SignalCnn,
     }

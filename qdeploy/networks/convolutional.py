@@ -9,15 +9,13 @@ from qdeploy.networks.config import NetworkConfig
 from qdeploy.networks.network import Network
 
 CLASSES = 10
-IMAGE_BITS = 8
 
 
 class _Convolutional(Network):
-    """Convolutions and pools, then fully connected layers; batch normalization, quantized ReLU."""
+    """Convolutions and pools, then fully connected layers; batch normalization, ReLU."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
-        self.input = self._input(IMAGE_BITS)
         self.flatten = nn.Flatten()
 
     def _convolutions(
@@ -28,9 +26,9 @@ class _Convolutional(Network):
         channels = self.input_shape[0]
         for index, width in enumerate(widths):
             layers += [
-                self._convolution(channels, width, kernel, padding),
+                nn.Conv2d(channels, width, kernel, padding=padding, bias=False),
                 nn.BatchNorm2d(width),
-                self._relu(),
+                nn.ReLU(),
             ]
             if index in pooled:
                 layers.append(nn.MaxPool2d(2))
@@ -41,16 +39,16 @@ class _Convolutional(Network):
         """Hidden layers of the given widths, then the classes."""
         layers: list[nn.Module] = []
         for width in widths:
-            layers += [self._linear(inputs, width), nn.BatchNorm1d(width), self._relu()]
+            layers += [nn.Linear(inputs, width, bias=False), nn.BatchNorm1d(width), nn.ReLU()]
             inputs = width
-        return nn.Sequential(*layers, self._linear(inputs, CLASSES))
+        return nn.Sequential(*layers, nn.Linear(inputs, CLASSES, bias=False))
 
     features: nn.Sequential
     classifier: nn.Sequential
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of a batch."""
-        logits: Tensor = self.classifier(self.flatten(self.features(self.input(x))))
+        logits: Tensor = self.classifier(self.flatten(self.features(x)))
         return logits
 
 
@@ -112,14 +110,13 @@ class SignalCnn(Network):
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
-        self.input = self._input(IMAGE_BITS)
         channels = self.input_shape[0]
         layers: list[nn.Module] = []
         for index, width in enumerate(self.channels):
             layers += [
-                self._convolution(channels, width, 3, padding=1, axes=1),
+                nn.Conv1d(channels, width, 3, padding=1, bias=False),
                 nn.BatchNorm1d(width),
-                self._relu(),
+                nn.ReLU(),
             ]
             if index < len(self.channels) - 1:
                 layers.append(nn.MaxPool1d(2))
@@ -127,9 +124,9 @@ class SignalCnn(Network):
         self.features = nn.Sequential(*layers)
         self.pool = nn.AvgPool1d(self.input_shape[1] // 4)
         self.flatten = nn.Flatten()
-        self.fc = self._linear(channels, CLASSES)
+        self.fc = nn.Linear(channels, CLASSES, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of a batch."""
-        logits: Tensor = self.fc(self.flatten(self.pool(self.features(self.input(x)))))
+        logits: Tensor = self.fc(self.flatten(self.pool(self.features(x))))
         return logits

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fully connected networks of FINN (Umuroglu et al., arXiv 1612.07119): TFC, SFC, LFC."""
+"""Fully connected networks: FINN's TFC, SFC, LFC (arXiv 1612.07119) and the one of LAQ."""
 
 from __future__ import annotations
 
@@ -19,24 +19,23 @@ class Tfc(Network):
     """
 
     input_shape = (1, SIZE, SIZE)
+    input_bits = None
     standard_channels: tuple[int, ...] = (64, 64, 64)
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
-        self.input = self._input(config.activation_bits)
         self.flatten = nn.Flatten()
         width = SIZE * SIZE
         layers: list[nn.Module] = []
         for outputs in self.channels:
-            layers += [self._linear(width, outputs), nn.BatchNorm1d(outputs), self._relu()]
+            layers += [nn.Linear(width, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU()]
             width = outputs
         self.hidden = nn.Sequential(*layers)
-        self.fc = self._linear(width, CLASSES)
+        self.fc = nn.Linear(width, CLASSES, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of a batch."""
-        centred = 2 * x - 1 if self.config.activation_bits == 1 else x
-        logits: Tensor = self.fc(self.hidden(self.flatten(self.input(centred))))
+        logits: Tensor = self.fc(self.hidden(self.flatten(x)))
         return logits
 
 
@@ -50,3 +49,19 @@ class Lfc(Tfc):
     """Three hidden layers of 1024."""
 
     standard_channels = (1024, 1024, 1024)
+
+
+class LaqMlp(Tfc):
+    """Three hidden layers of 2048, and batch normalization of the logits (arXiv 1802.08635)."""
+
+    input_bits = 8
+    standard_channels = (2048, 2048, 2048)
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__(config)
+        self.bn = nn.BatchNorm1d(CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of a batch."""
+        logits: Tensor = self.bn(super().forward(x))
+        return logits

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ResNet-20 for 32x32 images (He et al., arXiv 1512.03385, section 4.2)."""
+"""ResNet-20 and ResNet-18 for 32x32 images (He et al., arXiv 1512.03385)."""
 
 from __future__ import annotations
 
@@ -7,31 +7,30 @@ from torch import Tensor, nn
 
 from qdeploy.networks.config import NetworkConfig
 from qdeploy.networks.network import Network
+from qdeploy.quantizers.quantize import Branch
 
 CLASSES = 10
-IMAGE_BITS = 8
-BLOCKS = 3  # per stage
 
 
 class _Block(nn.Module):
     """Two 3x3 convolutions and a shortcut, added as integers of one scale."""
 
-    def __init__(self, network: Network, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = network._convolution(inputs, outputs, 3, 1, stride)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(outputs)
-        self.act1 = network._relu()
-        self.conv2 = network._convolution(outputs, outputs, 3, 1)
+        self.act1 = nn.ReLU()
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
-        self.branch = network._branch()
+        self.branch = Branch()
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
             self.shortcut = nn.Sequential(
-                network._convolution(inputs, outputs, 1, 0, stride),
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False),
                 nn.BatchNorm2d(outputs),
-                network._branch(),
+                Branch(),
             )
-        self.act2 = network._relu()
+        self.act2 = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.act1(self.bn1(self.conv1(x)))
@@ -48,28 +47,35 @@ class ResNet20(Network):
     """
 
     input_shape = (3, 32, 32)
-    standard_channels = (16, 32, 64)
+    standard_channels: tuple[int, ...] = (16, 32, 64)
+    blocks_per_stage = 3
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
-        self.input = self._input(IMAGE_BITS)
         width = self.channels[0]
-        self.conv1 = self._convolution(self.input_shape[0], width, 3, 1)
+        self.conv1 = nn.Conv2d(self.input_shape[0], width, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.act1 = self._relu()
+        self.act1 = nn.ReLU()
         blocks = []
         for stage, outputs in enumerate(self.channels):
-            for index in range(BLOCKS):
+            for index in range(self.blocks_per_stage):
                 stride = 2 if stage > 0 and index == 0 else 1
-                blocks.append(_Block(self, width, outputs, stride))
+                blocks.append(_Block(width, outputs, stride))
                 width = outputs
         self.blocks = nn.Sequential(*blocks)
-        self.pool = nn.AvgPool2d(self.input_shape[1] // 4)
+        self.pool = nn.AvgPool2d(self.input_shape[1] >> (len(self.channels) - 1))
         self.flatten = nn.Flatten()
-        self.fc = self._linear(width, CLASSES)
+        self.fc = nn.Linear(width, CLASSES, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of a batch."""
-        x = self.blocks(self.act1(self.bn1(self.conv1(self.input(x)))))
+        x = self.blocks(self.act1(self.bn1(self.conv1(x))))
         logits: Tensor = self.fc(self.flatten(self.pool(x)))
         return logits
+
+
+class ResNet18(ResNet20):
+    """Four stages of two blocks, as ResNet-18 for ImageNet but with a 3x3 first convolution."""
+
+    standard_channels = (64, 128, 256, 512)
+    blocks_per_stage = 2

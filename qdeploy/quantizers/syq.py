@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from qdeploy.errors import UserError
+from qdeploy.quantizers.quantizer import Plane, WeightQuantizer, straight_through
 
 Codes = Literal["binary", "ternary"]
 Granularity = Literal["layer", "row", "pixel"]
@@ -79,7 +80,7 @@ def fraction_bits(scales: Tensor, scale_bits: int) -> int:
     return math.floor(math.log2((2**scale_bits - 1) / largest))
 
 
-class SyqWeightQuantizer(nn.Module):
+class SyqWeightQuantizer(WeightQuantizer):
     """The `tensor_quant` of the quantizers below: weights to weights on the SYQ grid.
 
     The scales are set on first use, from the weights found then; load pretrained weights before,
@@ -111,12 +112,7 @@ class SyqWeightQuantizer(nn.Module):
         scale_bits: int,
         tracked_parameter_list: list[Tensor],
     ) -> None:
-        super().__init__()
-        if len(tracked_parameter_list) != 1:
-            raise UserError(
-                f"one SYQ quantizer for {len(tracked_parameter_list)} layers",
-                remedy="pass the class, for instance weight_quant=SyqTernaryPixel, to each layer",
-            )
+        super().__init__(tracked_parameter_list)
         weights = tracked_parameter_list[0].detach()
         self.codes = codes
         self.granularity = granularity
@@ -127,14 +123,28 @@ class SyqWeightQuantizer(nn.Module):
 
     def forward(self, weights: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Quantized weights, scales on the grid, zero point 0 and bit width 1 or 2."""
+        scales = self._scales(weights)
+        quantized = scales * straight_through(weights, self._codes(weights))
+        bit_width = 1.0 if self.codes == "binary" else 2.0
+        return quantized, scales, weights.new_zeros(()), weights.new_tensor(bit_width)
+
+    @torch.no_grad()
+    def planes(self, weights: Tensor) -> tuple[Plane, ...]:
+        """One plane."""
+        return (Plane(self._codes(weights).to(torch.int8), self._scales(weights)),)
+
+    def code_bits(self, weights: Tensor) -> float:
+        """One bit per binary code, two per ternary one."""
+        return weights.numel() * (1 if self.codes == "binary" else 2)
+
+    def _codes(self, weights: Tensor) -> Tensor:
+        return binary_codes(weights) if self.codes == "binary" else ternary_codes(weights)
+
+    def _scales(self, weights: Tensor) -> Tensor:
         if not self.initialised:
             self._initialise(weights.detach())
         step = torch.exp2(-self.fraction_bits.to(weights.dtype))
-        scales = _on_grid(self.scale, step, self.scale_bits)
-        codes = binary_codes(weights) if self.codes == "binary" else ternary_codes(weights)
-        quantized = scales * _straight_through(weights, codes)
-        bit_width = 1.0 if self.codes == "binary" else 2.0
-        return quantized, scales, weights.new_zeros(()), weights.new_tensor(bit_width)
+        return _on_grid(self.scale, step, self.scale_bits)
 
     @torch.no_grad()
     def _initialise(self, weights: Tensor) -> None:
@@ -142,12 +152,6 @@ class SyqWeightQuantizer(nn.Module):
         self.fraction_bits.fill_(fraction_bits(scales, self.scale_bits))
         self.scale.copy_(scales)
         self.initialised.fill_(True)
-
-
-def _straight_through(weights: Tensor, codes: Tensor) -> Tensor:
-    """The codes; their gradient goes to the weights as if they were the same."""
-    result: Tensor = _StraightThrough.apply(weights, codes)  # type: ignore[no-untyped-call]
-    return result
 
 
 def _on_grid(scales: Tensor, step: Tensor, bits: int) -> Tensor:
@@ -158,16 +162,6 @@ def _on_grid(scales: Tensor, step: Tensor, bits: int) -> Tensor:
     """
     result: Tensor = _OnGrid.apply(scales, step, bits)  # type: ignore[no-untyped-call]
     return result
-
-
-class _StraightThrough(Function):
-    @staticmethod
-    def forward(ctx: Any, weights: Tensor, codes: Tensor) -> Tensor:
-        return codes.clone()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient, None
 
 
 class _OnGrid(Function):

@@ -16,15 +16,20 @@ from qdeploy.errors import UserError
 from qdeploy.files import atomic_file
 from qdeploy.networks import NetworkConfig, build_network
 from qdeploy.networks.network import Network
+from qdeploy.quantizers.config import parse_quantization
+from qdeploy.quantizers.quantize import quantize
 
 MAXIMUM_FILE_BYTES = 2 << 30
 _NETWORK = "qdeploy.network"
+_QUANTIZATION = "qdeploy.quantization"
 
 
 def save(network: Network, path: Path) -> None:
-    """Write parameters, buffers and configuration of `network`."""
+    """Write parameters, buffers and configurations of `network`, a float one or a twin."""
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     metadata = {_NETWORK: network.config.model_dump_json()}
+    if network.quantization is not None:
+        metadata[_QUANTIZATION] = network.quantization.model_dump_json()
     with atomic_file(path) as partial:
         save_file(tensors, partial, metadata)
 
@@ -39,10 +44,14 @@ def load(path: Path) -> Network:
     metadata, tensors = _read(path)
     try:
         config = NetworkConfig.model_validate_json(metadata.get(_NETWORK, ""))
+        network = build_network(config)
+        if _QUANTIZATION in metadata:
+            network = quantize(network, parse_quantization(metadata[_QUANTIZATION]))
     except ValidationError as error:
         first = error.errors()[0]
         _reject(path, f"describes no network ({first['msg']})")
-    network = build_network(config)
+    except UserError as error:
+        _reject(path, f"describes no network ({error.problem})")
     _check(path, tensors, network.state_dict())
     network.load_state_dict(tensors)
     return network.eval()

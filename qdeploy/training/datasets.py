@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.errors import UserError
+from qdeploy.training import image_files
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +24,7 @@ class Dataset:
         y_test: their classes.
         class_names: what class 0, 1, ... is called.
         shift: pixels by which an image may move without changing its class.
+        mirrored: whether an image may be mirrored, left to right.
     """
 
     x_train: NDArray[np.float32]
@@ -31,17 +33,19 @@ class Dataset:
     y_test: NDArray[np.int64]
     class_names: tuple[str, ...]
     shift: int
+    mirrored: bool = False
 
 
-def load(name: str) -> Dataset:
-    """A data set by name.
+def load(name: str, samples: int | None = None) -> Dataset:
+    """A data set by name, or its first `samples` training inputs with all test inputs.
 
     Raises:
-        UserError: if there is none of that name.
+        UserError: if there is none of that name, or its files are missing or damaged.
     """
     if name not in _LOADERS:
         raise UserError(f"no data set '{name}'", remedy=f"choose one of {', '.join(_LOADERS)}")
-    return _LOADERS[name]()
+    data = _LOADERS[name]()
+    return replace(data, x_train=data.x_train[:samples], y_train=data.y_train[:samples])
 
 
 def _digits() -> Dataset:
@@ -59,4 +63,39 @@ def _digits() -> Dataset:
     return Dataset(x_train, y_train, x_test, y_test, names, shift=1)
 
 
-_LOADERS: dict[str, Callable[[], Dataset]] = {"digits": _digits}
+def _mnist() -> Dataset:
+    """28x28 pixels in 0 .. 1; 60,000 for training, 10,000 for test."""
+    files = image_files.data_folder("mnist", "the four .gz files of yann.lecun.com/exdb/mnist")
+    return _images(image_files.mnist_like(files), tuple("0123456789"), shift=2)
+
+
+def _fashion_mnist() -> Dataset:
+    """As MNIST: pictures of clothes."""
+    source = "the four .gz files of github.com/zalandoresearch/fashion-mnist"
+    split = image_files.mnist_like(image_files.data_folder("fashion-mnist", source))
+    names = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker")
+    return _images(split, (*names, "bag", "boot"), shift=2, mirrored=True)
+
+
+def _cifar10() -> Dataset:
+    """32x32 colour pixels in 0 .. 1."""
+    source = "the binary version of www.cs.toronto.edu/~kriz/cifar.html, unpacked,"
+    split = image_files.cifar10(image_files.data_folder("cifar10", source))
+    names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship")
+    return _images(split, (*names, "truck"), shift=4, mirrored=True)
+
+
+def _images(
+    split: image_files.Split, names: tuple[str, ...], shift: int, mirrored: bool = False
+) -> Dataset:
+    x_train, y_train, x_test, y_test = split
+    train, test = (x.astype(np.float32) / np.float32(255) for x in (x_train, x_test))
+    return Dataset(train, y_train, test, y_test, names, shift, mirrored)
+
+
+_LOADERS: dict[str, Callable[[], Dataset]] = {
+    "digits": _digits,
+    "mnist": _mnist,
+    "fashion-mnist": _fashion_mnist,
+    "cifar10": _cifar10,
+}

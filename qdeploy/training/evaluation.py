@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from torch import nn
+
 from qdeploy.errors import UserError
-from qdeploy.networks.network import Network
 from qdeploy.training import checkpoint
 
 _BATCH = 512
@@ -33,17 +34,18 @@ def predict(path: Path, x: ArrayLike) -> NDArray[np.float32]:
     return logits(network, inputs)
 
 
-def logits(network: Network, x: NDArray[np.float32]) -> NDArray[np.float32]:
+def logits(network: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logits [N, classes] for inputs [N, ...] in evaluation mode; the mode is left as it was."""
     training = network.training
     network.eval()
+    device = next(network.parameters()).device
     with torch.no_grad():
-        batches = [network(batch) for batch in torch.split(torch.from_numpy(x), _BATCH)]
+        batches = [network(b.to(device)).cpu() for b in torch.split(torch.from_numpy(x), _BATCH)]
     network.train(training)
     result: NDArray[np.float32] = torch.cat(batches).numpy()
     return result
 
 
-def accuracy(network: Network, x: NDArray[np.float32], y: NDArray[np.int64]) -> float:
+def accuracy(network: nn.Module, x: NDArray[np.float32], y: NDArray[np.int64]) -> float:
     """Share of the inputs whose largest logit is that of class `y`."""
     return float(np.mean(logits(network, x).argmax(axis=1) == y))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The training loop: a float network first, then its quantized twin from there, as SYQ does."""
+"""Training by a recipe: a float network first, then its quantized twin from its parameters."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,32 +12,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from torch import Tensor, nn
 
 from qdeploy.errors import UserError
-from qdeploy.files import atomic_file
-from qdeploy.networks import build_network
-from qdeploy.networks.network import Network
-from qdeploy.quantizers.syq import SyqWeightQuantizer
+from qdeploy.files import atomic_file, cache_folder, content_hash
+from qdeploy.networks import NetworkConfig, build_network
+from qdeploy.quantizers.bits import average_bits
+from qdeploy.quantizers.config import QuantizationConfig
+from qdeploy.quantizers.quantize import quantize
 from qdeploy.training import checkpoint, datasets
-from qdeploy.training.config import DataConfig, NetworkConfig, TrainingConfig
-from qdeploy.training.datasets import Dataset
-from qdeploy.training.evaluation import accuracy
+from qdeploy.training.config import DataConfig, TrainingConfig
+from qdeploy.training.devices import devices
+from qdeploy.training.fitting import fit, progress_bars
+from qdeploy.training.methods import float_phases, phases
+from qdeploy.training.resumption import Epoch
+from qdeploy.training.task import Classification
 
-# Relative to the other parameters; with full steps scales ran far out of their integers' range.
-SCALE_LEARNING_RATE = 0.1
 _CHECKPOINT = "network.safetensors"
 _FLOAT_CHECKPOINT = "float.safetensors"
 _RECORD = "training.json"
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """Mean training loss (nats) of an epoch, and accuracy on the test set after it."""
-
-    loss: float
-    accuracy: float
+_CODE = ("networks", "quantizers", "training")
 
 
 @dataclass(frozen=True)
@@ -49,6 +42,7 @@ class TrainingResult:
         float_checkpoint: float.safetensors.
         accuracy: of the quantized network on the test set, 0 .. 1.
         float_accuracy: of the float network.
+        average_bits: of the weights, None if only Brevitas' own quantizers are used.
         seconds: wall time of both trainings.
     """
 
@@ -56,50 +50,56 @@ class TrainingResult:
     float_checkpoint: Path
     accuracy: float
     float_accuracy: float
+    average_bits: float | None
     seconds: float
 
 
 def train(
-    data: DataConfig, network: NetworkConfig, training: TrainingConfig, directory: Path
+    data: DataConfig,
+    network: NetworkConfig,
+    quantization: QuantizationConfig,
+    training: TrainingConfig,
+    directory: Path,
 ) -> TrainingResult:
     """Train the float network, then the quantized one from its parameters; shows progress.
 
     Writes network.safetensors, float.safetensors and training.json (accuracies, losses of all
-    epochs, configuration, seconds) into `directory`. Runs in one thread: the networks are small,
-    and so the result does not depend on the number of cores. The caller's random state is kept.
+    epochs, configuration, seconds) into `directory`. The caller's random state and number of
+    threads are kept. Interrupted, the same call goes on after the last finished epoch. Under
+    `torchrun` each process takes its share of every batch and writes into its own `directory`.
 
     Raises:
-        UserError: if `network` is a float one, or if training diverges.
+        UserError: if training diverges, or data or a CUDA device are missing.
     """
-    if network.weights == "float":
-        raise UserError(
-            "network.weights is 'float': nothing to quantize",
-            remedy="choose 'binary' or 'ternary'; the float network is always trained along",
-        )
     started = time.monotonic()
-    dataset = datasets.load(data.dataset)
-    with _reproducible(training.seed), _progress() as progress:
-        float_network = build_network(network.model_copy(update={"weights": "float"}))
-        float_epochs = _fit(
-            float_network, dataset, training, training.float_epochs, progress, "float"
+    task = Classification(datasets.load(data.dataset, data.samples), training)
+    state = _state_file(data, network, quantization, training)
+    float_state, quantized_state = (state.with_name(f"{state.name}.{n}") for n in ("float", "own"))
+    with _reproducible(training), devices(training) as device, progress_bars() as progress:
+        plain = build_network(network)
+        start = fit(
+            plain, task, float_phases(training), device, progress, training.seed, float_state
         )
-        quantized = build_network(network)
-        missing, unexpected = quantized.load_state_dict(float_network.state_dict(), strict=False)
-        assert not unexpected, unexpected
-        assert all("tensor_quant" in name for name in missing), missing
-        epochs = _fit(quantized, dataset, training, training.epochs, progress, "quantized")
-    checkpoint.save(quantized, directory / _CHECKPOINT)
-    checkpoint.save(float_network, directory / _FLOAT_CHECKPOINT)
+        twin = quantize(plain, quantization)
+        own = phases(quantization, training)
+        history = fit(twin, task, own, device, progress, training.seed, quantized_state)
+        before = start[-1].metric if start else task.evaluate(plain)
     record = {
         "data": data.model_dump(),
         "network": network.model_dump(),
+        "quantization": quantization.model_dump(),
         "training": training.model_dump(),
         "seconds": round(time.monotonic() - started, 3),
-        "float": _record(float_epochs),
-        "quantized": _record(epochs),
+        "average_bits": average_bits(twin),
+        "float": {"accuracy": before, "epochs": _record(start)},
+        "quantized": {"accuracy": history[-1].metric, "epochs": _record(history)},
     }
+    checkpoint.save(twin, directory / _CHECKPOINT)
+    checkpoint.save(plain, directory / _FLOAT_CHECKPOINT)
     with atomic_file(directory / _RECORD) as partial:
         partial.write_text(json.dumps(record, indent=2) + "\n")
+    for file in (float_state, quantized_state):
+        file.unlink(missing_ok=True)
     return load_training_result(directory)
 
 
@@ -112,11 +112,13 @@ def load_training_result(directory: Path) -> TrainingResult:
     path = Path(directory) / _RECORD
     try:
         record = json.loads(path.read_text())
+        bits = record["average_bits"]
         return TrainingResult(
             checkpoint=path.with_name(_CHECKPOINT),
             float_checkpoint=path.with_name(_FLOAT_CHECKPOINT),
             accuracy=float(record["quantized"]["accuracy"]),
             float_accuracy=float(record["float"]["accuracy"]),
+            average_bits=None if bits is None else float(bits),
             seconds=float(record["seconds"]),
         )
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -125,114 +127,27 @@ def load_training_result(directory: Path) -> TrainingResult:
         ) from error
 
 
-def _fit(
-    network: Network,
-    dataset: Dataset,
-    training: TrainingConfig,
-    epochs: int,
-    progress: Progress,
-    name: str,
-) -> list[Epoch]:
-    """Adam on the cross entropy, learning rate falling to 0 along a cosine.
-
-    Only the float network sees shifted images; on them the digits network with ternary weights
-    reached a higher loss and no better accuracy in the same epochs.
-    """
-    shift = dataset.shift if network.config.weights == "float" else 0
-    x, y = torch.from_numpy(dataset.x_train), torch.from_numpy(dataset.y_train)
-    steps = math.ceil(len(x) / training.batch_size)
-    optimizer = torch.optim.Adam(_parameter_groups(network, training.learning_rate))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps)
-    task = progress.add_task(name, total=epochs, state="")
-    history = []
-    for number in range(1, epochs + 1):
-        network.train()
-        total = 0.0
-        for batch in torch.split(torch.randperm(len(x)), training.batch_size):
-            images = _shifted(x[batch], shift)
-            loss = nn.functional.cross_entropy(network(images), y[batch])
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-            total += loss.item() * len(batch)
-        if not math.isfinite(total):
-            raise UserError(
-                f"the {name} network diverged in epoch {number} (loss {total})",
-                remedy=f"lower training.learning_rate (now {training.learning_rate:g})",
-            )
-        if number == epochs:
-            _estimate_statistics(network, torch.split(x, training.batch_size))
-        epoch = Epoch(total / len(x), accuracy(network, dataset.x_test, dataset.y_test))
-        history.append(epoch)
-        state = f"loss {epoch.loss:.4f}  accuracy {epoch.accuracy:.2%}"
-        progress.update(task, advance=1, state=state)
-    return history
+def _state_file(*configs: DataConfig | NetworkConfig | QuantizationConfig | TrainingConfig) -> Path:
+    """In the user's cache, by the hash of the recipe and of the code that trains."""
+    package = Path(__file__).parents[1]
+    parts = [config.model_dump_json() for config in configs]
+    parts += [content_hash(package / name) for name in _CODE]
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    return cache_folder("training") / key
 
 
-def _estimate_statistics(network: Network, batches: Sequence[Tensor]) -> None:
-    """Set the means and variances of batch normalization to their averages over `batches`.
-
-    The running ones lag behind: some codes flip to and fro until the last step (Nagel et al., ICML
-    2022, "Overcoming oscillations in quantization-aware training").
-    """
-    layers = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    momentum = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # plain average
-    network.train()
-    with torch.no_grad():
-        for batch in batches:
-            network(batch)
-    for layer, value in zip(layers, momentum, strict=True):
-        layer.momentum = value
-
-
-def _shifted(images: Tensor, largest: int) -> Tensor:
-    """Move each image [N, C, H, W] by up to `largest` pixels per axis; zeros come in."""
-    count, _, height, width = images.shape
-    padded = nn.functional.pad(images, (largest,) * 4)
-    down, right = torch.randint(2 * largest + 1, (2, count, 1, 1))
-    rows = down + torch.arange(height).reshape(1, -1, 1)
-    columns = right + torch.arange(width).reshape(1, 1, -1)
-    batch = torch.arange(count).reshape(-1, 1, 1)
-    return padded.permute(0, 2, 3, 1)[batch, rows, columns].permute(0, 3, 1, 2)
-
-
-def _parameter_groups(network: Network, learning_rate: float) -> list[dict[str, object]]:
-    """Scales apart from the other parameters, with a learning rate of their own."""
-    quantizers = [m for m in network.modules() if isinstance(m, SyqWeightQuantizer)]
-    scales = {id(quantizer.scale) for quantizer in quantizers}
-    others = [p for p in network.parameters() if id(p) not in scales]
-    return [
-        {"params": others, "lr": learning_rate},
-        {"params": [q.scale for q in quantizers], "lr": learning_rate * SCALE_LEARNING_RATE},
-    ]
-
-
-def _record(history: list[Epoch]) -> dict[str, object]:
-    return {"accuracy": history[-1].accuracy, "epochs": [asdict(epoch) for epoch in history]}
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description:9}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[state]}"),
-        TimeElapsedColumn(),
-    )
+def _record(history: Sequence[Epoch]) -> list[dict[str, object]]:
+    return [asdict(epoch) for epoch in history]
 
 
 @contextmanager
-def _reproducible(seed: int) -> Iterator[None]:
-    """One thread and seeded random numbers; both are restored afterwards."""
+def _reproducible(training: TrainingConfig) -> Iterator[None]:
+    """The recipe's threads and seeded random numbers; both are restored afterwards."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(training.threads)
     try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with torch.random.fork_rng():
+            torch.manual_seed(training.seed)
             yield
     finally:
         torch.set_num_threads(threads)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Table [quantization] of a build file; imports no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+)
+
+from qdeploy.errors import UserError
+
+Bits = Annotated[int, Field(ge=1, le=8)]
+
+
+class _Quantization(BaseModel):
+    """What all methods share.
+
+    Attributes:
+        activations: bits of the unsigned activations after each ReLU; with one bit activations are
+            signs, -1 or +1; None leaves activations as they are (for experiments: such a network
+            has no integers).
+        input_bits: of the network's input, which lies in 0 .. 1; None quantizes no input. One bit
+            says whether it is above a half. By default what the network's attribute `input_bits`
+            says, 8 without one.
+        first_and_last: weights of the first and the last layer: like the others ("quantized") or 8
+            bits with one scale ("int8").
+        layers: other values of these keys for single layers, by name: of weights, of an activation
+            ({"act1": {"activations": 4}}). `{"weights": "int8"}` gives 8 bits with one scale,
+            `{"weights": "float"}` leaves a layer as it is.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    activations: Bits | None = 2
+    input_bits: Bits | None = 8
+    first_and_last: Literal["quantized", "int8"] = "quantized"
+    layers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+class SyqConfig(_Quantization):
+    """Learned symmetric scales (Faraone et al., arXiv 1807.00301).
+
+    Attributes:
+        weights: codes.
+        granularity: which weights of a 2-D convolution share a scale; other layers have one each.
+    """
+
+    method: Literal["syq"] = "syq"
+    weights: Literal["binary", "ternary", "int8", "float"] = "ternary"
+    granularity: Literal["layer", "row", "pixel"] = "pixel"
+
+
+class BrevitasConfig(_Quantization):
+    """Brevitas' own quantizers with one scale per layer, for comparison.
+
+    Attributes:
+        weights: codes.
+    """
+
+    method: Literal["brevitas"]
+    weights: Literal["binary", "ternary", "int8", "float"] = "ternary"
+
+
+def _method(values: Any) -> Any:
+    return values.get("method", "syq") if isinstance(values, dict) else values.method
+
+
+QuantizationConfig = Annotated[
+    Annotated[SyqConfig, Tag("syq")] | Annotated[BrevitasConfig, Tag("brevitas")],
+    Discriminator(_method),
+]
+_ADAPTER: TypeAdapter[QuantizationConfig] = TypeAdapter(QuantizationConfig)
+
+
+def quantization_config(**values: Any) -> QuantizationConfig:
+    """Check values of table [quantization] that come from a Python call.
+
+    Raises:
+        UserError: if a key is unknown or a value is wrong.
+    """
+    try:
+        return _ADAPTER.validate_python(values)
+    except ValidationError as error:
+        raise UserError(_complaints(error), remedy="docs/formats.md has all keys") from error
+
+
+def parse_quantization(text: str) -> QuantizationConfig:
+    """Table [quantization] from JSON.
+
+    Raises:
+        ValidationError: if it is wrong.
+    """
+    return _ADAPTER.validate_json(text)
+
+
+def of_layer(config: QuantizationConfig, name: str) -> QuantizationConfig:
+    """The values that hold for one layer.
+
+    Raises:
+        UserError: if its own ones are wrong.
+    """
+    if name not in config.layers:
+        return config
+    try:
+        values = config.model_dump() | {"layers": {}} | config.layers[name]
+        return type(config).model_validate(values)
+    except ValidationError as error:
+        raise UserError(
+            _complaints(error), layer=name, remedy="docs/formats.md has all keys"
+        ) from error
+
+
+def _complaints(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(map(str, item['loc']))}: {item['msg']} (given: {item.get('input')!r})"
+        for item in error.errors()
+    )

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an ordinary torch module to its quantized twin, layer by layer, under the same names."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import brevitas.nn as qnn
+from brevitas.quant import (
+    Int8WeightPerTensorFloat,
+    SignedBinaryActPerTensorConst,
+    SignedBinaryWeightPerTensorConst,
+    SignedTernaryWeightPerTensorConst,
+)
+from torch import Tensor, nn
+
+from qdeploy.errors import UserError
+from qdeploy.quantizers import syq
+from qdeploy.quantizers.activations import FixedPointActivation, SignedFixedPointActivation
+from qdeploy.quantizers.config import BrevitasConfig, QuantizationConfig, SyqConfig, of_layer
+
+INPUT_BITS = 8
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class Branch(nn.Identity):
+    """Marks where a branch ends before an addition; there its twin is quantized, signed."""
+
+
+def quantize(module: Module, config: QuantizationConfig) -> Module:
+    """The twin of `module`, which is not changed: other layers of the same names and parameters.
+
+    Convolutions, fully connected layers, `ReLU` (also `ReLU6`, `LeakyReLU`, `Hardtanh`) and
+    `Branch` get quantizers; so does the input, as submodule `input_quantizer`, which runs before
+    `forward`. All else stays, Brevitas layers too. The twin's attribute `quantization` is `config`.
+
+    Raises:
+        UserError: if `config.layers` names a layer that there is not, or one without quantizer.
+    """
+    twin = copy.deepcopy(module)
+    if "input_bits" not in config.model_fields_set:
+        config = config.model_copy(update={"input_bits": _default_input_bits(module, config)})
+    replaced = {name: layer for name, layer in twin.named_modules() if type(layer) in _TWINS}
+    if unknown := sorted(config.layers.keys() - replaced.keys()):
+        raise UserError(
+            f"no layer '{unknown[0]}' to quantize",
+            remedy=f"quantization.layers may name {', '.join(replaced)}",
+        )
+    weighted = [name for name, layer in replaced.items() if hasattr(layer, "weight")]
+    ends = {weighted[0], weighted[-1]} if weighted else set()
+    for name, layer in replaced.items():
+        own = of_layer(config, name)
+        if name in ends and config.first_and_last == "int8" and name not in config.layers:
+            own = own.model_copy(update={"weights": "int8"})
+        parent, _, last = name.rpartition(".")
+        setattr(twin.get_submodule(parent), last, _TWINS[type(layer)](layer, own))
+    if config.input_bits is not None:
+        twin.input_quantizer = _input_quantizer(config.input_bits)
+        twin.register_forward_pre_hook(_quantize_input)
+    twin.quantization = config  # type: ignore[assignment]
+    return twin
+
+
+def weight_quantizer(config: QuantizationConfig, axes: int) -> type | None:
+    """The Brevitas injector for weights of so many axes, None for none."""
+    if config.weights == "float":
+        return None
+    if config.weights == "int8":
+        return Int8WeightPerTensorFloat  # type: ignore[no-any-return]
+    if isinstance(config, SyqConfig):
+        return _SYQ[config.weights, config.granularity if axes == 4 else "layer"]
+    return _BREVITAS[config.weights]
+
+
+_SYQ = {
+    ("binary", "layer"): syq.SyqBinaryLayer,
+    ("binary", "row"): syq.SyqBinaryRow,
+    ("binary", "pixel"): syq.SyqBinaryPixel,
+    ("ternary", "layer"): syq.SyqTernaryLayer,
+    ("ternary", "row"): syq.SyqTernaryRow,
+    ("ternary", "pixel"): syq.SyqTernaryPixel,
+}
+# The constant scale of FINN's published networks.
+_BREVITAS = {
+    "binary": SignedBinaryWeightPerTensorConst.let(scaling_init=0.1),
+    "ternary": SignedTernaryWeightPerTensorConst.let(scaling_init=0.1, threshold=0.5),
+}
+
+
+def _default_input_bits(module: nn.Module, config: QuantizationConfig) -> int | None:
+    bits: int | None = getattr(module, "input_bits", INPUT_BITS)
+    return config.activations if bits is None else bits
+
+
+def _quantize_input(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (module.input_quantizer(arguments[0]), *arguments[1:])  # type: ignore[operator]
+
+
+def _input_quantizer(bits: int) -> nn.Module:
+    if bits == 1:
+        return _AboveHalf()
+    quantizer: nn.Module = qnn.QuantIdentity(act_quant=FixedPointActivation, bit_width=bits)
+    return quantizer
+
+
+class _AboveHalf(nn.Module):
+    """+1 from a half on, else -1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sign = _sign()
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.sign(2 * x - 1)
+        return result
+
+
+def _sign() -> nn.Module:
+    """-1 below zero, else +1."""
+    quantizer: nn.Module = qnn.QuantIdentity(
+        act_quant=SignedBinaryActPerTensorConst, min_val=-1.0, max_val=1.0
+    )
+    return quantizer
+
+
+def _convolution(layer: Any, config: QuantizationConfig) -> nn.Module:
+    quantizer = weight_quantizer(config, layer.weight.ndim)
+    if quantizer is None:
+        return layer  # type: ignore[no-any-return]
+    arguments = {"output_padding": layer.output_padding} if layer.transposed else {}
+    twin: nn.Module = getattr(qnn, f"Quant{type(layer).__name__}")(
+        layer.in_channels,
+        layer.out_channels,
+        layer.kernel_size,
+        stride=layer.stride,
+        padding=layer.padding,
+        dilation=layer.dilation,
+        groups=layer.groups,
+        padding_mode=layer.padding_mode,
+        **arguments,
+        **_common(layer, quantizer),
+    )
+    return _with_parameters_of(layer, twin)
+
+
+def _linear(layer: Any, config: QuantizationConfig) -> nn.Module:
+    quantizer = weight_quantizer(config, layer.weight.ndim)
+    if quantizer is None:
+        return layer  # type: ignore[no-any-return]
+    twin: nn.Module = qnn.QuantLinear(
+        layer.in_features, layer.out_features, **_common(layer, quantizer)
+    )
+    return _with_parameters_of(layer, twin)
+
+
+def _common(layer: Any, quantizer: type) -> dict[str, Any]:
+    return {
+        "bias": layer.bias is not None,
+        "weight_quant": quantizer,
+        "device": layer.weight.device,
+        "dtype": layer.weight.dtype,
+    }
+
+
+def _with_parameters_of(layer: nn.Module, twin: nn.Module) -> nn.Module:
+    missing, unexpected = twin.load_state_dict(layer.state_dict(), strict=False)
+    assert not unexpected, unexpected
+    assert all("tensor_quant" in name for name in missing), missing
+    return twin.train(layer.training)
+
+
+def _relu(layer: nn.Module, config: QuantizationConfig) -> nn.Module:
+    if config.activations is None:
+        return layer
+    if config.activations == 1:
+        return _sign()
+    twin: nn.Module = qnn.QuantReLU(act_quant=FixedPointActivation, bit_width=config.activations)
+    return twin
+
+
+def _signed(layer: nn.Module, config: QuantizationConfig) -> nn.Module:
+    """The layer with a signed quantizer of the same steps as `_relu` has behind it."""
+    if config.activations is None:
+        return layer
+    if config.activations == 1 and isinstance(layer, nn.Hardtanh):
+        return _sign()
+    quantizer = qnn.QuantIdentity(
+        act_quant=SignedFixedPointActivation, bit_width=config.activations + 1
+    )
+    return quantizer if isinstance(layer, Branch) else nn.Sequential(layer, quantizer)
+
+
+_TWINS: dict[type, Callable[[nn.Module, QuantizationConfig], nn.Module]] = {
+    nn.Conv1d: _convolution,
+    nn.Conv2d: _convolution,
+    nn.ConvTranspose1d: _convolution,
+    nn.ConvTranspose2d: _convolution,
+    nn.Linear: _linear,
+    nn.ReLU: _relu,
+    nn.ReLU6: _relu,
+    nn.LeakyReLU: _signed,
+    nn.Hardtanh: _signed,
+    Branch: _signed,
+}

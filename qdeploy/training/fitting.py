@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop of all methods: phases of epochs of steps; interrupted, it resumes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from torch import nn
+from torch.optim import Optimizer
+
+from qdeploy.errors import UserError
+from qdeploy.quantizers.bits import average_bits
+from qdeploy.training import resumption
+from qdeploy.training.devices import Device
+from qdeploy.training.phases import Phase
+from qdeploy.training.resumption import Epoch, State
+from qdeploy.training.task import Task
+
+_LARGEST_SEED = 2**63
+
+
+def progress_bars() -> Progress:
+    """One bar per phase."""
+    return Progress(
+        TextColumn("{task.description:12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(),
+    )
+
+
+def fit(
+    network: nn.Module,
+    task: Task,
+    phases: Sequence[Phase],
+    device: Device,
+    progress: Progress,
+    seed: int = 0,
+    state_file: Path | None = None,
+) -> list[Epoch]:
+    """Train `network` in place, on the CPU in the end.
+
+    Every epoch draws its random numbers from (seed, phase, epoch), so that a training that goes on
+    from `state_file` (of the first process) ends as an uninterrupted one. After the last epoch the
+    statistics of batch normalization are measured once more, without augmentation.
+
+    Args:
+        network: its parameters are the start.
+        task: data and loss.
+        phases: in order.
+        device: of this process.
+        progress: gets a bar per phase.
+        seed: of shuffling and augmentation.
+        state_file: written after each epoch; read if it is there.
+
+    Raises:
+        UserError: if the loss is not finite.
+    """
+    network.to(device.device)
+    state = State(0, 0, (), {})
+    if state_file is not None:
+        state = resumption.load(state_file, network)
+    history = list(state.history)
+    for index, phase in enumerate(phases):
+        if index < state.phase or phase.epochs == 0:
+            continue
+        resumed = index == state.phase and state.epochs > 0
+        first = state.epochs if resumed else 0
+        if not resumed:
+            phase.begin(network)
+            device.share(network)
+        optimizer = phase.optimizer(network)
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+        if resumed:
+            resumption.restore(optimizer, state.optimizer)
+        bar = progress.add_task(phase.name, total=phase.epochs, completed=first, state="")
+        for number in range(first, phase.epochs):
+            torch.manual_seed(hash((seed, index, number)) % _LARGEST_SEED)
+            loss = _epoch(network, task, phase, optimizer, device, number)
+            phase.after_epoch(network)
+            if phase is phases[-1] and number + 1 == phase.epochs:
+                _estimate_statistics(network, task, device)
+            device.share(network)
+            history.append(Epoch(phase.name, loss, task.evaluate(network)))
+            progress.update(bar, advance=1, state=_shown(history[-1], task, network))
+            if state_file is not None and device.rank == 0:
+                done = State(index, number + 1, tuple(history), {})
+                resumption.save(state_file, network, optimizer, done)
+    network.to("cpu")
+    return history
+
+
+def _epoch(
+    network: nn.Module,
+    task: Task,
+    phase: Phase,
+    optimizer: Optimizer,
+    device: Device,
+    number: int,
+) -> float:
+    """Train for one epoch; the mean loss."""
+    network.train()
+    total, count = 0.0, 0
+    for step, (x, y) in enumerate(task.batches(phase.augmented)):
+        done = (number * task.steps + step) / (phase.epochs * task.steps)
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * phase.schedule(done)
+        loss = task.loss(network(device.part(x)), device.part(y))
+        total += loss.item() * len(x)
+        count += len(x)
+        if phase.penalty is not None:
+            loss = loss + phase.penalty(network)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        device.average_gradients(network)
+        optimizer.step()
+        phase.after_step(network, optimizer)
+    if not math.isfinite(total):
+        rate = optimizer.param_groups[0]["initial_lr"]
+        raise UserError(
+            f"the network diverged in epoch {number + 1} of phase '{phase.name}' (loss {total})",
+            remedy=f"lower training.learning_rate (now {rate:g})",
+        )
+    return total / count
+
+
+def _shown(epoch: Epoch, task: Task, network: nn.Module) -> str:
+    value = f"{epoch.metric:.2%}" if task.metric == "accuracy" else f"{epoch.metric:.3f}"
+    bits = average_bits(network)
+    width = "" if bits is None else f"  {bits:.2f} bits/weight"
+    return f"loss {epoch.loss:.4f}  {task.metric} {value}{width}"
+
+
+def _estimate_statistics(network: nn.Module, task: Task, device: Device) -> None:
+    """Set the means and variances of batch normalization to their averages over the data.
+
+    The running ones lag behind: some codes flip to and fro until the last step (Nagel et al., ICML
+    2022, "Overcoming oscillations in quantization-aware training").
+    """
+    layers = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if not layers:
+        return
+    momentum = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # plain average
+    network.train()
+    with torch.no_grad():
+        for batch in task.inputs():
+            network(batch.to(device.device))
+    for layer, value in zip(layers, momentum, strict=True):
+        layer.momentum = value

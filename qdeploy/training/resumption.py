@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The state of an interrupted training: one .safetensors file, without pickles."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from qdeploy.files import atomic_file
+
+_STATE = "qdeploy.training"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Mean training loss of an epoch, in the loss's units, and the task's metric after it."""
+
+    phase: str
+    loss: float
+    metric: float
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a training is.
+
+    Attributes:
+        phase: index of the phase.
+        epochs: of it that are done.
+        history: of all epochs so far.
+        optimizer: tensors of the optimizer by parameter and name, "3.exp_avg".
+    """
+
+    phase: int
+    epochs: int
+    history: tuple[Epoch, ...]
+    optimizer: dict[str, Tensor]
+
+
+def save(path: Path, network: nn.Module, optimizer: Optimizer, state: State) -> None:
+    """Write the state; `state.optimizer` is taken from `optimizer`."""
+    tensors = {
+        f"network.{name}": tensor.contiguous() for name, tensor in network.state_dict().items()
+    }
+    for index, values in optimizer.state_dict()["state"].items():
+        for name, value in values.items():
+            tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).contiguous()
+    record = {
+        "phase": state.phase,
+        "epochs": state.epochs,
+        "history": [asdict(epoch) for epoch in state.history],
+    }
+    with atomic_file(path) as partial:
+        save_file(tensors, partial, {_STATE: json.dumps(record)})
+
+
+def load(path: Path, network: nn.Module) -> State:
+    """Put the network into the saved state; the beginning if there is none that fits."""
+    beginning = State(0, 0, (), {})
+    if not path.is_file():
+        return beginning
+    try:
+        with safe_open(path, framework="pt") as file:
+            record: dict[str, Any] = json.loads((file.metadata() or {})[_STATE])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "optimizer": {}}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = tensor
+        state = State(
+            phase=int(record["phase"]),
+            epochs=int(record["epochs"]),
+            history=tuple(Epoch(**epoch) for epoch in record["history"]),
+            optimizer=parts["optimizer"],
+        )
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+        return beginning
+    expected = network.state_dict()
+    if {name: tensor.shape for name, tensor in parts["network"].items()} != {
+        name: tensor.shape for name, tensor in expected.items()
+    }:
+        return beginning
+    network.load_state_dict(parts["network"])
+    return state
+
+
+def restore(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Give a fresh optimizer the saved tensors."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
