@@ -32,20 +32,10 @@ class Case:
 
     def make(self) -> IntegerNetwork:
         """With random weights."""
-        from fpga_networks import random_network
-
-        from qdeploy.networks import NetworkConfig
+        from fpga_networks import RandomNetwork
 
         weights = "ternary" if self.weights == "2-bit" else self.weights
-        config = NetworkConfig.model_validate(
-            {
-                "name": self.network,
-                "weights": weights,
-                "activation_bits": self.bits,
-                "granularity": self.granularity,
-            }
-        )
-        network = random_network(config)
+        network = RandomNetwork(self.network, weights, self.bits, self.granularity).make()
         return network if self.weights == weights else _with_two_bits(network)
 
 

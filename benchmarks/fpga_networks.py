@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 from unittest import mock
 
 import numpy as np
@@ -40,11 +41,47 @@ from qdeploy.integer import (
 )
 from qdeploy.lowering import lower
 from qdeploy.networks import NetworkConfig, build_network
+from qdeploy.networks.config import NetworkName
+from qdeploy.quantizers.config import SyqConfig
+from qdeploy.quantizers.quantize import quantize
 
 BOARD = load_board("pynq-z2")
 MEASUREMENTS = 8  # passes that settle the batch statistics
 TRAINED = {model.file: model for model in MODELS}
 SECOND_PLANE = 91  # multipliers of the second plane are less, those of the first twice as large
+
+
+@dataclass(frozen=True)
+class RandomNetwork:
+    """One of our networks with random weights.
+
+    Attributes:
+        name: of `qdeploy.networks`.
+        weights: "binary" or "ternary".
+        activations: bits.
+        granularity: of scales.
+    """
+
+    name: NetworkName
+    weights: Literal["binary", "ternary"]
+    activations: int
+    granularity: Literal["layer", "pixel"] = "layer"
+
+    def make(self) -> IntegerNetwork:
+        """Its integers."""
+        torch.manual_seed(0)
+        plain = build_network(NetworkConfig(name=self.name))
+        config = SyqConfig(
+            weights=self.weights, granularity=self.granularity, activations=self.activations
+        )
+        network = quantize(plain, config)
+        x = torch.rand(8, *network.input_shape)
+        for _ in range(MEASUREMENTS):
+            network(x)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{self.name}.onnx"
+            export_qonnx(network.eval(), x[:1], path)
+            return lower(path)
 
 
 @dataclass(frozen=True)
@@ -62,25 +99,12 @@ class NetworkCase:
     """
 
     name: str
-    network: NetworkConfig | str
+    network: RandomNetwork | str
     fps: float | None = None
     fill: float = 1.0
     frames: int = 8
     planes: int = 1
     quick: bool = False
-
-
-def random_network(config: NetworkConfig) -> IntegerNetwork:
-    """The integers of the network with random weights."""
-    torch.manual_seed(0)
-    network = build_network(config)
-    x = torch.rand(8, *network.input_shape)
-    for _ in range(MEASUREMENTS):
-        network(x)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{config.name}.onnx"
-        export_qonnx(network.eval(), x[:1], path)
-        return lower(path)
 
 
 def trained_network(file: str) -> tuple[IntegerNetwork, Integers]:
@@ -124,7 +148,7 @@ def contents(case: NetworkCase) -> tuple[IntegerNetwork, Integers]:
     if isinstance(case.network, str):
         network, codes = trained_network(case.network)
         return network, codes[: case.frames]
-    network = random_network(case.network)
+    network = case.network.make()
     if case.planes == 2:
         network = two_planes(network)
     levels = len(network.quantizer.boundaries) + 1
@@ -200,32 +224,30 @@ def network_rows(
             yield case.name, *row
 
 
-def _config(name: str, weights: str, bits: int, granularity: str = "layer") -> NetworkConfig:
-    return NetworkConfig.model_validate(
-        {"name": name, "weights": weights, "activation_bits": bits, "granularity": granularity}
-    )
-
-
 CASES = (
-    NetworkCase("cnv-w1a1-fill", _config("cnv", "binary", 1), fill=0.8),
-    NetworkCase("cnv-w1a1-3020", _config("cnv", "binary", 1), fps=3020),
-    NetworkCase("cnv-w1a2-fill", _config("cnv", "binary", 2), fill=0.8),
-    NetworkCase("cnv-wTa2-pixel-fill", _config("cnv", "ternary", 2, "pixel"), fill=0.8),
-    NetworkCase("resnet20-wTa2-pixel", _config("resnet20", "ternary", 2, "pixel"), fill=0.8),
-    NetworkCase("vgg-small-w1a1", _config("vgg_small", "binary", 1), fps=500, frames=4),
-    NetworkCase("lenet5-wTa2-pixel", _config("lenet5", "ternary", 2, "pixel"), fps=10_000),
-    NetworkCase("digits-cnn-wTa2-pixel", _config("digits_cnn", "ternary", 2, "pixel"), fps=80_000),
+    NetworkCase("cnv-w1a1-fill", RandomNetwork("cnv", "binary", 1), fill=0.8),
+    NetworkCase("cnv-w1a1-3020", RandomNetwork("cnv", "binary", 1), fps=3020),
+    NetworkCase("cnv-w1a2-fill", RandomNetwork("cnv", "binary", 2), fill=0.8),
+    NetworkCase("cnv-wTa2-pixel-fill", RandomNetwork("cnv", "ternary", 2, "pixel"), fill=0.8),
+    NetworkCase("resnet20-wTa2-pixel", RandomNetwork("resnet20", "ternary", 2, "pixel"), fill=0.8),
+    NetworkCase("vgg-small-w1a1", RandomNetwork("vgg_small", "binary", 1), fps=500, frames=4),
+    NetworkCase("lenet5-wTa2-pixel", RandomNetwork("lenet5", "ternary", 2, "pixel"), fps=10_000),
+    NetworkCase(
+        "digits-cnn-wTa2-pixel", RandomNetwork("digits_cnn", "ternary", 2, "pixel"), fps=80_000
+    ),
     NetworkCase(
         "digits-cnn-two-planes",
-        _config("digits_cnn", "binary", 2, "pixel"),
+        RandomNetwork("digits_cnn", "binary", 2, "pixel"),
         fps=80_000,
         frames=100,
         planes=2,
     ),
-    NetworkCase("signal-cnn-wTa2", _config("signal_cnn", "ternary", 2), fps=20_000, quick=True),
+    NetworkCase(
+        "signal-cnn-wTa2", RandomNetwork("signal_cnn", "ternary", 2), fps=20_000, quick=True
+    ),
     NetworkCase("tfc-w1a1", "tfc_1w1a", fps=1_000_000, frames=10_000),
     NetworkCase("tfc-w2a2", "tfc_2w2a", fps=1_000_000, frames=10_000),
-    NetworkCase("sfc-w1a1", _config("sfc", "binary", 1), fps=200_000, frames=50, quick=True),
-    NetworkCase("lfc-w1a1", _config("lfc", "binary", 1), fps=119_000, frames=20),
+    NetworkCase("sfc-w1a1", RandomNetwork("sfc", "binary", 1), fps=200_000, frames=50, quick=True),
+    NetworkCase("lfc-w1a1", RandomNetwork("lfc", "binary", 1), fps=119_000, frames=20),
     NetworkCase("kws-mlp-w3a3", "kws_mlp_w3a3", fps=247_502, frames=1_000),
 )

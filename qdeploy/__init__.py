@@ -6,10 +6,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Build", "Report", "Runner", "TrainingResult", "compile", "export", "load", "train"]
+__all__ = [
+    "Build",
+    "Report",
+    "Runner",
+    "TrainingResult",
+    "compile",
+    "export",
+    "load",
+    "quantize",
+    "train",
+]
 
 if TYPE_CHECKING:
-    from qdeploy.api import compile, export, train  # noqa: A004
+    from qdeploy.api import compile, export, quantize, train  # noqa: A004
     from qdeploy.build import Build, Runner, load
     from qdeploy.report.contents import Report
     from qdeploy.training import TrainingResult
@@ -22,6 +32,7 @@ _HOME = {
     "compile": "qdeploy.api",
     "export": "qdeploy.api",
     "load": "qdeploy.build",
+    "quantize": "qdeploy.api",
     "train": "qdeploy.api",
 }
 

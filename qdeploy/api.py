@@ -21,6 +21,27 @@ if TYPE_CHECKING:
     from qdeploy.training import TrainingResult
 
 
+def quantize(module: torch.nn.Module, **options: Any) -> torch.nn.Module:
+    """The quantized twin of an ordinary torch module, layer by layer under the same names.
+
+    Args:
+        module: is not changed; its parameters are the twin's start.
+        options: keys of table [quantization] of a build file: method, weights, activations,
+            layers...
+
+    Raises:
+        UserError: if an option is unknown or wrong, or names a layer that there is not.
+
+    Examples:
+        `quantize(net, method="syq", weights="ternary", granularity="pixel", activations=2,
+        layers={"conv1": {"weights": "int8"}})`
+    """
+    from qdeploy.quantizers.config import quantization_config
+    from qdeploy.quantizers.quantize import quantize as twin_of
+
+    return twin_of(module, quantization_config(**options))
+
+
 def train(recipe: Path | str, output: Path | str = "run") -> TrainingResult:
     """Train the float network of a build file and its quantized twin.
 
@@ -33,7 +54,6 @@ def train(recipe: Path | str, output: Path | str = "run") -> TrainingResult:
     """
     from qdeploy.training import load_training_result
     from qdeploy.training import train as train_network
-
     from qdeploy.training.devices import is_first
 
     config = load_config(Path(recipe))

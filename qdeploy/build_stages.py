@@ -34,9 +34,7 @@ def train_stage(config: BuildConfig) -> Stage:
     def run(directory: Path) -> None:
         from qdeploy.training import datasets, predict, train
 
-        result = train(
-            config.data, config.network, config.quantization, config.training, directory
-        )
+        result = train(config.data, config.network, config.quantization, config.training, directory)
         data = datasets.load(config.data.dataset)
         np.savez_compressed(directory / "test.npz", x=data.x_test, y=data.y_test)
         np.savez_compressed(

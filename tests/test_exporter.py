@@ -16,9 +16,11 @@ from torch import nn
 
 from qdeploy.errors import UserError
 from qdeploy.exporter import export, export_qonnx
+from qdeploy.networks.config import NetworkConfig
 from qdeploy.quantizers import FixedPointActivation, syq
+from qdeploy.quantizers.config import SyqConfig
 from qdeploy.training import checkpoint, datasets, predict, train
-from qdeploy.training.config import DataConfig, NetworkConfig, TrainingConfig
+from qdeploy.training.config import DataConfig, TrainingConfig
 
 SHAPES = {"Layer": (), "Row": (1, 1, 3, 1), "Pixel": (1, 1, 3, 3)}
 
@@ -96,6 +98,7 @@ def trained(tmp_path_factory):
     result = train(
         DataConfig(),
         NetworkConfig(channels=(4, 8)),
+        SyqConfig(),
         TrainingConfig(float_epochs=2, epochs=3),
         directory,
     )

@@ -15,5 +15,7 @@ def train(
 ) -> None:
     """Train the float network and its quantized twin."""
     result = api.train(recipe, output)
-    width = "" if result.average_bits is None else f" with {result.average_bits:.2f} bits per weight"
+    width = (
+        "" if result.average_bits is None else f" with {result.average_bits:.2f} bits per weight"
+    )
     print(f"float {result.float_accuracy:.2%}, quantized {result.accuracy:.2%}{width}; {output}")

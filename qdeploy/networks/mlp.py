@@ -19,7 +19,7 @@ class Tfc(Network):
     """
 
     input_shape = (1, SIZE, SIZE)
-    input_bits = None
+    input_bits: int | None = None
     standard_channels: tuple[int, ...] = (64, 64, 64)
 
     def __init__(self, config: NetworkConfig) -> None:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quantizers for ordinary brevitas.nn layers: `QuantConv2d(..., weight_quant=SyqTernaryPixel)`.
+"""Quantized twins of torch modules, and quantizers for single brevitas.nn layers.
+
+`quantize(module, config)`, or `QuantConv2d(..., weight_quant=SyqTernaryPixel)`.
 
 The names are looked up on first use, so that importing this package does not import torch.
 """
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qdeploy.quantizers.activations import FixedPointActivation, SignedFixedPointActivation
+    from qdeploy.quantizers.quantize import Branch
     from qdeploy.quantizers.syq import (
         SyqBinaryLayer,
         SyqBinaryPixel,
@@ -20,7 +23,19 @@ if TYPE_CHECKING:
         SyqTernaryRow,
     )
 
+_HOME = {
+    "Branch": "quantize",
+    "FixedPointActivation": "activations",
+    "SignedFixedPointActivation": "activations",
+    "SyqBinaryLayer": "syq",
+    "SyqBinaryPixel": "syq",
+    "SyqBinaryRow": "syq",
+    "SyqTernaryLayer": "syq",
+    "SyqTernaryPixel": "syq",
+    "SyqTernaryRow": "syq",
+}
 __all__ = [
+    "Branch",
     "FixedPointActivation",
     "SignedFixedPointActivation",
     "SyqBinaryLayer",
@@ -33,7 +48,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "syq" if name.startswith("Syq") else "activations"
-    return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -92,15 +92,6 @@ def quantization_config(**values: Any) -> QuantizationConfig:
         raise UserError(_complaints(error), remedy="docs/formats.md has all keys") from error
 
 
-def parse_quantization(text: str) -> QuantizationConfig:
-    """Table [quantization] from JSON.
-
-    Raises:
-        ValidationError: if it is wrong.
-    """
-    return _ADAPTER.validate_json(text)
-
-
 def of_layer(config: QuantizationConfig, name: str) -> QuantizationConfig:
     """The values that hold for one layer.
 

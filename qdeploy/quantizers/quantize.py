@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from qdeploy.errors import UserError
 from qdeploy.quantizers import syq
 from qdeploy.quantizers.activations import FixedPointActivation, SignedFixedPointActivation
-from qdeploy.quantizers.config import BrevitasConfig, QuantizationConfig, SyqConfig, of_layer
+from qdeploy.quantizers.config import QuantizationConfig, SyqConfig, of_layer
 
 INPUT_BITS = 8
 Module = TypeVar("Module", bound=nn.Module)
@@ -83,7 +83,7 @@ _SYQ = {
     ("ternary", "pixel"): syq.SyqTernaryPixel,
 }
 # The constant scale of FINN's published networks.
-_BREVITAS = {
+_BREVITAS: dict[str, type] = {
     "binary": SignedBinaryWeightPerTensorConst.let(scaling_init=0.1),
     "ternary": SignedTernaryWeightPerTensorConst.let(scaling_init=0.1, threshold=0.5),
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the weight quantizers of all methods share: weights are a sum of planes.
 
-    w_hat = Σ_b scale_b · code_b        codes are small integers
+w_hat = Σ_b scale_b · code_b        codes are small integers
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Plane:
         return self.scale.repeat_interleave(self.codes.shape[1] // self.scale.shape[1], dim=1)
 
     def values(self) -> Tensor:
-        """scale · code, in the type of the scale."""
+        """Scale · code, in the type of the scale."""
         return self.expanded_scale() * self.codes.to(self.scale.dtype)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import torch
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -16,20 +16,28 @@ from qdeploy.errors import UserError
 from qdeploy.files import atomic_file
 from qdeploy.networks import NetworkConfig, build_network
 from qdeploy.networks.network import Network
-from qdeploy.quantizers.config import parse_quantization
+from qdeploy.quantizers.config import QuantizationConfig
 from qdeploy.quantizers.quantize import quantize
 
 MAXIMUM_FILE_BYTES = 2 << 30
 _NETWORK = "qdeploy.network"
-_QUANTIZATION = "qdeploy.quantization"
+
+
+class _MadeOf(BaseModel):
+    """What a network is, without its parameters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    network: NetworkConfig
+    quantization: QuantizationConfig | None
 
 
 def save(network: Network, path: Path) -> None:
     """Write parameters, buffers and configurations of `network`, a float one or a twin."""
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    metadata = {_NETWORK: network.config.model_dump_json()}
-    if network.quantization is not None:
-        metadata[_QUANTIZATION] = network.quantization.model_dump_json()
+    # One entry: safetensors writes several in random order.
+    made_of = _MadeOf(network=network.config, quantization=network.quantization)
+    metadata = {_NETWORK: made_of.model_dump_json()}
     with atomic_file(path) as partial:
         save_file(tensors, partial, metadata)
 
@@ -43,10 +51,10 @@ def load(path: Path) -> Network:
     path = Path(path)
     metadata, tensors = _read(path)
     try:
-        config = NetworkConfig.model_validate_json(metadata.get(_NETWORK, ""))
-        network = build_network(config)
-        if _QUANTIZATION in metadata:
-            network = quantize(network, parse_quantization(metadata[_QUANTIZATION]))
+        made_of = _MadeOf.model_validate_json(metadata.get(_NETWORK, ""))
+        network = build_network(made_of.network)
+        if made_of.quantization is not None:
+            network = quantize(network, made_of.quantization)
     except ValidationError as error:
         first = error.errors()[0]
         _reject(path, f"describes no network ({first['msg']})")

@@ -17,14 +17,14 @@ from qdeploy.training.config import TrainingConfig
 
 @dataclass(frozen=True)
 class Device:
-    """This process's device among those of all processes."""
+    """The device of one process among others."""
 
     device: torch.device
     rank: int
     count: int
 
     def part(self, batch: Tensor) -> Tensor:
-        """This process's samples of a batch, on the device."""
+        """The process's own samples of a batch, on the device."""
         return batch[self.rank :: self.count].to(self.device)
 
     def average_gradients(self, network: nn.Module) -> None:
@@ -50,7 +50,7 @@ def is_first() -> bool:
 
 @contextmanager
 def devices(training: TrainingConfig) -> Iterator[Device]:
-    """This process's device; joins the others that `torchrun` started.
+    """The device of this process; joins the others that `torchrun` started.
 
     Raises:
         UserError: if CUDA is asked for and there is none.

@@ -85,5 +85,5 @@ def _shifted(images: Tensor, largest: int) -> Tensor:
 
 def _mirrored(images: Tensor) -> Tensor:
     """Mirror half of the images [N, C, H, W], left to right."""
-    chosen = torch.rand(len(images)) < 0.5  # noqa: PLR2004
+    chosen = torch.rand(len(images)) < 0.5
     return torch.where(chosen.reshape(-1, 1, 1, 1), images.flip(-1), images)

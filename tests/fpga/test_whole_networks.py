@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from quantized_networks import quantized_network
 from third_party import mnist_test, models_directory
 
 from qdeploy.exporter import export_qonnx
@@ -17,7 +18,6 @@ from qdeploy.fpga.mapping import map_network
 from qdeploy.fpga.simulated import SimulatedAccelerator, build_simulator
 from qdeploy.integer import IntegerNetwork, run
 from qdeploy.lowering import lower
-from qdeploy.networks import NetworkConfig, build_network
 
 BOARD = load_board("pynq-z2")
 
@@ -50,8 +50,9 @@ CASES = (
 def trained_nowhere(case: Case, folder: Path) -> IntegerNetwork:
     """Random weights; thresholds from the statistics of random images."""
     torch.manual_seed(1)
-    settings = {"weights": case.weights, "activation_bits": case.bits, "channels": case.channels}
-    network = build_network(NetworkConfig(name=case.name, **settings))
+    network = quantized_network(
+        case.name, case.channels, weights=case.weights, activations=case.bits
+    )
     x = torch.rand(8, *network.input_shape)
     for _ in range(8):
         network(x)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from quantized_networks import quantized_network
 from torch import nn
 
 from qdeploy.errors import UserError
@@ -19,9 +20,11 @@ NARROW = {
     "tfc": (16, 12, 20),
     "sfc": (16, 12, 20),
     "lfc": (16, 12, 20),
+    "laq_mlp": (16, 12, 20),
     "lenet5": (3, 4, 8),
     "cnv": (8, 10, 12, 16),
     "vgg_small": (8, 10, 12),
+    "resnet18": (4, 6, 8, 10),
     "resnet20": (4, 6, 8),
     "signal_cnn": (8, 10, 12),
 }
@@ -39,8 +42,7 @@ def exported_and_lowered(network: nn.Module, x: torch.Tensor, folder: Path) -> I
 def test_the_integers_compute_what_torch_computes(name: str, bits: int, tmp_path: Path) -> None:
     """Up to where torch's float32 falls on the other side of a threshold."""
     torch.manual_seed(1)
-    config = NetworkConfig(name=name, channels=NARROW[name], activation_bits=bits)
-    network = build_network(config)
+    network = quantized_network(name, NARROW[name], activations=bits)
     x = torch.rand(16, *network.input_shape)
     for _ in range(20):
         network(x)  # statistics of batch normalization
@@ -55,10 +57,8 @@ def test_the_integers_compute_what_torch_computes(name: str, bits: int, tmp_path
 
 @pytest.mark.parametrize("name", NARROW)
 def test_the_float_twin_has_the_same_parameters(name: str) -> None:
-    quantized = build_network(NetworkConfig(name=name, channels=NARROW[name])).state_dict()
-    plain = build_network(
-        NetworkConfig(name=name, channels=NARROW[name], weights="float")
-    ).state_dict()
+    quantized = quantized_network(name, NARROW[name]).state_dict()
+    plain = build_network(NetworkConfig(name=name, channels=NARROW[name])).state_dict()
     assert len(plain) > 3
     assert all(quantized[key].shape == plain[key].shape for key in plain)
 
@@ -66,14 +66,15 @@ def test_the_float_twin_has_the_same_parameters(name: str) -> None:
 def test_published_sizes() -> None:
     """Weights of the published networks, counted by hand."""
     counts = {"tfc": 59_008, "sfc": 334_336, "lfc": 2_910_208, "lenet5": 430_500, "cnv": 1_542_848}
+    counts |= {"laq_mlp": 10_014_720, "resnet18": 11_164_352, "resnet20": 270_896}
     for name, expected in counts.items():
-        network = build_network(NetworkConfig(name=name, weights="float"))
+        network = build_network(NetworkConfig(name=name))
         weights = [p for key, p in network.named_parameters() if p.ndim > 1]
         assert sum(p.numel() for p in weights) == expected, name
 
 
 def test_residual_branches_meet_with_equal_scales(tmp_path: Path) -> None:
-    network = build_network(NetworkConfig(name="resnet20", channels=(2, 3, 4))).eval()
+    network = quantized_network("resnet20", (2, 3, 4)).eval()
     x = torch.rand(1, 3, 32, 32)
     nodes = exported_and_lowered(network, x, tmp_path).nodes
     assert [n.multipliers for n in nodes if isinstance(n, Add)] == [(1, 1)] * 9

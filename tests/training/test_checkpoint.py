@@ -6,19 +6,21 @@ import pickle
 
 import pytest
 import torch
+from quantized_networks import quantized_network
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from qdeploy.errors import UserError
-from qdeploy.networks import NetworkConfig, build_network
+from qdeploy.networks import NetworkConfig
 from qdeploy.training import checkpoint
 
-CONFIG = NetworkConfig(granularity="row", activation_bits=3, channels=(3, 4))
+CONFIG = NetworkConfig(channels=(3, 4))
 
 
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    network = build_network(CONFIG)
+    network = quantized_network(channels=CONFIG.channels, granularity="row", activations=3)
     network(torch.rand(4, 1, 8, 8))  # sets scales and statistics
     return network.eval()
 
@@ -34,13 +36,16 @@ def rewrite(path, change, metadata=None):
     tensors = load_file(path)
     change(tensors)
     if metadata is None:
-        metadata = {"qdeploy.network": CONFIG.model_dump_json()}
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
     save_file(tensors, path, metadata)
 
 
 def test_round_trip(network, path):
     loaded = checkpoint.load(path)
     assert loaded.config == CONFIG
+    assert loaded.quantization == network.quantization
+    assert loaded.quantization.granularity == "row"
     assert not loaded.training
     x = torch.rand(5, 1, 8, 8)
     assert torch.equal(loaded(x), network(x))
@@ -79,6 +84,8 @@ def test_missing_file(tmp_path):
         {"qdeploy.network": "not json"},
         {"qdeploy.network": json.dumps({"name": "unknown"})},
         {"qdeploy.network": json.dumps({"code": "print()"})},
+        {"qdeploy.network": json.dumps({"network": {}, "quantization": {"method": "magic"}})},
+        {"qdeploy.network": json.dumps({"network": {}})},
     ],
 )
 def test_wrong_metadata(path, metadata):

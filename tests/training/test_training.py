@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from qdeploy.errors import UserError
+from qdeploy.networks.config import NetworkConfig
+from qdeploy.quantizers.config import SyqConfig
 from qdeploy.training import checkpoint, datasets, load_training_result, predict, train
-from qdeploy.training.config import DataConfig, NetworkConfig, TrainingConfig
+from qdeploy.training.config import DataConfig, TrainingConfig
 
 SMALL = NetworkConfig(channels=(4, 8))
 SHORT = TrainingConfig(float_epochs=2, epochs=3)
@@ -25,7 +27,7 @@ def trained(tmp_path_factory):
     torch.set_num_threads(2)
     torch.manual_seed(123)
     before = torch.get_rng_state(), torch.get_num_threads()
-    result = train(DataConfig(), SMALL, SHORT, directory)
+    result = train(DataConfig(), SMALL, SyqConfig(), SHORT, directory)
     after = torch.get_rng_state(), torch.get_num_threads()
     torch.set_num_threads(threads)
     return directory, result, before, after
@@ -54,14 +56,14 @@ def test_files_agree_with_the_result(trained):
 
 def test_same_seed_same_network(trained, tmp_path):
     _, result, *_ = trained
-    again = train(DataConfig(), SMALL, SHORT, tmp_path / "again")
+    again = train(DataConfig(), SMALL, SyqConfig(), SHORT, tmp_path / "again")
     assert again.checkpoint.read_bytes() == result.checkpoint.read_bytes()
     assert again.float_checkpoint.read_bytes() == result.float_checkpoint.read_bytes()
 
 
 def test_other_seed_other_network(trained, tmp_path):
     _, result, *_ = trained
-    other = train(DataConfig(), SMALL, SHORT.model_copy(update={"seed": 1}), tmp_path)
+    other = train(DataConfig(), SMALL, SyqConfig(), SHORT.model_copy(update={"seed": 1}), tmp_path)
     assert other.checkpoint.read_bytes() != result.checkpoint.read_bytes()
 
 
@@ -86,15 +88,10 @@ def test_wrong_input_shape(trained):
         predict(trained[1].checkpoint, np.zeros((8, 8)))
 
 
-def test_a_float_network_alone_is_an_error(tmp_path):
-    with pytest.raises(UserError, match="nothing to quantize"):
-        train(DataConfig(), NetworkConfig(weights="float"), SHORT, tmp_path)
-
-
 def test_divergence_is_an_error(tmp_path):
     diverging = TrainingConfig(float_epochs=1, epochs=1, learning_rate=1e30)
     with pytest.raises(UserError, match=r"diverged in epoch 1.*\n.*learning_rate"):
-        train(DataConfig(), SMALL, diverging, tmp_path)
+        train(DataConfig(), SMALL, SyqConfig(), diverging, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -106,7 +103,7 @@ def test_a_damaged_record_is_an_error(tmp_path):
 
 def test_configuration_needs_no_torch():
     program = (
-        "import sys, qdeploy.training.config, qdeploy.networks, qdeploy.quantizers\n"
+        "import sys, qdeploy.config, qdeploy.networks, qdeploy.quantizers\n"
         "assert not {'torch', 'brevitas', 'sklearn'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
@@ -117,7 +114,11 @@ def test_digits_reach_98_percent(tmp_path):
     """Ternary weights, 2-bit activations, pixel scales, the demo's recipe: mean of 3 seeds."""
     accuracies = [
         train(
-            DataConfig(), NetworkConfig(), TrainingConfig(seed=seed), tmp_path / str(seed)
+            DataConfig(),
+            NetworkConfig(),
+            SyqConfig(),
+            TrainingConfig(seed=seed),
+            tmp_path / str(seed),
         ).accuracy
         for seed in range(3)
     ]
