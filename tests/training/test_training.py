@@ -16,7 +16,7 @@ from qdeploy.training import checkpoint, datasets, load_training_result, predict
 from qdeploy.training.config import DataConfig, TrainingConfig
 
 SMALL = NetworkConfig(channels=(4, 8))
-SHORT = TrainingConfig(float_epochs=2, epochs=3)
+SHORT = TrainingConfig(float_epochs=3, epochs=4)
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,8 @@ def test_files_agree_with_the_result(trained):
     record = json.loads((directory / "training.json").read_text())
     digits = datasets.load("digits")
     for path, name, accuracy, epochs in (
-        (result.checkpoint, "quantized", result.accuracy, 3),
-        (result.float_checkpoint, "float", result.float_accuracy, 2),
+        (result.checkpoint, "quantized", result.accuracy, SHORT.epochs),
+        (result.float_checkpoint, "float", result.float_accuracy, SHORT.float_epochs),
     ):
         logits = predict(path, digits.x_test)
         assert logits.shape == (360, 10)
