@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qdeploy.quantizers.activations import FixedPointActivation, SignedFixedPointActivation
+    from qdeploy.quantizers.alq.quantizer import AlqWeights
+    from qdeploy.quantizers.multibit.quantizer import MultibitWeights
     from qdeploy.quantizers.quantize import Branch
     from qdeploy.quantizers.syq import (
         SyqBinaryLayer,
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
+    "AlqWeights": "alq.quantizer",
     "Branch": "quantize",
     "FixedPointActivation": "activations",
+    "MultibitWeights": "multibit.quantizer",
     "SignedFixedPointActivation": "activations",
     "SyqBinaryLayer": "syq",
     "SyqBinaryPixel": "syq",
@@ -35,8 +39,10 @@ _HOME = {
     "SyqTernaryRow": "syq",
 }
 __all__ = [
+    "AlqWeights",
     "Branch",
     "FixedPointActivation",
+    "MultibitWeights",
     "SignedFixedPointActivation",
     "SyqBinaryLayer",
     "SyqBinaryPixel",

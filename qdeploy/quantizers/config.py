@@ -10,6 +10,8 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    PositiveFloat,
+    PositiveInt,
     Tag,
     TypeAdapter,
     ValidationError,
@@ -58,6 +60,49 @@ class SyqConfig(_Quantization):
     granularity: Literal["layer", "row", "pixel"] = "pixel"
 
 
+class RetrainingConfig(_Quantization):
+    """Iterative retraining of multi-bit codes (Lee & Kim, arXiv 1805.11233).
+
+    Attributes:
+        weights: sums of `bits` bases per output channel.
+        bits: see above.
+        solver: how the bases are found.
+        pruned: share of each layer's weights that become 0.
+        rounds: of quantizing and training in full precision; they share `training.epochs`.
+    """
+
+    method: Literal["retraining"]
+    weights: Literal["multibit", "int8", "float"] = "multibit"
+    bits: Annotated[int, Field(ge=1, le=4)] = 2
+    solver: Literal["greedy", "refined", "alternating"] = "alternating"
+    pruned: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    rounds: PositiveInt = 4
+
+
+class AlqConfig(_Quantization):
+    """Adaptive loss-aware quantization (Qu et al., arXiv 1912.08883).
+
+    Attributes:
+        weights: groups of weights with bases of their own.
+        structure: of the groups of convolutions.
+        pieces: into which each output channel of a fully connected layer is cut, or the next
+            smaller number that divides its inputs.
+        bits: largest number of bases of a group, at the start.
+        rounds: of training bases, scales, and pruning.
+        pruning: each round leaves exp(-pruning) of the bases.
+        fine_tuning: whether float weights choose the codes afterwards.
+    """
+
+    method: Literal["alq"]
+    weights: Literal["alq", "int8", "float"] = "alq"
+    structure: Literal["kernelwise", "pixelwise", "channelwise"] = "channelwise"
+    pieces: PositiveInt = 1
+    bits: Bits = 6
+    rounds: PositiveInt = 4
+    pruning: PositiveFloat = 0.5
+    fine_tuning: bool = True
+
+
 class BrevitasConfig(_Quantization):
     """Brevitas' own quantizers with one scale per layer, for comparison.
 
@@ -74,7 +119,10 @@ def _method(values: Any) -> Any:
 
 
 QuantizationConfig = Annotated[
-    Annotated[SyqConfig, Tag("syq")] | Annotated[BrevitasConfig, Tag("brevitas")],
+    Annotated[SyqConfig, Tag("syq")]
+    | Annotated[RetrainingConfig, Tag("retraining")]
+    | Annotated[AlqConfig, Tag("alq")]
+    | Annotated[BrevitasConfig, Tag("brevitas")],
     Discriminator(_method),
 ]
 _ADAPTER: TypeAdapter[QuantizationConfig] = TypeAdapter(QuantizationConfig)

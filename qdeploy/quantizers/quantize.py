@@ -19,7 +19,15 @@ from torch import Tensor, nn
 from qdeploy.errors import UserError
 from qdeploy.quantizers import syq
 from qdeploy.quantizers.activations import FixedPointActivation, SignedFixedPointActivation
-from qdeploy.quantizers.config import QuantizationConfig, SyqConfig, of_layer
+from qdeploy.quantizers.alq.quantizer import AlqWeights
+from qdeploy.quantizers.config import (
+    AlqConfig,
+    QuantizationConfig,
+    RetrainingConfig,
+    SyqConfig,
+    of_layer,
+)
+from qdeploy.quantizers.multibit.quantizer import MultibitWeights
 
 INPUT_BITS = 8
 Module = TypeVar("Module", bound=nn.Module)
@@ -63,14 +71,20 @@ def quantize(module: Module, config: QuantizationConfig) -> Module:
     return twin
 
 
-def weight_quantizer(config: QuantizationConfig, axes: int) -> type | None:
-    """The Brevitas injector for weights of so many axes, None for none."""
+def weight_quantizer(config: QuantizationConfig, shape: tuple[int, ...]) -> type | None:
+    """The Brevitas injector for weights of this shape, None for none."""
     if config.weights == "float":
         return None
     if config.weights == "int8":
         return Int8WeightPerTensorFloat  # type: ignore[no-any-return]
+    if isinstance(config, RetrainingConfig):
+        return MultibitWeights.let(  # type: ignore[no-any-return]
+            bits=config.bits, solver=config.solver, pruned=config.pruned
+        )
+    if isinstance(config, AlqConfig):
+        return _alq(config, shape)
     if isinstance(config, SyqConfig):
-        return _SYQ[config.weights, config.granularity if axes == 4 else "layer"]
+        return _SYQ[config.weights, config.granularity if len(shape) == 4 else "layer"]
     return _BREVITAS[config.weights]
 
 
@@ -87,6 +101,15 @@ _BREVITAS: dict[str, type] = {
     "binary": SignedBinaryWeightPerTensorConst.let(scaling_init=0.1),
     "ternary": SignedTernaryWeightPerTensorConst.let(scaling_init=0.1, threshold=0.5),
 }
+
+
+def _alq(config: AlqConfig, shape: tuple[int, ...]) -> type:
+    if len(shape) > 2:
+        return AlqWeights.let(structure=config.structure, bits=config.bits)  # type: ignore[no-any-return]
+    pieces = next(p for p in range(config.pieces, 0, -1) if shape[1] % p == 0)
+    return AlqWeights.let(  # type: ignore[no-any-return]
+        structure="subchannelwise", pieces=pieces, bits=config.bits
+    )
 
 
 def _default_input_bits(module: nn.Module, config: QuantizationConfig) -> int | None:
@@ -126,7 +149,7 @@ def _sign() -> nn.Module:
 
 
 def _convolution(layer: Any, config: QuantizationConfig) -> nn.Module:
-    quantizer = weight_quantizer(config, layer.weight.ndim)
+    quantizer = weight_quantizer(config, tuple(layer.weight.shape))
     if quantizer is None:
         return layer  # type: ignore[no-any-return]
     arguments = {"output_padding": layer.output_padding} if layer.transposed else {}
@@ -146,7 +169,7 @@ def _convolution(layer: Any, config: QuantizationConfig) -> nn.Module:
 
 
 def _linear(layer: Any, config: QuantizationConfig) -> nn.Module:
-    quantizer = weight_quantizer(config, layer.weight.ndim)
+    quantizer = weight_quantizer(config, tuple(layer.weight.shape))
     if quantizer is None:
         return layer  # type: ignore[no-any-return]
     twin: nn.Module = qnn.QuantLinear(

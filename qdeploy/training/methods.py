@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from qdeploy.quantizers.config import QuantizationConfig
+from qdeploy.quantizers.config import AlqConfig, QuantizationConfig, RetrainingConfig
+from qdeploy.training.alq import alq_phases
 from qdeploy.training.config import TrainingConfig
 from qdeploy.training.phases import Phase, adam
+from qdeploy.training.retraining import retraining_phases
 
 
 def float_phases(training: TrainingConfig) -> tuple[Phase, ...]:
@@ -24,6 +26,10 @@ def float_phases(training: TrainingConfig) -> tuple[Phase, ...]:
 
 def phases(quantization: QuantizationConfig, training: TrainingConfig) -> tuple[Phase, ...]:
     """Phases of the quantized network."""
+    if isinstance(quantization, RetrainingConfig):
+        return retraining_phases(quantization, training)
+    if isinstance(quantization, AlqConfig):
+        return alq_phases(quantization, training)
     return (
         Phase(
             name=quantization.method,

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdeploy.errors import UserError
-from qdeploy.quantizers.alq.groups import Groups
 from qdeploy.quantizers.alq.solvers import (
     bases_step,
     cheapest,
@@ -20,6 +19,7 @@ from qdeploy.quantizers.alq.solvers import (
     speed_up,
     without,
 )
+from qdeploy.quantizers.groups import Groups
 from qdeploy.quantizers.multibit.solvers import Bases, nearest_codes
 
 
@@ -89,6 +89,16 @@ def test_the_model_falls_in_both_steps(seed, count):
     torch.testing.assert_close(both.values(), after.values())
 
 
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 999))
+def test_removed_bases_do_not_come_back(seed):
+    present, targets, curvature = problem(seed)
+    pruned = without(present, draw((5, 3), seed) > 0)
+    found = bases_step(targets, curvature, pruned)
+    assert ((found.scales > 0).sum(dim=1) <= (pruned.scales > 0).sum(dim=1)).all()
+    assert torch.equal((found.codes != 0).all(dim=2), found.scales > 0)
+
+
 def test_the_model_has_no_gradient_after_the_speed_up():
     _, targets, curvature = problem(3)
     bases = speed_up(targets, curvature, draw((5, 3, 12)).sign().to(torch.int8))
@@ -153,11 +163,17 @@ def test_pruning_by_the_model_costs_less_than_pruning_small_scales():
 
 def test_costs_are_those_of_the_scales_themselves_where_some_are_pruned():
     """There, a place in the list without pruned ones was looked up in the whole list."""
-    scales = [torch.tensor([[0.0, 3.0], [0.0, 1.0]]), torch.tensor([[2.0, 0.0]])]
-    costs = [torch.tensor([[-9.0, 5.0], [-9.0, 2.0]]), torch.tensor([[3.0, -9.0]])]
+    scales = [torch.tensor([[0.0, 3.0], [0.0, 1.0]]), torch.tensor([[2.0, 0.0, 4.0]])]
+    costs = [torch.tensor([[-9.0, 5.0], [-9.0, 2.0]]), torch.tensor([[3.0, -9.0, 4.0]])]
     chosen = cheapest(costs, scales, 1.0, 2)
     assert chosen[0].tolist() == [[False, False], [False, True]]
-    assert chosen[1].tolist() == [[True, False]]
+    assert chosen[1].tolist() == [[True, False, False]]
+
+
+def test_the_last_base_of_a_layer_stays():
+    scales = [torch.tensor([[1.0]]), torch.tensor([[1.0, 1.0]]), torch.zeros(2, 2)]
+    chosen = cheapest([s - 5 for s in scales], scales, 1.0, 9)
+    assert [int(mask.sum()) for mask in chosen] == [0, 1, 0]
 
 
 def test_bases_turn_with_negative_scales():

@@ -90,7 +90,7 @@ def cheapest(
     Args:
         costs: `removal_costs` of each layer.
         scales: of the same shapes; those of 0 are pruned already.
-        share: of a layer's scales, at most so many at once.
+        share: of a layer's scales, at most so many at once; never its last one.
         count: of all layers.
 
     Returns:
@@ -101,7 +101,8 @@ def cheapest(
     for cost, own in zip(costs, scales, strict=True):
         places = own.flatten().nonzero()[:, 0]
         order = cost.flatten()[places].argsort(stable=True)
-        offered.append(places[order[: math.ceil(share * len(places))]])
+        most = min(math.ceil(share * len(places)), max(0, len(places) - 1))
+        offered.append(places[order[:most]])
     values = torch.cat([c.flatten()[places] for c, places in zip(costs, offered, strict=True)])
     rank = torch.empty_like(values, dtype=torch.int64)
     rank[values.argsort(stable=True)] = torch.arange(len(values), device=values.device)

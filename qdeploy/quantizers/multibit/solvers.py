@@ -154,5 +154,6 @@ def _greedy(
 
 
 def _positive(codes: Tensor, scales: Tensor) -> Bases:
-    """Equal sums without negative scales; codes are 0 where the scale is."""
+    """Equal sums without negative scales; those of bases that are 0 are 0, and the reverse."""
+    scales = scales * (codes != 0).any(dim=2)
     return Bases(codes * scales.sign().to(torch.int8)[:, :, None], scales.abs())

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ALQ's training (Qu et al., arXiv 1912.08883): bases, coordinates and pruning in rounds.
+
+There are no float weights behind the quantized ones: a layer's weights are set to its sums of
+bases after each step.
+
+- bases: AMSGrad moves the weights; then each takes the nearest of its group's sums, and the scales
+  ("coordinates") are solved for.
+- coordinates: AMSGrad moves the scales. It starts with the moments that the bases' ones imply.
+- prune: the same, while bases are removed that cost the least, until the round's share is left.
+- fine-tuning, afterwards: float weights that start from the sums choose the codes straight
+  through; scales are trained along.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from qdeploy.quantizers.alq.quantizer import AlqQuantizer
+from qdeploy.quantizers.alq.solvers import (
+    bases_step,
+    cheapest,
+    removal_costs,
+    scale_moments,
+    without,
+)
+from qdeploy.quantizers.bits import quantized_layers
+from qdeploy.quantizers.config import AlqConfig
+from qdeploy.quantizers.multibit.solvers import Bases, nearest_codes
+from qdeploy.training.config import TrainingConfig
+from qdeploy.training.phases import Phase
+
+# Of codes and scales, relative to the other parameters.
+WEIGHT_LEARNING_RATE = 0.2
+# Of all scales that are left, removed in one step; and of a layer's, considered in one step.
+REMOVED_PER_STEP = 0.03
+CONSIDERED_PER_STEP = 0.08
+# Of the epochs, for the fine-tuning; of a round's, for the coordinates.
+FINE_TUNING = 0.4
+COORDINATES = 1 / 3
+
+
+def alq_phases(quantization: AlqConfig, training: TrainingConfig) -> tuple[Phase, ...]:
+    """Phases of together about `training.epochs` epochs, and one of each round that prunes."""
+
+    def phase(name: str, epochs: int, optimizer: Callable[..., Optimizer], **hooks: Any) -> Phase:
+        return Phase(
+            name=name,
+            epochs=epochs,
+            optimizer=partial(optimizer, learning_rate=training.learning_rate),
+            augmented=training.augmentation == "both",
+            **hooks,
+        )
+
+    share = FINE_TUNING if quantization.fine_tuning else 0.0
+    each = (1 - share) * training.epochs / quantization.rounds
+    coordinates, last = round(each * COORDINATES), round(share * training.epochs * COORDINATES)
+    phases = []
+    for _ in range(quantization.rounds):
+        cut = Pruning(math.exp(-quantization.pruning))
+        phases += [
+            phase("bases", round(each) - coordinates, _of_weights, begin=_begin, after_step=_bases),
+            phase("coordinates", coordinates, _of_scales, begin=_begin, after_step=_coordinates),
+            phase(
+                "prune",
+                1,
+                _of_scales,
+                begin=cut.begin,
+                after_step=cut.after_step,
+                after_epoch=cut.after_epoch,
+            ),
+        ]
+    if quantization.fine_tuning:
+        long = round(share * training.epochs) - last
+        phases += [
+            phase("fine-tuning", long, _of_both, begin=_begin, after_step=_straight_through),
+            phase("coordinates", last, _of_scales, begin=_begin, after_step=_coordinates),
+        ]
+    return tuple(phases)
+
+
+@dataclass
+class Pruning:
+    """Hooks of a phase that moves scales and leaves a share of them."""
+
+    share: float
+    goal: int = 0
+    costs: Sequence[Tensor] = ()
+
+    def begin(self, network: nn.Module) -> None:
+        """Set the goal."""
+        _begin(network)
+        self.goal = round(self.share * _count(network))
+
+    def after_step(self, network: nn.Module, optimizer: Optimizer) -> None:
+        """Remove a few bases."""
+        _coordinates(network, optimizer)
+        self.costs = [_removal_costs(q, optimizer) for _, q in _layers(network)]
+        few = math.ceil(REMOVED_PER_STEP * _count(network))
+        self._remove(network, CONSIDERED_PER_STEP, few)
+
+    def after_epoch(self, network: nn.Module) -> None:
+        """Remove what is left to remove."""
+        self._remove(network, 1.0, _count(network))
+
+    @torch.no_grad()
+    def _remove(self, network: nn.Module, share: float, count: int) -> None:
+        layers = list(_layers(network))
+        count = min(count, _count(network) - self.goal)
+        chosen = cheapest(self.costs, [q.scales.detach() for _, q in layers], share, count)
+        for (layer, quantizer), removed in zip(layers, chosen, strict=True):
+            quantizer.set_bases(without(quantizer.bases, removed))
+            layer.weight.copy_(quantizer.values())
+
+
+def _layers(network: nn.Module) -> Iterator[tuple[Any, AlqQuantizer]]:
+    for _, layer, quantizer in quantized_layers(network):
+        if isinstance(quantizer, AlqQuantizer):
+            yield layer, quantizer
+
+
+def _count(network: nn.Module) -> int:
+    """Scales that are left."""
+    return sum(int((quantizer.scales > 0).sum()) for _, quantizer in _layers(network))
+
+
+@torch.no_grad()
+def _begin(network: nn.Module) -> None:
+    """Layers' weights become what is deployed, but for the rounding of scales."""
+    for layer, quantizer in _layers(network):
+        quantizer.initialise(layer.weight)
+        layer.weight.copy_(quantizer.values())
+
+
+def _of_weights(network: nn.Module, learning_rate: float) -> Optimizer:
+    """AMSGrad of the quantized layers' weights, Adam of all else but scales."""
+    return _optimizer(network, [layer.weight for layer, _ in _layers(network)], learning_rate)
+
+
+def _of_scales(network: nn.Module, learning_rate: float) -> Optimizer:
+    """AMSGrad of scales, from the moments that the bases left; Adam of all else but weights."""
+    quantizers = [quantizer for _, quantizer in _layers(network)]
+    optimizer = _optimizer(network, [q.scales for q in quantizers], learning_rate)
+    for quantizer in quantizers:
+        if quantizer.steps > 0:
+            optimizer.state[quantizer.scales] = {
+                "step": quantizer.steps.float().cpu(),
+                "exp_avg": quantizer.first_moment.clone(),
+                "exp_avg_sq": quantizer.second_moment.clone(),
+                "max_exp_avg_sq": quantizer.second_moment.clone(),
+            }
+    return optimizer
+
+
+def _of_both(network: nn.Module, learning_rate: float) -> Optimizer:
+    """AMSGrad of weights and scales, Adam of all else."""
+    own = [p for layer, quantizer in _layers(network) for p in (layer.weight, quantizer.scales)]
+    return _optimizer(network, own, learning_rate)
+
+
+def _optimizer(network: nn.Module, own: list[nn.Parameter], learning_rate: float) -> Optimizer:
+    layers = list(_layers(network))
+    ours = {id(p) for layer, quantizer in layers for p in (layer.weight, quantizer.scales)}
+    others = [p for p in network.parameters() if id(p) not in ours]
+    return Adam(
+        [
+            {"params": others, "lr": learning_rate},
+            {"params": own, "lr": learning_rate * WEIGHT_LEARNING_RATE, "amsgrad": True},
+        ]
+    )
+
+
+@torch.no_grad()
+def _bases(network: nn.Module, optimizer: Optimizer) -> None:
+    """The nearest sums to where AMSGrad went, and their best scales."""
+    for layer, quantizer in _layers(network):
+        split, state = quantizer.groups.split, optimizer.state[layer.weight]
+        curvature = _curvature(optimizer, layer.weight)
+        bases = bases_step(split(layer.weight), split(curvature), quantizer.bases)
+        quantizer.set_bases(bases)
+        layer.weight.copy_(quantizer.values())
+        first, second = split(state["exp_avg"]), split(state["max_exp_avg_sq"])
+        first, second = scale_moments(bases.codes, first, second)
+        quantizer.first_moment.copy_(first)
+        quantizer.second_moment.copy_(second)
+        quantizer.steps.fill_(int(state["step"]))
+
+
+@torch.no_grad()
+def _coordinates(network: nn.Module, optimizer: Optimizer) -> None:
+    """Bases whose scale became negative turn; those that are gone stay so."""
+    for layer, quantizer in _layers(network):
+        _turn(quantizer, optimizer)
+        layer.weight.copy_(quantizer.values())
+
+
+@torch.no_grad()
+def _straight_through(network: nn.Module, optimizer: Optimizer) -> None:
+    """The codes that are nearest to the float weights."""
+    for layer, quantizer in _layers(network):
+        _turn(quantizer, optimizer)
+        scales = quantizer.bases.scales
+        codes = nearest_codes(quantizer.groups.split(layer.weight), scales)
+        quantizer.set_bases(Bases(codes, scales))
+
+
+def _turn(quantizer: AlqQuantizer, optimizer: Optimizer) -> None:
+    sign = quantizer.scales.sign() * (quantizer.codes != 0).any(dim=2)
+    codes = quantizer.codes * sign.to(torch.int8)[:, :, None]
+    quantizer.set_bases(Bases(codes, quantizer.scales * sign))
+    optimizer.state[quantizer.scales]["exp_avg"].mul_(sign)
+
+
+def _removal_costs(quantizer: AlqQuantizer, optimizer: Optimizer) -> Tensor:
+    state, group = optimizer.state[quantizer.scales], optimizer.param_groups[1]
+    gradient = state["exp_avg"] / (1 - group["betas"][0] ** float(state["step"]))
+    curvature = _curvature(optimizer, quantizer.scales)
+    return removal_costs(quantizer.scales.detach(), gradient, curvature, group["initial_lr"])
+
+
+def _curvature(optimizer: Optimizer, parameter: nn.Parameter) -> Tensor:
+    """What AMSGrad divides its steps by."""
+    state, group = optimizer.state[parameter], optimizer.param_groups[1]
+    correction = math.sqrt(1 - group["betas"][1] ** float(state["step"]))
+    curvature: Tensor = state["max_exp_avg_sq"].sqrt() / correction + group["eps"]
+    return curvature

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Iterative retraining (Lee & Kim, arXiv 1805.11233): quantize, train in full precision, again.
+
+    for each round:    weights := Q(weights); train them as floats, pruned ones stay 0
+    deploy Q(weights)
+
+Each round has a new optimizer. After each epoch Q is applied to a copy, so that networks are
+evaluated as they would be deployed. A last epoch trains all but the quantized weights.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.optim import Adam, Optimizer
+
+from qdeploy.quantizers.bits import quantized_layers
+from qdeploy.quantizers.config import RetrainingConfig
+from qdeploy.quantizers.multibit.quantizer import MultibitQuantizer
+from qdeploy.training.config import TrainingConfig
+from qdeploy.training.phases import Phase
+
+
+def retraining_phases(
+    quantization: RetrainingConfig, training: TrainingConfig
+) -> tuple[Phase, ...]:
+    """Rounds of about `training.epochs` epochs, and one for the parameters that stay real.
+
+    The learning rate decides whether weights leave the codes they start from: with small ones the
+    error of Q hardly falls.
+    """
+    learning_rate, augmented = training.learning_rate, training.augmentation == "both"
+    share = max(1, round(training.epochs / quantization.rounds))
+
+    def optimizer(network: nn.Module) -> Optimizer:
+        return Adam(network.parameters(), learning_rate)
+
+    def others(network: nn.Module) -> Optimizer:
+        weights = {id(layer.weight) for _, layer, _ in quantized_layers(network)}
+        scales = {id(quantizer.scales) for quantizer in _quantizers(network)}
+        return Adam(
+            [p for p in network.parameters() if id(p) not in weights | scales], learning_rate
+        )
+
+    trained = [
+        Phase(
+            name=f"round {number + 1}",
+            epochs=share,
+            optimizer=optimizer,
+            begin=_begin,
+            after_epoch=_requantize,
+            augmented=augmented,
+        )
+        for number in range(quantization.rounds)
+    ]
+    rest = Phase(name="rest", epochs=1, optimizer=others, begin=_deploy, augmented=augmented)
+    return (*trained, rest)
+
+
+@torch.no_grad()
+def _begin(network: nn.Module) -> None:
+    """Start from the quantized weights."""
+    _deploy(network)
+    for quantizer in _quantizers(network):
+        quantizer.retraining.fill_(True)
+
+
+@torch.no_grad()
+def _deploy(network: nn.Module) -> None:
+    for _, layer, quantizer in quantized_layers(network):
+        if isinstance(quantizer, MultibitQuantizer):
+            quantizer.initialise(layer.weight)
+            quantizer.retraining.fill_(False)
+            layer.weight.copy_(quantizer.values())
+
+
+def _requantize(network: nn.Module) -> None:
+    for _, layer, quantizer in quantized_layers(network):
+        if isinstance(quantizer, MultibitQuantizer):
+            quantizer.requantize(layer.weight)
+
+
+def _quantizers(network: nn.Module) -> list[MultibitQuantizer]:
+    return [q for _, _, q in quantized_layers(network) if isinstance(q, MultibitQuantizer)]

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Iterative retraining on the real images, from floats to integers."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from multibit_training import checked_file, fitted, float_network, twin
+
+from qdeploy.quantizers.bits import average_bits, quantized_layers
+
+ROUNDS = 4
+
+
+@pytest.fixture(scope="module")
+def start():
+    torch.manual_seed(0)
+    return float_network((6, 8))
+
+
+def relative_error(network) -> float:
+    """Squared error of Q relative to the weights, while they are float."""
+    errors, squares = 0.0, 0.0
+    for _, layer, quantizer in quantized_layers(network):
+        kept = quantizer.groups.joined(quantizer.kept)
+        weights = layer.weight.detach() * kept
+        errors += float((weights - quantizer.values()).square().sum())
+        squares += float(weights.square().sum())
+    return errors / squares
+
+
+def trained(start, **values):
+    """The network, and the errors of Q and optimizers of its rounds."""
+    network, phases = twin(start, method="retraining", rounds=ROUNDS, **values)
+    errors, optimizers = [], []
+
+    def watched(phase):
+        def after_epoch(network):
+            phase.after_epoch(network)
+            errors.append(relative_error(network))
+
+        def after_step(network, optimizer):
+            optimizers.append(optimizer)
+
+        return replace(phase, after_epoch=after_epoch, after_step=after_step)
+
+    history = fitted(network, tuple(map(watched, phases[:-1])) + phases[-1:])
+    return network, errors, optimizers, history
+
+
+def test_the_error_of_quantization_falls_over_the_rounds(start, tmp_path):
+    network, errors, optimizers, history = trained(start, bits=2)
+    assert errors[-1] < 0.8 * errors[1]
+    assert history[-1].metric > 0.85
+    assert len({id(optimizer) for optimizer in optimizers}) == ROUNDS
+    assert average_bits(network) == 2.0
+    integers = checked_file(network, tmp_path)
+    assert [len(n.weights.planes) for n in integers.nodes if hasattr(n, "weights")] == [2, 2, 2]
+
+
+def test_pruned_weights_stay_pruned(start, tmp_path):
+    network, _, _, history = trained(start, bits=1, pruned=0.6)
+    for name, layer, quantizer in quantized_layers(network):
+        weights = start.get_submodule(name).weight.detach()
+        kept = quantizer.groups.joined(quantizer.kept)
+        assert float(kept.float().mean()) == pytest.approx(0.4, abs=0.02)
+        assert weights[kept].abs().min() >= weights[~kept].abs().max()
+        assert torch.equal(layer.weight != 0, kept)
+        assert torch.equal(layer.quant_weight().value != 0, kept)
+    assert history[-1].metric > 0.7
+    assert average_bits(network) == pytest.approx(1.4, abs=0.01)
+    integers = checked_file(network, tmp_path)
+    kinds = [n.weights.planes[0].kind for n in integers.nodes if hasattr(n, "weights")]
+    assert kinds == ["ternary"] * 3
