@@ -13,13 +13,13 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import reduce
 from itertools import chain
-from math import prod
+from math import gcd, prod
 
 import numpy as np
 import onnx
 
 from qdeploy.errors import UserError
-from qdeploy.integer import Add, Concat
+from qdeploy.integer import Add, Concat, Node, Threshold
 from qdeploy.lowering import movement
 from qdeploy.lowering.attributes import attributes
 from qdeploy.lowering.multiples import multiplied
@@ -30,6 +30,8 @@ from qdeploy.lowering.weights import summed
 
 # Beyond this the exact sum is wider than anyone wants; such ratios come from unrelated scales.
 MAXIMUM_RATIO_BITS = 10
+# Of a sum of step functions; more are cheaper apart.
+MAXIMUM_STEPS = 255
 # Constants that are joined are shapes: a few numbers.
 MAXIMUM_SHAPE = 1 << 16
 
@@ -83,18 +85,55 @@ def add(
         for c in range(channels)
     )
     name = walk.unique(layer_name(node))
-    operator = Add(
+    multipliers = (m[0], sign * n[0])
+    first, second = (walk.builder.producer(tensor) for tensor in inputs)
+    operator: Node | None = None
+    if isinstance(first, Threshold) and isinstance(second, Threshold):
+        operator = sum_of_steps(name, first, second, multipliers)
+    operator = operator or Add(
         name=name,
         input=inputs[0],
         others=(inputs[1],),
         output=name,
-        origin=(node.name,),
-        multipliers=(m[0], sign * n[0]),
+        multipliers=multipliers,
     )
-    y = walk.add(operator, scale)
+    y = walk.add(replace(operator, origin=(node.name,)), scale)
     y = Activation(y.tensor, y.shape, scale, offset, axis)
     back = tuple(map(order.index, range(len(order))))
     return movement.transpose(walk, y, back, f"{name}.moved")
+
+
+def sum_of_steps(
+    name: str, first: Threshold, second: Threshold, multipliers: tuple[int, int]
+) -> Threshold | None:
+    """One step function for the sum of two of the same tensor, as multi-bit activations have it.
+
+    A step of height h is h equal thresholds. None if one rises and the other falls, or if there
+    would be too many thresholds.
+    """
+    terms = (first, second)
+    steps = [m * term.step for m, term in zip(multipliers, terms, strict=True)]
+    heights = [int(step[0]) for step in steps]
+    alike = all(len(step) == 1 for step in steps) and heights[0] * heights[1] > 0
+    if first.input != second.input or not alike:
+        return None
+    unit = gcd(*heights)
+    repeated = [
+        term.thresholds.repeat(abs(height) // unit, axis=1)
+        for term, height in zip(terms, heights, strict=True)
+    ]
+    if sum(part.shape[1] for part in repeated) > MAXIMUM_STEPS:
+        return None
+    rows = max(map(len, repeated))
+    joined = [np.broadcast_to(part, (rows, part.shape[1])) for part in repeated]
+    return Threshold(
+        name=name,
+        input=first.input,
+        output=name,
+        thresholds=np.sort(np.concatenate(joined, axis=1), axis=1),
+        base=multipliers[0] * first.base + multipliers[1] * second.base,
+        step=np.array([unit if heights[0] > 0 else -unit]),
+    )
 
 
 def _common_scale(
