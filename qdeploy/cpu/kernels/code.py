@@ -69,6 +69,7 @@ class Code:
         arguments: Sequence[ir.Type],
         *,
         public: bool = False,
+        inline: bool = False,
         result: ir.Type | None = None,
     ) -> None:
         kind = ir.FunctionType(result or ir.VoidType(), list(arguments))
@@ -76,7 +77,8 @@ class Code:
         self.function.attributes.add("nounwind")
         # No calls of the C library. llvmlite's list of attributes lacks it.
         set.add(self.function.attributes, '"no-builtins"')
-        self.function.attributes.add("noinline")  # copies take long to compile
+        if not inline:  # copies take long to compile
+            self.function.attributes.add("noinline")
         if not public:
             self.function.linkage = "internal"
         self.build = ir.IRBuilder(self.function.append_basic_block("entry"))

@@ -87,17 +87,17 @@ class LookupTile:
         """Bytes of the weights of `groups` groups (of each tap)."""
         return -(-groups // self.packed) * self.taps * self.outputs
 
-    def emit(self, module: ir.Module, target: Target, groups: int) -> ir.Function:
+    def emit(self, module: ir.Module, target: Target, groups: int, *, inline: bool) -> ir.Function:
         """tile(activations, bytes between rows, weights, banks, sums, start).
 
         Adds the products of `groups` groups to the sums, or to `start` (int16).
         """
         shape = f"{self.rows}x{self.vectors}x{self.lanes}"
         name = f"lookup_{shape}_{self.group_bytes}_{self.flush}_{self.taps}_{self.entries}"
-        name += f"_{groups}{'_fresh' if self.fresh else ''}"
+        name += f"_{groups}{'_fresh' if self.fresh else ''}{'_inline' if inline else ''}"
         if name not in module.globals:
             kinds = [POINTER, LONG, POINTER, POINTER, POINTER, SHORT]
-            code = Code(module, name, kinds)
+            code = Code(module, name, kinds, inline=inline)
             _Writer(self, code, target).write(groups)
         return module.globals[name]
 

@@ -245,12 +245,16 @@ class _Writer:
         code = self.code
         weights = code.at(self.constants, code.scaled(number, piece.weight_bytes, piece.weights))
         arguments = [at, code.long(stride), weights]
-        function = replace(tile, fresh=fresh).emit(code.module, self.target, piece.length)
-        if isinstance(tile, LookupTile):
+        ready = replace(tile, fresh=fresh)
+        if isinstance(ready, LookupTile):
             start = (piece.start + (1 << 15)) % (1 << 16) - (1 << 15)  # equal modulo 2^16
-            banks = code.at(self.constants, piece.banks)
-            code.call(function, [*arguments, banks, sums, ir.Constant(SHORT, start)])
+            arguments.append(code.at(self.constants, piece.banks))
+            # Of many pieces, copies would take long to compile.
+            inline = not self.layer.wide
+            function = ready.emit(code.module, self.target, piece.length, inline=inline)
+            code.call(function, [*arguments, sums, ir.Constant(SHORT, start)])
         else:
+            function = ready.emit(code.module, self.target, piece.length)
             code.call(function, [*arguments, sums])
 
     def _widen(self, tile: Value, piece: Piece, rows: int) -> None:
