@@ -29,6 +29,7 @@ from random_operators import SAMPLERS  # noqa: E402
 
 from qdeploy.fpga.board import hardware_directory  # noqa: E402
 from qdeploy.fpga.matrix_vector.module import OPERATORS, Unit, unit_files  # noqa: E402
+from qdeploy.fpga.resources import Cost  # noqa: E402
 from qdeploy.fpga.resources.model import cost, operators, terms  # noqa: E402
 from qdeploy.fpga.synthesis import netlists  # noqa: E402
 from qdeploy.fpga.usage import usage  # noqa: E402
@@ -127,10 +128,17 @@ def fitted(operator: str, samples: Sequence[dict]) -> dict[str, dict[str, float]
         rows = np.array([[getattr(t, resource)[n] for n in names] for t in made_of], float)
         total = np.array([sample[resource] for sample in fit], float)
         counted = np.array([getattr(t.counted, resource) for t in made_of])
+        counted += [getattr(_scales(sample["parameters"]), resource) for sample in fit]
         weight = 1 / np.maximum(total, 1)
         values, _ = nnls(rows * weight[:, np.newaxis], (total - counted) * weight)
         coefficients[resource] = {n: round(float(v), 4) for n, v in zip(names, values, strict=True)}
     return coefficients
+
+
+def _scales(parameters: dict) -> Cost:
+    """What multiplies the elements of a unit; it has coefficients of its own."""
+    scaled = "MW" in parameters and "SCALED_BITS" in parameters
+    return cost("element_scale", parameters) if scaled else Cost()
 
 
 def held_out_errors(operator: str, samples: Sequence[dict]) -> dict[str, float]:

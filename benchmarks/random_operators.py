@@ -28,16 +28,18 @@ def _unit(rng: random.Random) -> Unit:
     choices = {"ternary": [-1, 0, 1], "integer": list(range(-limit, limit))}.get(kind, [-1, 1])
     width = channels * kernel
     codes = numpy_rng.choice(choices, (planes, height, width))
-    multipliers = None
-    if scaled:
+    multipliers = element_scales = None
+    if scaled and rng.random() < 0.3:
+        element_scales = numpy_rng.integers(1, 1 << rng.choice([2, 4, 8]), (planes, kernel))
+    elif scaled:
         rows = rng.choice([1, 1, height])
         multipliers = numpy_rng.integers(1, 1 << rng.choice([4, 8]), (planes, rows, kernel))
-    group = channels if scaled else width
+    group = width if multipliers is None else channels
     simd = rng.choice([d for d in divisors(group) if d <= 64 and d * 32 >= min(width, 256)])
     pe = rng.choice([d for d in divisors(height) if d * simd <= 1024 and d <= 32])
     if constant:
         simd, pe = width, height
-    shared = scaled and rng.random() < 0.5
+    shared = multipliers is not None and rng.random() < 0.5
     words = (group if shared else planes * width) // simd
     lanes = next(d for d in divisors(pe) if pe // d <= words)
     signed = kind != "xnor" and bits > 1 and rng.random() < 0.3
@@ -49,6 +51,7 @@ def _unit(rng: random.Random) -> Unit:
         multipliers,
         ValueRange(-1, 1) if kind == "xnor" else elements,
         bipolar=kind == "xnor",
+        element_scales=element_scales,
     )
     steps = rng.choice([1, 1, 3, 3, 7, 15, 0])
     if steps:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qdeploy.fpga.resources import Cost, cost, operators
-from qdeploy.fpga.resources.memories import block_rams
+from qdeploy.fpga.resources.memories import block_memory
 
 SAMPLES = json.loads(
     (Path(__file__).parents[2] / "benchmarks" / "resource_samples.json").read_text()
@@ -45,15 +45,20 @@ def test_block_rams_and_dsp_slices_are_those_of_yosys(operator: str) -> None:
         (72, 512, 1),
         (37, 512, 1),
         (1, 16384, 0.5),
-        (1, 16385, 1),
+        (1, 16385, 0.5),
+        (1, 18433, 1),
         (9, 2048, 0.5),
-        (64, 4096, 8),
+        (64, 4096, 7.5),
         (128, 36, 2),
         (144, 600, 4),
+        # What Yosys makes of weights of CNV.
+        (96, 3072, 8),
+        (24, 24576, 16),
+        (8, 32768, 7.5),
     ],
 )
 def test_block_rams_of_a_memory(width: int, depth: int, expected: float) -> None:
-    assert block_rams(width, depth) == expected
+    assert block_memory(width, depth).bram36 == expected
 
 
 def test_costs_add_up() -> None:

@@ -7,7 +7,8 @@ registers taken as wires, be evaluated in numpy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
@@ -25,6 +26,7 @@ ZERO: Net = 0
 ONE: Net = 1
 LUT_INPUTS = 6
 CARRY_LENGTH = 4
+SHORTEST_SHIFT, LONGEST_SHIFT = 3, 32  # registers in a row of which Yosys makes a LUT
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,17 @@ class Netlist:
     names: dict[Net, str] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
     count: int = 2
+    registered: set[Net] = field(default_factory=set)
 
-    def port(self, name: str, bits: int) -> list[Net]:
-        """The nets of an input port, or of an output that cells drive; lowest bit first."""
+    def port(self, name: str, bits: int, *, registered: bool = False) -> list[Net]:
+        """The nets of an input port, or of an output that cells drive; lowest bit first.
+
+        `registered`: they come from registers that nothing else reads.
+        """
         nets = [self.net() for _ in range(bits)]
         self.names |= {net: f"{name}[{bit}]" for bit, net in enumerate(nets)}
+        if registered:
+            self.registered |= set(nets)
         return nets
 
     def net(self) -> Net:
@@ -91,13 +99,32 @@ class Netlist:
 
     @property
     def luts(self) -> int:
-        """LUT sites used."""
-        return sum(isinstance(cell, (Lut, LutPair)) for cell in self.cells)
+        """LUT sites used, those of shift registers among them."""
+        logic = sum(isinstance(cell, (Lut, LutPair)) for cell in self.cells)
+        return logic + sum(-(-length // LONGEST_SHIFT) for length in self.shift_registers())
 
     @property
     def registers(self) -> int:
         """Flip-flops used."""
-        return sum(isinstance(cell, Register) for cell in self.cells)
+        registers = sum(isinstance(cell, Register) for cell in self.cells)
+        return registers - sum(self.shift_registers())
+
+    def shift_registers(self) -> list[int]:
+        """Lengths of the chains of plain registers of which synthesis makes LUTs.
+
+        The registers in front of a port belong to them.
+        """
+        readers = Counter(net for cell in self.cells for net in _read(cell))
+        data = {c.output: c.data for c in self.cells if isinstance(c, Register) and c.enable == ONE}
+        # Outputs that nothing reads but the register behind.
+        passed = {net for net in data.values() if readers[net] == 1 and net not in self.names}
+        inner, lengths = passed & data.keys(), []
+        for net in data.keys() - inner:
+            length = 1
+            while (net := data[net]) in inner:
+                length += 1
+            lengths.append(length + (readers[net] == 1 and net in self.registered))
+        return [length for length in lengths if length >= SHORTEST_SHIFT]
 
     @property
     def slices(self) -> int:
@@ -238,6 +265,17 @@ class Netlist:
 def _table(function: Boolean, inputs: int) -> int:
     rows = product((0, 1), repeat=inputs)
     return sum(bool(function(*reversed(bits))) << row for row, bits in enumerate(rows))
+
+
+def _read(cell: Cell) -> Iterable[Net]:
+    """The nets that a cell reads."""
+    if isinstance(cell, Register):
+        return cell.data, cell.enable
+    if isinstance(cell, Carry):
+        return cell.carry_in, *cell.data, *cell.selects
+    if isinstance(cell, Slice):
+        return *cell.added, *cell.taken, *cell.factor
+    return cell.inputs
 
 
 def _evaluate_carry(cell: Carry, values: dict[Net, Values]) -> None:

@@ -67,12 +67,17 @@ def packing(shape: Shape, pe: int) -> Packing:
     return Packing(rows, _spacing(shape, rows), chains)
 
 
-def size(shape: Shape, pe: int, products: Products) -> Size:
-    """The numbers of `sliced_structure` or, in LUTs, `dot_products.structure`, remembered."""
+def size(shape: Shape, pe: int, products: Products, *, registered_codes: bool = False) -> Size:
+    """The numbers of `sliced_structure` or, in LUTs, `dot_products.structure`, remembered.
+
+    `registered_codes`: the codes of slices come from registers, which shift registers then spare.
+    """
     if products == "lut":
         return dot_products.size(shape)
     plan = packing(shape, pe)
-    return replace(_row_size(shape, plan), slices=ceil(pe / plan.rows) * shape.simd)
+    return replace(
+        _row_size(shape, plan, registered_codes), slices=ceil(pe / plan.rows) * shape.simd
+    )
 
 
 def sliced_structure(shape: Shape, pe: int, start: int, name: str) -> Structure:
@@ -125,7 +130,9 @@ def sliced_structure(shape: Shape, pe: int, start: int, name: str) -> Structure:
     )
 
 
-def group_netlist(shape: Shape, plan: Packing, rows: int, start: int) -> tuple[Netlist, int]:
+def group_netlist(
+    shape: Shape, plan: Packing, rows: int, start: int, *, registered_codes: bool = False
+) -> tuple[Netlist, int]:
     """Rows that share slices, and their latency.
 
     Ports are those of hw/rtl/dot_products.v; `elements` are unsigned and as late as their codes.
@@ -133,7 +140,7 @@ def group_netlist(shape: Shape, plan: Packing, rows: int, start: int) -> tuple[N
     netlist = Netlist()
     simd, bits, code_bits = shape.simd, shape.element_bits, shape.weight_bits
     elements = netlist.port("elements", simd * bits)
-    codes = netlist.port("codes", rows * code_bits * simd)
+    codes = netlist.port("codes", rows * code_bits * simd, registered=registered_codes)
     heaps: list[Heap] = [defaultdict(list) for _ in range(rows)]
     each = ((1 << bits) - 1) << (code_bits - 1)
     for chain, delays in _chains(plan):
@@ -165,8 +172,8 @@ def group_netlist(shape: Shape, plan: Packing, rows: int, start: int) -> tuple[N
 
 
 @lru_cache(maxsize=4096)
-def _row_size(shape: Shape, plan: Packing) -> Size:
-    row, latency = group_netlist(shape, plan, 1, 0)
+def _row_size(shape: Shape, plan: Packing, registered_codes: bool) -> Size:
+    row, latency = group_netlist(shape, plan, 1, 0, registered_codes=registered_codes)
     shared, _ = _operands(shape, plan)
     return Size(row.luts, row.registers, shared.luts, shared.registers, latency)
 
@@ -174,7 +181,7 @@ def _row_size(shape: Shape, plan: Packing) -> Size:
 def _operands(shape: Shape, plan: Packing) -> tuple[Netlist, list[Net]]:
     """Elements without sign, each as late as its slice wants it."""
     netlist = Netlist()
-    nets = netlist.port("elements", shape.simd * shape.element_bits)
+    nets = netlist.port("elements", shape.simd * shape.element_bits, registered=True)
     for chain, delays in _chains(plan):
         for element, delay in zip(chain, delays, strict=True):
             for bit in range(shape.element_bits):

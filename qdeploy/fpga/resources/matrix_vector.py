@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from qdeploy.fpga.compressors.dot_products import KINDS, Shape, Size
+from qdeploy.fpga.compressors.netlist import SHORTEST_SHIFT
 from qdeploy.fpga.compressors.sliced_products import Products, size
 from qdeploy.fpga.memory import MemoryStyle
 from qdeploy.fpga.resources.cost import Cost
 from qdeploy.fpga.resources.memories import constants, dsps, lut_rams
 from qdeploy.fpga.resources.streams import fifo_memory
 from qdeploy.fpga.resources.terms import Parameters, Terms, clog2, integer
+
+_DISTINCT = 10  # words of a memory whose columns hardly ever are equal
 
 
 def matrix_vector_unit(parameters: Parameters) -> Terms:
@@ -19,8 +22,9 @@ def matrix_vector_unit(parameters: Parameters) -> Terms:
     element_bits, weight_width = integer(p, "ELEMENT_BITS", "WEIGHT_WIDTH")
     sum_bits, total_bits, output_bits = integer(p, "SUM_BITS", "TOTAL_BITS", "OUTPUT_BITS")
     groups, scale_bits, per_row, steps = integer(p, "GROUPS", "MULTIPLIER_BITS", "PER_ROW", "STEPS")
-    core = _products(p)
     words, blocks, serial = mw // simd, mh // pe, pe // lanes
+    depth = words * planes * blocks
+    core = _products(p, depth)
     stages = steps.bit_length()
     multiplied = integer(p, "SCALE_LANES")[0] if scale_bits else 0
     slices = dsps(sum_bits, scale_bits)
@@ -32,7 +36,8 @@ def matrix_vector_unit(parameters: Parameters) -> Terms:
 
     counted = Cost(pe * core.luts + core.shared_luts, pe * core.registers + core.shared_registers)
     counted = counted.plus(Cost(queue, dsp=core.slices + multiplied * slices))
-    counted = counted.plus(constants(weight_width, words * planes * blocks, _style(p["WEIGHTS"])))
+    counted = counted.plus(constants(weight_width, depth, _style(p["WEIGHTS"])))
+    counted = counted.plus(Cost(lut=-pe * _paired_products(p, depth)))
     if ring:
         counted = counted.plus(Cost(lut_rams(simd * element_bits, 1 << ring)))
     if scale_bits and per_row:
@@ -45,56 +50,89 @@ def matrix_vector_unit(parameters: Parameters) -> Terms:
         counted = counted.plus(Cost(*(lanes * amount for amount in one)))
     if not steps:
         counted = counted.plus(constants(lanes * output_bits, mh // lanes))
-    # Trees of constant weights count the registers of their elements, too.
-    constant = p["WEIGHTS"] == "constant"
-    element_registers = 0 if constant else simd * element_bits
-    if "SCALED_BITS" in p:
-        share, factor_bits, flip = integer(p, "SHARE", "SCALE_BITS", "FLIP")
-        if dsps(element_bits, factor_bits) and not flip:
-            element_registers = 0  # those of the slices
-        counted = counted.plus(constants(factor_bits * simd // share, words * planes))
-        # The address of the weights waits for the scaled elements.
-        counted = counted.plus(Cost(ff=clog2(words * planes * blocks)))
-    counters = clog2(words) + clog2(planes) + clog2(blocks) + clog2(words * planes * blocks)
+    counted = counted.plus(_elements(p, depth))
+    # Where multipliers serve several rows, the totals of these go round.
+    totals = multiplied * total_bits if multiplied < pe else 0
+    going_round = totals if groups > 1 else 0
+    if going_round and serial > SHORTEST_SHIFT:
+        counted = counted.plus(Cost(lut=totals, ff=totals))
+    else:
+        counted = counted.plus(Cost(ff=totals * (serial if going_round else 1)))
+    searched = max(1, stages) * total_bits + stages * (stages - 1) / 2
+    if stages == 1 and mh == lanes:
+        # A constant threshold ends in one zero on average: a bit that no sum needs.
+        searched -= 2
+    counted = counted.plus(Cost(ff=pe * held + lanes * (searched + 2 * output_bits)))
+    counters = clog2(words) + clog2(planes) + clog2(blocks) + clog2(depth)
     rows = clog2(mh // lanes)
     return Terms(
         counted,
         lut={
             "unit": 1,
-            "counters": counters + rows + (clog2(groups) + 1 if scale_bits else 0),
+            "counters": counters + rows,
             "ring": ring,
-            "data": lanes * held * -(-serial // 4)
-            + multiplied * total_bits
-            + (0 if slices else multiplied * sum_bits * scale_bits / 2)
-            + lanes * stages * total_bits / 2
-            + (0 if steps else lanes * output_bits),
+            "serial": lanes * held * -(-serial // 4),
+            "totals": going_round,
+            "compared": lanes * stages * total_bits,
+            "outputs": lanes * output_bits,
             "ring words": simd * element_bits * (((1 << ring) - 1) // 64),
         },
         ff={
             "unit": 1,
             "counters": counters,
             "ring": ring,
-            "elements": element_registers,
-            "stages": core.latency,
-            "held": pe * held,
             "scales": clog2(groups) + 1 if scale_bits else 0,
-            "operands": multiplied * sum_bits,
-            "totals": total_bits * pe if scale_bits else 0,
             "rows": rows * max(1, stages),
-            "x": 0 if constant else lanes * max(1, stages) * total_bits,
-            "x behind constants": lanes * stages * total_bits if constant else 0,
-            "sums behind constants": lanes * output_bits if constant and not steps else 0,
-            "outputs": lanes * output_bits,
         },
     )
 
 
-def _products(parameters: Parameters) -> Size:
+def _elements(parameters: Parameters, depth: int) -> Cost:
+    """Registers of the elements, and scales that are multiplied with them; the weights: `depth`."""
+    mw, simd, planes, bits = integer(parameters, "MW", "SIMD", "PLANES", "ELEMENT_BITS")
+    if "SCALED_BITS" not in parameters:
+        return Cost(ff=simd * bits)
+    share, flip, factor_bits, scaled_bits = integer(
+        parameters, "SHARE", "FLIP", "SCALE_BITS", "SCALED_BITS"
+    )
+    words = mw // simd * planes
+    scales = constants(factor_bits * simd // share, words)
+    in_slices = dsps(bits, factor_bits) > 0 and words > 1
+    # The address of the weights waits for the scaled elements. Slices have registers of their own,
+    # with which no shift register begins.
+    registers = clog2(depth) + (0 if in_slices and not flip else simd * bits)
+    if in_slices and parameters.get("PRODUCTS") == "dsp":
+        registers += simd * scaled_bits
+    return scales.plus(Cost(ff=registers))
+
+
+def _products(parameters: Parameters, depth: int) -> Size:
     if parameters["WEIGHTS"] != "constant":
         products: Products = "dsp" if parameters.get("PRODUCTS") == "dsp" else "lut"
-        return size(dot_products(parameters), int(parameters["PE"]), products)
+        # A block RAM, or a register that several columns share, is no part of a shift register.
+        registered = _style(parameters["WEIGHTS"]) == "distributed" and depth > _DISTINCT
+        shape, pe = dot_products(parameters), int(parameters["PE"])
+        return size(shape, pe, products, registered_codes=registered)
     luts, registers, latency = integer(parameters, "PRODUCT_LUTS", "PRODUCT_REGISTERS", "LATENCY")
     return Size(0, 0, luts, registers, latency)
+
+
+def _paired_products(parameters: Parameters, depth: int) -> float:
+    """LUT sites that a row needs less where several weights read the same column of the memory.
+
+    Of one-bit elements the products of three are added in two LUTs, which share a site if they have
+    five different inputs: if a weight is constant or equal to another one. The weights of a memory
+    of `depth` words are taken as random.
+    """
+    kind, simd, element_bits, weight_bits = integer(
+        parameters, "KIND", "SIMD", "ELEMENT_BITS", "WEIGHT_BITS"
+    )
+    in_luts = parameters["WEIGHTS"] != "constant" and parameters.get("PRODUCTS") != "dsp"
+    if element_bits > 1 or KINDS[kind] == "ternary" or not in_luts:
+        return 0
+    columns = 1 << min(depth, _DISTINCT)
+    different = (columns - 2) * (columns - 3) * (columns - 4) / columns**3
+    return weight_bits * (simd // 3) * (1 - different)
 
 
 def _style(parameter: int | str) -> MemoryStyle:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from qdeploy.fpga.lut_memory import lut_sites
 from qdeploy.fpga.memory import MemoryStyle, worth_block
 from qdeploy.fpga.resources.cost import Cost
@@ -10,26 +12,51 @@ from qdeploy.fpga.resources.cost import Cost
 # Depth and width of a RAMB18E1; a RAMB36E1 has twice the words, or twice the widest word.
 _SHAPES_18 = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))
 _SHAPES_36 = (*((2 * depth, width) for depth, width in _SHAPES_18), (512, 72))
+# Yosys' price of a bit of a word that is read in vain (memory_libmap), where a LUT costs 1.
+_MUX_PRICE = 0.5
+_BYTE = 9
+_MUX_INPUTS = 4  # of the multiplexer that a LUT is
 # Yosys multiplies in a DSP slice from so many bits of an operand and of the product on; an unsigned
 # operand has at most so many bits in one.
 _DSP_OPERAND, _DSP_PRODUCT, _DSP_OPERANDS = 2, 9, (24, 17)
 
 
-def block_rams(width: int, depth: int) -> float:
-    """Block RAMs of 36 kbit for words of `width` bits; one kind for the whole memory."""
-    return min(
-        size * -(-width // w) * -(-depth // d)
-        for size, shapes in ((0.5, _SHAPES_18), (1.0, _SHAPES_36))
-        for d, w in shapes
-    )
+@lru_cache(maxsize=4096)
+def block_memory(width: int, depth: int, *, written: bool = False) -> Cost:
+    """Block RAMs for words of `width` bits, and LUTs that choose among words read at once.
+
+    All RAMs of a memory have one shape. What is deeper is cut into parts of that depth, whose words
+    lie side by side; Yosys takes the shape whose RAMs and multiplexers have the lowest price. Those
+    of a memory that is `written` have whole bytes of 9 bits.
+    """
+    choices = []
+    for size, price, shapes in ((0.5, 129, _SHAPES_18), (1.0, 257, _SHAPES_36)):
+        for words, bits in shapes:
+            parts = -(-depth // words)
+            byte = min(bits, _BYTE) if written else 1
+            count = -(-(-(-width // byte) * byte * parts) // bits)
+            choices.append((price * count + _MUX_PRICE * width * (parts - 1), size * count, parts))
+    _, rams, parts = min(choices)
+    return Cost(lut=width * _mux_luts(parts), bram36=rams)
+
+
+def _mux_luts(inputs: int) -> float:
+    """LUT sites of a multiplexer of bits: two of two inputs in one, four inputs in each of more."""
+    if inputs <= _MUX_INPUTS // 2:
+        return (inputs - 1) / 2
+    return -(-inputs // _MUX_INPUTS)
 
 
 def constants(width: int, depth: int, style: MemoryStyle = "auto") -> Cost:
-    """A read-only memory as `qdeploy.fpga.memory` makes it, with its output register."""
+    """A read-only memory as `qdeploy.fpga.memory` makes it, with its output register.
+
+    Equal columns are stored once, and no more differ than there are words of `depth` bits.
+    """
+    width = min(width, (1 << depth) - 2)
     if depth < 2:
         return Cost()
     if style == "block" or (style == "auto" and worth_block(depth, width)):
-        return Cost(bram36=block_rams(width, depth))
+        return block_memory(width, depth)
     return Cost(lut=lut_sites(depth, width), ff=width)
 
 

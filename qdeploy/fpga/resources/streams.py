@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qdeploy.fpga.resources.cost import Cost
-from qdeploy.fpga.resources.memories import block_rams, lut_rams, shift_luts, single_port_rams
+from qdeploy.fpga.resources.memories import block_memory, lut_rams, shift_luts, single_port_rams
 from qdeploy.fpga.resources.terms import Parameters, Terms, clog2, integer
 
 # fifo.v in style "auto": the deepest shift register. Memories of these operators: the least
@@ -32,7 +32,9 @@ def fifo(parameters: Parameters) -> Terms:
     ring = depth > _DEEPEST_SHIFT
     block = _in_block(width, depth)
     return Terms(
-        Cost(fifo_memory(width, depth), 0, block_rams(width, 1 << clog2(depth)) if block else 0),
+        block_memory(width, 1 << clog2(depth), written=True)
+        if block
+        else Cost(fifo_memory(width, depth)),
         lut={
             "registers": not memory,
             "words of registers": 0 if memory else width,
@@ -101,7 +103,9 @@ def sliding_window(parameters: Parameters) -> Terms:
     block = _in_block(width, capacity)
     (whole_rows,) = integer(parameters, "WHOLE_ROWS")
     pixels = kernel[1] if whole_rows else 1
-    memory = Cost(bram36=block_rams(width, capacity)) if block else Cost(lut_rams(width, capacity))
+    memory = (
+        block_memory(width, capacity, written=True) if block else Cost(lut_rams(width, capacity))
+    )
     memory = Cost(*(pixels * amount for amount in memory))
     return Terms(
         memory,
@@ -148,10 +152,10 @@ def upsample(parameters: Parameters) -> Terms:
     repeats = integer(parameters, "ROWS", "COLUMNS")
     depth = image * fold
     word = clog2(fold + 1) if fold > 1 else 0
-    rams, blocks = single_port_rams(width, depth), block_rams(width, depth)
-    block = rams >= _RAMS_PER_BLOCK * blocks
+    rams, blocks = single_port_rams(width, depth), block_memory(width, depth, written=True)
+    block = rams >= _RAMS_PER_BLOCK * blocks.bram36
     return Terms(
-        Cost(bram36=blocks) if block else Cost(rams),
+        blocks if block else Cost(rams),
         lut={
             "upsample": 1,
             "addresses": clog2(depth),

@@ -14,7 +14,7 @@ from qdeploy.fpga.lut_memory import lut_sites
 from qdeploy.fpga.memory import MemoryStyle
 from qdeploy.fpga.resources import cost
 from qdeploy.fpga.resources.matrix_vector import dot_products
-from qdeploy.fpga.resources.memories import block_rams
+from qdeploy.fpga.resources.memories import block_memory
 from qdeploy.fpga.resources.terms import Parameters, integer
 from qdeploy.fpga.solver.dominance import undominated
 from qdeploy.fpga.solver.problem import Option, fifo_cost
@@ -117,7 +117,7 @@ def _kept_weights(
     group_words = shape.group_columns // simd
     words = group_words * shape.groups
     depth, width = words * shape.rows // pe, pe * simd * int(one["WEIGHT_BITS"])
-    saved = lut_sites(depth, width) / block_rams(width, depth)
+    saved = lut_sites(depth, width) / block_memory(width, depth).bram36
     useful = WEIGHT_MEMORIES if saved >= _LEAST_SAVED else WEIGHT_MEMORIES[-1:]
     memories = [m for m in WEIGHT_MEMORIES if m == wanted] if wanted else useful
     scaled = int(one["MULTIPLIER_BITS"]) > 0
