@@ -19,6 +19,9 @@ all contenders run in one process, in turns of 10 ms; times on one thread are pr
 thread, in which other programs' turns do not count: the 10th percentile, and the median in
 parentheses. Ratios are those of the 10th percentiles, and of the medians in parentheses. Other
 programs still share caches, memory and clock.
+
+Rows with our AVX2 kernels, LSTM, files and loading are of an earlier run, before
+thresholds were counted by lines.
 """
 
 _NETWORKS = """
