@@ -14,6 +14,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qdeploy.quantizers.activations import FixedPointActivation, SignedFixedPointActivation
     from qdeploy.quantizers.alq.quantizer import AlqWeights
+    from qdeploy.quantizers.loss_aware.optimizer import LossAwareAdam
+    from qdeploy.quantizers.loss_aware.weights import (
+        LossAwareBinary,
+        LossAwareLinear,
+        LossAwareLogarithmic,
+        LossAwareTernary,
+        LossAwareTwoScales,
+    )
     from qdeploy.quantizers.multibit.quantizer import MultibitWeights
     from qdeploy.quantizers.quantize import Branch
     from qdeploy.quantizers.syq import (
@@ -29,6 +37,12 @@ _HOME = {
     "AlqWeights": "alq.quantizer",
     "Branch": "quantize",
     "FixedPointActivation": "activations",
+    "LossAwareAdam": "loss_aware.optimizer",
+    "LossAwareBinary": "loss_aware.weights",
+    "LossAwareLinear": "loss_aware.weights",
+    "LossAwareLogarithmic": "loss_aware.weights",
+    "LossAwareTernary": "loss_aware.weights",
+    "LossAwareTwoScales": "loss_aware.weights",
     "MultibitWeights": "multibit.quantizer",
     "SignedFixedPointActivation": "activations",
     "SyqBinaryLayer": "syq",
@@ -42,6 +56,12 @@ __all__ = [
     "AlqWeights",
     "Branch",
     "FixedPointActivation",
+    "LossAwareAdam",
+    "LossAwareBinary",
+    "LossAwareLinear",
+    "LossAwareLogarithmic",
+    "LossAwareTernary",
+    "LossAwareTwoScales",
     "MultibitWeights",
     "SignedFixedPointActivation",
     "SyqBinaryLayer",

@@ -103,6 +103,25 @@ class AlqConfig(_Quantization):
     fine_tuning: bool = True
 
 
+class LaqConfig(_Quantization):
+    """Loss-aware quantization (Hou and Kwok, arXiv 1802.08635); one scale per layer.
+
+    Attributes:
+        weights: codes; "two-scale" are ternary ones with one scale for -1 and one for +1.
+        bits: of linear (2 to 8) and logarithmic (2 to 5) codes.
+        solver: of ternary codes: "exact" sorts all weights of a layer in every step.
+        scale_rule: of linear and logarithmic codes: least squares, or what the authors' code does.
+    """
+
+    method: Literal["laq"]
+    weights: Literal["binary", "ternary", "two-scale", "linear", "logarithmic", "int8", "float"] = (
+        "ternary"
+    )
+    bits: Annotated[int, Field(ge=2, le=8)] = 3
+    solver: Literal["exact", "approximate"] = "approximate"
+    scale_rule: Literal["ls", "l1"] = "ls"
+
+
 class BrevitasConfig(_Quantization):
     """Brevitas' own quantizers with one scale per layer, for comparison.
 
@@ -122,6 +141,7 @@ QuantizationConfig = Annotated[
     Annotated[SyqConfig, Tag("syq")]
     | Annotated[RetrainingConfig, Tag("retraining")]
     | Annotated[AlqConfig, Tag("alq")]
+    | Annotated[LaqConfig, Tag("laq")]
     | Annotated[BrevitasConfig, Tag("brevitas")],
     Discriminator(_method),
 ]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import brevitas.nn as qnn
+from brevitas.inject.enum import ScalingImplType
 from brevitas.quant import (
     Int8WeightPerTensorFloat,
     SignedBinaryActPerTensorConst,
@@ -22,11 +23,13 @@ from qdeploy.quantizers.activations import FixedPointActivation, SignedFixedPoin
 from qdeploy.quantizers.alq.quantizer import AlqWeights
 from qdeploy.quantizers.config import (
     AlqConfig,
+    LaqConfig,
     QuantizationConfig,
     RetrainingConfig,
     SyqConfig,
     of_layer,
 )
+from qdeploy.quantizers.loss_aware import weights as loss_aware
 from qdeploy.quantizers.multibit.quantizer import MultibitWeights
 
 INPUT_BITS = 8
@@ -71,8 +74,8 @@ def quantize(module: Module, config: QuantizationConfig) -> Module:
     return twin
 
 
-def weight_quantizer(config: QuantizationConfig, shape: tuple[int, ...]) -> type | None:
-    """The Brevitas injector for weights of this shape, None for none."""
+def weight_quantizer(config: QuantizationConfig, weights: Tensor) -> type | None:
+    """The Brevitas injector for weights as they are at the start, None for none."""
     if config.weights == "float":
         return None
     if config.weights == "int8":
@@ -82,10 +85,14 @@ def weight_quantizer(config: QuantizationConfig, shape: tuple[int, ...]) -> type
             bits=config.bits, solver=config.solver, pruned=config.pruned
         )
     if isinstance(config, AlqConfig):
-        return _alq(config, shape)
+        return _alq(config, tuple(weights.shape))
     if isinstance(config, SyqConfig):
-        return _SYQ[config.weights, config.granularity if len(shape) == 4 else "layer"]
-    return _BREVITAS[config.weights]
+        return _SYQ[config.weights, config.granularity if weights.ndim == 4 else "layer"]
+    if isinstance(config, LaqConfig):
+        return _LAQ[config.weights].let(  # type: ignore[no-any-return]
+            bit_width=config.bits, solver=config.solver, scale_rule=config.scale_rule
+        )
+    return _brevitas(config, weights)
 
 
 _SYQ = {
@@ -96,11 +103,22 @@ _SYQ = {
     ("ternary", "row"): syq.SyqTernaryRow,
     ("ternary", "pixel"): syq.SyqTernaryPixel,
 }
-# The constant scale of FINN's published networks.
-_BREVITAS: dict[str, type] = {
-    "binary": SignedBinaryWeightPerTensorConst.let(scaling_init=0.1),
-    "ternary": SignedTernaryWeightPerTensorConst.let(scaling_init=0.1, threshold=0.5),
+_LAQ: dict[str, Any] = {
+    "binary": loss_aware.LossAwareBinary,
+    "ternary": loss_aware.LossAwareTernary,
+    "two-scale": loss_aware.LossAwareTwoScales,
+    "linear": loss_aware.LossAwareLinear,
+    "logarithmic": loss_aware.LossAwareLogarithmic,
 }
+
+
+def _brevitas(config: QuantizationConfig, weights: Tensor) -> type:
+    if config.weights == "binary":  # the constant scale of FINN's published networks
+        return SignedBinaryWeightPerTensorConst.let(scaling_init=0.1)  # type: ignore[no-any-return]
+    # A learned one: a constant scale would leave all weights of wide layers at 0.
+    return SignedTernaryWeightPerTensorConst.let(  # type: ignore[no-any-return]
+        scaling_impl_type=ScalingImplType.PARAMETER, scaling_init=weights.abs().mean().item()
+    )
 
 
 def _alq(config: AlqConfig, shape: tuple[int, ...]) -> type:
@@ -149,7 +167,7 @@ def _sign() -> nn.Module:
 
 
 def _convolution(layer: Any, config: QuantizationConfig) -> nn.Module:
-    quantizer = weight_quantizer(config, tuple(layer.weight.shape))
+    quantizer = weight_quantizer(config, layer.weight)
     if quantizer is None:
         return layer  # type: ignore[no-any-return]
     arguments = {"output_padding": layer.output_padding} if layer.transposed else {}
@@ -169,7 +187,7 @@ def _convolution(layer: Any, config: QuantizationConfig) -> nn.Module:
 
 
 def _linear(layer: Any, config: QuantizationConfig) -> nn.Module:
-    quantizer = weight_quantizer(config, tuple(layer.weight.shape))
+    quantizer = weight_quantizer(config, layer.weight)
     if quantizer is None:
         return layer  # type: ignore[no-any-return]
     twin: nn.Module = qnn.QuantLinear(

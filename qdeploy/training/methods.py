@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
+from torch import nn
+from torch.optim import Optimizer
+
 from qdeploy.quantizers.config import AlqConfig, QuantizationConfig, RetrainingConfig
+from qdeploy.quantizers.loss_aware.optimizer import LossAwareAdam
 from qdeploy.training.alq import alq_phases
 from qdeploy.training.config import TrainingConfig
 from qdeploy.training.phases import Phase, adam
@@ -34,7 +39,15 @@ def phases(quantization: QuantizationConfig, training: TrainingConfig) -> tuple[
         Phase(
             name=quantization.method,
             epochs=training.epochs,
-            optimizer=partial(adam, learning_rate=training.learning_rate),
+            optimizer=_optimizer(quantization, training.learning_rate),
             augmented=training.augmentation == "both",
         ),
     )
+
+
+def _optimizer(
+    quantization: QuantizationConfig, learning_rate: float
+) -> Callable[[nn.Module], Optimizer]:
+    if quantization.method == "laq":
+        return partial(LossAwareAdam, lr=learning_rate)
+    return partial(adam, learning_rate=learning_rate)

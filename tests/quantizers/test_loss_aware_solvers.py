@@ -189,7 +189,7 @@ def test_the_two_steps_hold_in_the_result(book, rule):
     assert float(scale) == pytest.approx((d * b * w).sum() / norm, rel=1e-12)
     distances = np.abs(w[:, None] - float(scale) * level_values(book))
     excess = np.abs(w - float(scale) * b) - distances.min(axis=1)
-    assert excess.max() <= 1e-5 * float(scale)
+    assert excess.max() <= 1e-4 * float(scale)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -210,13 +210,13 @@ def test_kept_weights_reach_half_the_scale_and_others_do_not(name):
     weights, curvature = draw((40, 50), seed=7)
     codes, scale = ONE_SCALE[name](weights, curvature)
     magnitudes, half = weights.abs(), float(scale) / 2
-    assert magnitudes[codes != 0].min() >= half * (1 - 1e-5)
-    assert magnitudes[codes == 0].max() <= half * (1 + 1e-5)
+    assert magnitudes[codes != 0].min() >= half * (1 - 1e-4)
+    assert magnitudes[codes == 0].max() <= half * (1 + 1e-4)
     codes, scales = TWO_SCALES[name](weights, curvature)
     for sign, side in zip((1, -1), scales, strict=True):
         own = sign * weights
-        assert own[codes == sign].min() >= float(side) / 2 * (1 - 1e-5)
-        assert own[codes != sign].max() <= float(side) / 2 * (1 + 1e-5)
+        assert own[codes == sign].min() >= float(side) / 2 * (1 - 1e-4)
+        assert own[codes != sign].max() <= float(side) / 2 * (1 + 1e-4)
 
 
 SOLVERS = {

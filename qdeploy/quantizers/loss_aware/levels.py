@@ -30,6 +30,11 @@ class Levels:
         """The k above."""
         return (1 << self.bits - 1) - 1
 
+    @property
+    def smallest(self) -> float:
+        """The smallest positive level."""
+        return 1 / self.largest if self.spacing == "linear" else 2.0 ** (1 - self.largest)
+
     def nearest(self, x: Tensor) -> Tensor:
         """Codes of the nearest levels, int8; one in the middle of two powers goes outwards."""
         x = x.clamp(-1, 1)
@@ -39,14 +44,17 @@ class Levels:
         # smallest level 2^(1-k), where the next one is 0, it is 1/2.
         fraction, exponent = torch.frexp(x.abs())
         ranks = exponent + self.largest - (fraction < 0.75).to(exponent.dtype)
-        ranks = torch.where(exponent == 1 - self.largest, 1, ranks).clamp(min=0)
+        ranks = ranks.maximum((exponent > -self.largest).to(exponent.dtype))
         return (x.sign() * ranks).to(torch.int8)
 
     def values(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
         """The levels that codes mean."""
         if self.spacing == "linear":
             return codes.to(dtype) / self.largest
-        return torch.exp2(codes.abs().to(dtype) - self.largest) * codes.sign()
+        every = torch.arange(-self.largest, self.largest + 1, device=codes.device)
+        levels = torch.exp2(every.abs().to(dtype) - self.largest) * every.sign()
+        ranks = codes.flatten().int() + self.largest
+        return levels.index_select(0, ranks).reshape(codes.shape)
 
     def integers(self, codes: Tensor) -> Tensor:
         """The levels as multiples of the smallest one, int8 or (logarithmic, 5 bits) int16."""

@@ -28,7 +28,7 @@ ScaleRule = Literal["ls", "l1"]
 SMALLEST_SCALE = 2.0**-64
 MAXIMUM_ITERATIONS = 10
 # Relative change of the scale at which alternation ends.
-TOLERANCE = 1e-6
+TOLERANCE = 1e-5
 # Alternation finds a local minimum; it starts at the best of the largest magnitude times these.
 _STARTS = tuple(2.0 ** (-step / 4) for step in range(28))
 
