@@ -65,8 +65,12 @@ def quantize(module: Module, config: QuantizationConfig) -> Module:
         own = of_layer(config, name)
         if name in ends and config.first_and_last == "int8" and name not in config.layers:
             own = own.model_copy(update={"weights": "int8"})
+        replacement = _TWINS[type(layer)](layer, own)
+        if not name:
+            twin = replacement  # type: ignore[assignment]
+            break
         parent, _, last = name.rpartition(".")
-        setattr(twin.get_submodule(parent), last, _TWINS[type(layer)](layer, own))
+        setattr(twin.get_submodule(parent), last, replacement)
     if config.input_bits is not None:
         twin.input_quantizer = _input_quantizer(config.input_bits)
         twin.register_forward_pre_hook(_quantize_input)

@@ -82,6 +82,13 @@ def test_layers_keep_names_and_parameters(own):
     assert average_bits(twin) == 2
 
 
+def test_ternary_weights_of_wide_layers_are_not_all_zero():
+    """Their initial weights are far smaller than those of narrow ones."""
+    twin = qdeploy.quantize(nn.Linear(4096, 4), method="brevitas", weights="ternary")
+    codes = twin.quant_weight().int()
+    assert 0.2 < float((codes == 0).float().mean()) < 0.6
+
+
 def test_single_layers_have_their_own_values(own, tmp_path):
     layers = {"body": {"weights": "binary"}, "act": {"activations": 4}, "head": {"weights": "int8"}}
     twin = qdeploy.quantize(own, weights="ternary", layers=layers)

@@ -52,6 +52,23 @@ def test_round_trip(network, path):
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "laq", "weights": "two-scale"},
+        {"method": "laq", "weights": "logarithmic"},
+        {"method": "brevitas", "weights": "ternary"},
+    ],
+)
+def test_round_trip_of_other_methods(options, tmp_path):
+    network = quantized_network(channels=CONFIG.channels, **options)
+    x = torch.rand(4, 1, 8, 8)
+    network(x)
+    checkpoint.save(network.eval(), tmp_path / "network.safetensors")
+    loaded = checkpoint.load(tmp_path / "network.safetensors")
+    assert torch.equal(loaded(x), network(x))
+
+
 @pytest.mark.parametrize("keep", [0, 4, 100, 0.5, -1])
 def test_truncated(path, keep):
     data = path.read_bytes()
