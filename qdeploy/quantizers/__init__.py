@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         LossAwareTernary,
         LossAwareTwoScales,
     )
+    from qdeploy.quantizers.multibit.activation import MultibitReLU
     from qdeploy.quantizers.multibit.quantizer import MultibitWeights
     from qdeploy.quantizers.quantize import Branch
     from qdeploy.quantizers.syq import (
@@ -43,6 +44,7 @@ _HOME = {
     "LossAwareLogarithmic": "loss_aware.weights",
     "LossAwareTernary": "loss_aware.weights",
     "LossAwareTwoScales": "loss_aware.weights",
+    "MultibitReLU": "multibit.activation",
     "MultibitWeights": "multibit.quantizer",
     "SignedFixedPointActivation": "activations",
     "SyqBinaryLayer": "syq",
@@ -62,6 +64,7 @@ __all__ = [
     "LossAwareLogarithmic",
     "LossAwareTernary",
     "LossAwareTwoScales",
+    "MultibitReLU",
     "MultibitWeights",
     "SignedFixedPointActivation",
     "SyqBinaryLayer",

@@ -91,6 +91,7 @@ class AlqConfig(_Quantization):
         rounds: of training bases, scales, and pruning.
         pruning: each round leaves exp(-pruning) of the bases.
         fine_tuning: whether float weights choose the codes afterwards.
+        activation_levels: of ReLUs, "uniform" or sums of scales that follow the activations.
     """
 
     method: Literal["alq"]
@@ -101,6 +102,7 @@ class AlqConfig(_Quantization):
     rounds: PositiveInt = 4
     pruning: PositiveFloat = 0.5
     fine_tuning: bool = True
+    activation_levels: Literal["uniform", "multibit"] = "uniform"
 
 
 class LaqConfig(_Quantization):

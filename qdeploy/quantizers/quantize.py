@@ -30,6 +30,7 @@ from qdeploy.quantizers.config import (
     of_layer,
 )
 from qdeploy.quantizers.loss_aware import weights as loss_aware
+from qdeploy.quantizers.multibit.activation import MultibitReLU
 from qdeploy.quantizers.multibit.quantizer import MultibitWeights
 
 INPUT_BITS = 8
@@ -219,6 +220,8 @@ def _with_parameters_of(layer: nn.Module, twin: nn.Module) -> nn.Module:
 def _relu(layer: nn.Module, config: QuantizationConfig) -> nn.Module:
     if config.activations is None:
         return layer
+    if isinstance(config, AlqConfig) and config.activation_levels == "multibit":
+        return MultibitReLU(config.activations)
     if config.activations == 1:
         return _sign()
     twin: nn.Module = qnn.QuantReLU(act_quant=FixedPointActivation, bit_width=config.activations)

@@ -41,7 +41,13 @@ def means(network) -> torch.Tensor:
 def trained(start):
     """The network, and what was seen behind each epoch."""
     network, phases = twin(
-        start, method="alq", structure="pixelwise", pieces=4, rounds=ROUNDS, pruning=PRUNING
+        start,
+        method="alq",
+        structure="pixelwise",
+        pieces=4,
+        rounds=ROUNDS,
+        pruning=PRUNING,
+        activation_levels="multibit",
     )
     seen = []
 
