@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -50,9 +52,9 @@ class BasesQuantizer(WeightQuantizer):
         self.scales = nn.Parameter(weights.new_zeros(shape[:2]))
         self.register_buffer("initialised", torch.tensor(False, device=weights.device))
 
+    @abstractmethod
     def initial(self, weights: Tensor) -> Bases:
         """The bases of real weights [G, n]."""
-        raise NotImplementedError
 
     @property
     def bases(self) -> Bases:

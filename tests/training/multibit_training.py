@@ -40,7 +40,6 @@ def twin(network: torch.nn.Module, **values: Any) -> tuple[torch.nn.Module, tupl
 
 
 def fitted(network: torch.nn.Module, own: tuple[Phase, ...]) -> list[Epoch]:
-    torch.set_num_threads(1)
     task = Classification(datasets.load("digits", 640), TRAINING)
     with devices(TRAINING) as device, Progress(disable=True) as progress:
         return fit(network, task, own, device, progress)
