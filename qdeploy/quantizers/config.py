@@ -135,6 +135,31 @@ class BrevitasConfig(_Quantization):
     weights: Literal["binary", "ternary", "int8", "float"] = "ternary"
 
 
+class FractionalBitsConfig(_Quantization):
+    """Bit widths by gradient descent under a budget (after Cheng et al., arXiv 1810.10351).
+
+    Attributes:
+        weights: as learned.
+        budget: of what: average "bits" per weight, "luts" of the board at `fps` (block RAMs and DSP
+            slices count as the LUTs of their share of the board), "cycles" per frame when `fill` of
+            the board is used, or "cpu-time" of this machine, one thread.
+        amount: bits, LUTs, cycles or microseconds.
+        board: name of a file in hw/boards.
+        fps: frames per second.
+        fill: share of the board that may be used.
+        search: share of the epochs in which the widths are learned; in the others they stay.
+    """
+
+    method: Literal["fractional-bits"]
+    weights: Literal["learned", "int8", "float"] = "learned"
+    budget: Literal["bits", "luts", "cycles", "cpu-time"] = "bits"
+    amount: PositiveFloat
+    board: str = "pynq-z2"
+    fps: PositiveFloat = 10_000.0
+    fill: float = Field(default=0.8, gt=0, le=1)
+    search: float = Field(default=0.6, gt=0, lt=1)
+
+
 def _method(values: Any) -> Any:
     return values.get("method", "syq") if isinstance(values, dict) else values.method
 
@@ -144,6 +169,7 @@ QuantizationConfig = Annotated[
     | Annotated[RetrainingConfig, Tag("retraining")]
     | Annotated[AlqConfig, Tag("alq")]
     | Annotated[LaqConfig, Tag("laq")]
+    | Annotated[FractionalBitsConfig, Tag("fractional-bits")]
     | Annotated[BrevitasConfig, Tag("brevitas")],
     Discriminator(_method),
 ]

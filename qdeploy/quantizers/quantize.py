@@ -23,12 +23,14 @@ from qdeploy.quantizers.activations import FixedPointActivation, SignedFixedPoin
 from qdeploy.quantizers.alq.quantizer import AlqWeights
 from qdeploy.quantizers.config import (
     AlqConfig,
+    FractionalBitsConfig,
     LaqConfig,
     QuantizationConfig,
     RetrainingConfig,
     SyqConfig,
     of_layer,
 )
+from qdeploy.quantizers.fractional_bits.quantizer import FractionalBits
 from qdeploy.quantizers.loss_aware import weights as loss_aware
 from qdeploy.quantizers.multibit.activation import MultibitReLU
 from qdeploy.quantizers.multibit.quantizer import MultibitWeights
@@ -91,6 +93,8 @@ def weight_quantizer(config: QuantizationConfig, weights: Tensor) -> type | None
         )
     if isinstance(config, AlqConfig):
         return _alq(config, tuple(weights.shape))
+    if isinstance(config, FractionalBitsConfig):
+        return FractionalBits
     if isinstance(config, SyqConfig):
         return _SYQ[config.weights, config.granularity if weights.ndim == 4 else "layer"]
     if isinstance(config, LaqConfig):

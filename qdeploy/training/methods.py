@@ -9,10 +9,16 @@ from functools import partial
 from torch import nn
 from torch.optim import Optimizer
 
-from qdeploy.quantizers.config import AlqConfig, QuantizationConfig, RetrainingConfig
+from qdeploy.quantizers.config import (
+    AlqConfig,
+    FractionalBitsConfig,
+    QuantizationConfig,
+    RetrainingConfig,
+)
 from qdeploy.quantizers.loss_aware.optimizer import LossAwareAdam
 from qdeploy.training.alq import alq_phases
 from qdeploy.training.config import TrainingConfig
+from qdeploy.training.fractional_bits import fractional_bits_phases
 from qdeploy.training.phases import Phase, adam
 from qdeploy.training.retraining import retraining_phases
 
@@ -35,6 +41,8 @@ def phases(quantization: QuantizationConfig, training: TrainingConfig) -> tuple[
         return retraining_phases(quantization, training)
     if isinstance(quantization, AlqConfig):
         return alq_phases(quantization, training)
+    if isinstance(quantization, FractionalBitsConfig):
+        return fractional_bits_phases(quantization, training)
     return (
         Phase(
             name=quantization.method,

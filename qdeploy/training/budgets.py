@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a layer costs at each weight width: bits, LUTs or cycles of a board, time of this CPU.
+
+Hardware and CPU costs are those of the compiler itself: the network is quantized to every width in
+turn and compiled as far as needed. A layer's cost at one width does not depend on the widths of the
+others, but for the sharing of a board.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from qdeploy.errors import UserError
+from qdeploy.integer import IntegerNetwork
+from qdeploy.quantizers.bits import quantized_layers
+from qdeploy.quantizers.config import FractionalBitsConfig
+from qdeploy.quantizers.fractional_bits.quantizer import FractionalBitsQuantizer
+from qdeploy.quantizers.fractional_bits.solvers import LEAST_BITS, MOST_BITS
+
+WIDTHS = range(LEAST_BITS, MOST_BITS + 1)
+
+
+def fractional_layers(network: nn.Module) -> dict[str, FractionalBitsQuantizer]:
+    """Quantizers with a width that is learned, by layer."""
+    return {
+        name: quantizer
+        for name, _, quantizer in quantized_layers(network)
+        if isinstance(quantizer, FractionalBitsQuantizer)
+    }
+
+
+def layer_costs(
+    network: nn.Module, config: FractionalBitsConfig, example: Tensor
+) -> tuple[Tensor, float]:
+    """Costs [L, widths] of the layers with a learned width, and what may be spent on them.
+
+    Both are in average bits per weight, LUTs, cycles per frame or microseconds, by `config.budget`.
+    What layers of other quantizers and the rest of the network cost is taken off the budget.
+
+    Args:
+        network: a twin.
+        config: its quantization.
+        example: one input [1, ...].
+
+    Raises:
+        UserError: if the budget is less than the network takes with the least widths.
+    """
+    layers = fractional_layers(network)
+    if config.budget == "bits":
+        sizes = {name: network.get_parameter(f"{name}.weight").numel() for name in layers}
+        share = torch.tensor([size / sum(sizes.values()) for size in sizes.values()])
+        costs, rest = share[:, None] * torch.tensor([float(width) for width in WIDTHS]), 0.0
+    else:
+        measure = _cpu_time if config.budget == "cpu-time" else _board_costs(config)
+        found = [measure(lowered) for lowered in _at_every_width(network, example)]
+        costs = torch.tensor([[cost.get(name, 0.0) for cost in found] for name in layers])
+        rest = max(sum(cost.values()) - sum(cost.get(n, 0.0) for n in layers) for cost in found)
+        costs = costs.cummax(dim=1).values  # more bits are never chosen because they cost less
+    least = float(costs[:, 0].sum()) + rest
+    if config.amount < least:
+        raise UserError(
+            f"a budget of {config.amount:g} {config.budget}; with weights of {LEAST_BITS} bits the "
+            f"network takes {least:.4g}",
+            remedy="raise quantization.amount",
+        )
+    return costs, config.amount - rest
+
+
+def _at_every_width(network: nn.Module, example: Tensor) -> Iterator[IntegerNetwork]:
+    from qdeploy.exporter import export_qonnx
+    from qdeploy.lowering import lower
+
+    layers = fractional_layers(network)
+    before = [quantizer.bits.detach().clone() for quantizer in layers.values()]
+    try:
+        for width in WIDTHS:
+            for quantizer in layers.values():
+                quantizer.bits.data.fill_(width)
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "net.onnx"
+                export_qonnx(network, example, path)
+                yield lower(path)
+    finally:
+        for quantizer, bits in zip(layers.values(), before, strict=True):
+            quantizer.bits.data.copy_(bits)
+
+
+def _board_costs(config: FractionalBitsConfig) -> Callable[[IntegerNetwork], dict[str, float]]:
+    """LUTs of each layer at the wanted rate, or its share of the initiation interval.
+
+    Block RAMs and DSP slices count as the LUTs of the same share of the board. A layer takes about
+    as much of a board times cycles however it is folded; so on a full board the layers share the
+    initiation interval as they share the board.
+    """
+
+    def measure(network: IntegerNetwork) -> dict[str, float]:
+        from qonnx.custom_op.registry import getCustomOp
+
+        from qdeploy.fpga.board import load_board
+        from qdeploy.fpga.folding import fold
+        from qdeploy.fpga.mapping import map_network
+
+        board = load_board(config.board)
+        mapped, luts = map_network(network), board.resources.lut
+        is_rate = config.budget == "luts"
+        if is_rate:
+            folded = fold(mapped, board, config.fps)
+        else:
+            folded = fold(mapped, board, fill=config.fill)
+        costs: dict[str, float] = {}
+        for node in folded.model.graph.node:
+            operator = getCustomOp(node)
+            layer, cost = operator.get_nodeattr("layer"), operator.predicted()
+            shares = cost.bram36 / board.resources.bram36 + cost.dsp / board.resources.dsp
+            costs[layer] = costs.get(layer, 0.0) + cost.lut + luts * shares
+        if is_rate:
+            return costs
+        cycles = folded.cycles_per_frame / sum(costs.values())
+        return {layer: cost * cycles for layer, cost in costs.items()}
+
+    return measure
+
+
+def _cpu_time(network: IntegerNetwork) -> dict[str, float]:
+    """Microseconds of each layer on one thread of this CPU."""
+    from qdeploy.cpu.kernels.targets import host_targets
+    from qdeploy.cpu.measurement.roofline import roofline
+    from qdeploy.cpu.measurement.steps import step_times
+    from qdeploy.cpu.parts import split
+
+    target = host_targets()[0]
+    costs: dict[str, float] = {}
+    for part in split(network):
+        for step in step_times(part, target, roofline(target)):
+            costs[step.layer] = costs.get(step.layer, 0.0) + step.microseconds
+    return costs
