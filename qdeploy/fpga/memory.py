@@ -113,7 +113,7 @@ def memory_module(
             width=stored,
             depth=depth,
             file=file,
-            columns=", ".join(reversed(columns)),
+            columns=",\n    ".join(reversed(columns)),  # tools limit the tokens of a line
         )
         digits = -(-stored // 4)
         (directory / file).write_text("".join(f"{word:0{digits}x}\n" for word in words))

@@ -10,12 +10,20 @@ import pytest
 from qdeploy.errors import InternalError
 from qdeploy.fpga.memory import write_memory
 from qdeploy.fpga.yosys import run_yosys
+from qdeploy.simulation.verilator import find_verilator
 
 
 @pytest.mark.parametrize("words", [[], [1, 256], [-1]])
 def test_words_must_fit(tmp_path: Path, words: list[int]) -> None:
     with pytest.raises(InternalError, match=r"memory weights: .* 8 bits"):
         write_memory(tmp_path / "weights.v", "weights", words, 8)
+
+
+def test_verilator_reads_wide_words_of_equal_columns(tmp_path: Path) -> None:
+    """More of them than it accepts tokens in a line."""
+    contents = [int.from_bytes(np.random.default_rng(0).bytes(2000)) << i for i in range(3)]
+    write_memory(tmp_path / "wide.v", "wide", contents, 16_002, "block")
+    find_verilator().run("--lint-only", str(tmp_path / "wide.v"))
 
 
 def test_yosys_follows_the_style(tmp_path: Path) -> None:
