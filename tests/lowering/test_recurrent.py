@@ -24,6 +24,7 @@ from qdeploy.explanation import explain  # noqa: E402
 from qdeploy.fpga.mappable import obstacles  # noqa: E402
 from qdeploy.integer import load, run, save  # noqa: E402
 from qdeploy.lowering import lower  # noqa: E402
+from qdeploy.quantizers import AlqWeights, MultibitWeights  # noqa: E402
 from qdeploy.verification.targets import verify_file  # noqa: E402
 
 
@@ -32,6 +33,8 @@ from qdeploy.verification.targets import verify_file  # noqa: E402
     [
         ("character", 1, SignedBinaryWeightPerTensorConst.let(scaling_init=0.25), 4),
         ("word", 2, Int8WeightPerTensorFixedPoint, 8),
+        ("character", 1, MultibitWeights.let(bits=2), 4),
+        ("character", 1, AlqWeights.let(structure="subchannelwise", pieces=4), 8),
     ],
 )
 def test_integers_mean_what_torch_computes(
