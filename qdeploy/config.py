@@ -22,7 +22,7 @@ from qdeploy.errors import UserError
 from qdeploy.fpga.scales import ScaleForm
 from qdeploy.lowering import ResultKind
 from qdeploy.networks.config import NetworkConfig
-from qdeploy.quantizers.config import QuantizationConfig, SyqConfig
+from qdeploy.quantizers.config import QuantizationConfig, SyqConfig, complaints
 from qdeploy.training.config import DataConfig, TrainingConfig
 
 Products = Literal["lut", "dsp"]
@@ -145,10 +145,6 @@ def compile_config(**values: Any) -> CompileConfig:
 
 def invalid(where: str, error: ValidationError) -> UserError:
     """All complaints of pydantic as one user error."""
-    lines = [
-        f"{'.'.join(map(str, item['loc']))}: {item['msg']} (given: {item.get('input')!r})"
-        for item in error.errors()
-    ]
     return UserError(
-        f"{where}: " + "; ".join(lines), remedy="correct the listed keys; docs/formats.md has all"
+        f"{where}: {complaints(error)}", remedy="correct the listed keys; docs/formats.md has all"
     )

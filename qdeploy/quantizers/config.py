@@ -185,7 +185,7 @@ def quantization_config(**values: Any) -> QuantizationConfig:
     try:
         return _ADAPTER.validate_python(values)
     except ValidationError as error:
-        raise UserError(_complaints(error), remedy="docs/formats.md has all keys") from error
+        raise UserError(complaints(error), remedy="docs/formats.md has all keys") from error
 
 
 def of_layer(config: QuantizationConfig, name: str) -> QuantizationConfig:
@@ -201,11 +201,12 @@ def of_layer(config: QuantizationConfig, name: str) -> QuantizationConfig:
         return type(config).model_validate(values)
     except ValidationError as error:
         raise UserError(
-            _complaints(error), layer=name, remedy="docs/formats.md has all keys"
+            complaints(error), layer=name, remedy="docs/formats.md has all keys"
         ) from error
 
 
-def _complaints(error: ValidationError) -> str:
+def complaints(error: ValidationError) -> str:
+    """All of pydantic's complaints in one line."""
     return "; ".join(
         f"{'.'.join(map(str, item['loc']))}: {item['msg']} (given: {item.get('input')!r})"
         for item in error.errors()
