@@ -29,13 +29,19 @@ _INTEGER_CODE = ("integer", "errors")
 
 
 def train_stage(config: BuildConfig) -> Stage:
-    """Data and network to checkpoints, test.npz and the predictions of both torch networks."""
+    """Data and network to checkpoints, test.npz and the predictions of both torch networks.
+
+    Sequences have neither classes in test.npz nor predictions.
+    """
 
     def run(directory: Path) -> None:
         from qdeploy.training import datasets, predict, train
 
         result = train(config.data, config.network, config.quantization, config.training, directory)
         data = datasets.load(config.data.dataset)
+        if data.y_test.ndim > 1:  # of every step of sequences
+            np.savez_compressed(directory / "test.npz", x=data.x_test)
+            return
         np.savez_compressed(directory / "test.npz", x=data.x_test, y=data.y_test)
         np.savez_compressed(
             directory / "predictions.npz",

@@ -32,7 +32,7 @@ def export(path: Path, output: Path) -> None:
         UserError: if the checkpoint cannot be read.
     """
     network = checkpoint.load(path)
-    export_qonnx(network, torch.zeros(1, *network.input_shape), output)
+    export_qonnx(network, torch.zeros(1, *network.input_shape, dtype=network.input_dtype), output)
 
 
 def export_qonnx(module: nn.Module, example_input: Tensor, output: Path) -> None:
@@ -86,7 +86,7 @@ def _deploy_weights(module: nn.Module) -> None:
         quantizer = getattr(getattr(layer, "weight_quant", None), "tensor_quant", None)
         if isinstance(quantizer, WeightQuantizer):
             with torch.no_grad():
-                planes = quantizer.planes(layer.weight)  # type: ignore[arg-type]
+                planes = quantizer.deployed(layer.weight)  # type: ignore[arg-type]
                 layer.weight.copy_(planes[0].values())  # type: ignore[operator]
             layer.weight_quant = _Planes(planes)
 

@@ -43,6 +43,7 @@ def build(config: BuildConfig, directory: Path, progress: Progress) -> Build:
     store = StageStore(directory)
     run = _Runner(store, progress)
     trained = run(train_stage(config))
+    predictions = trained / "predictions.npz"
     exported = run(export_stage(trained / "network.safetensors"))
     return _compile(
         run,
@@ -50,7 +51,7 @@ def build(config: BuildConfig, directory: Path, progress: Progress) -> Build:
         exported / "net.onnx",
         config.compile,
         trained / "test.npz",
-        trained / "predictions.npz",
+        predictions if predictions.exists() else None,
     )
 
 

@@ -27,7 +27,7 @@ def language_model(
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.mul_(5 if "embedding" in name else 8 if "lstm" in name else 1)
-    model.lstm = QuantizedLstm(model.lstm, weight_quant, bits)
+    model.lstm = QuantizedLstm(model.lstm, lambda _: weight_quant, bits)
     decoder = qnn.QuantLinear(16, VOCABULARY, weight_quant=Int8WeightPerTensorFixedPoint)
     model.decoder = _with_parameters(decoder, model.decoder)
     if isinstance(model, WordLstm):

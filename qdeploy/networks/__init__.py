@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from qdeploy.networks.config import NetworkConfig
@@ -21,10 +22,11 @@ def build_network(config: NetworkConfig) -> Network:
     """
     from qdeploy.networks.convolutional import Cnv, LeNet5, SignalCnn, VggSmall
     from qdeploy.networks.digits_cnn import DigitsCnn
+    from qdeploy.networks.lstm import language_model
     from qdeploy.networks.mlp import LaqMlp, Lfc, Sfc, Tfc
     from qdeploy.networks.resnet import ResNet18, ResNet20
 
-    networks: dict[str, type[Network]] = {
+    networks: dict[str, Callable[[NetworkConfig], Network]] = {
         "digits_cnn": DigitsCnn,
         "tfc": Tfc,
         "sfc": Sfc,
@@ -36,5 +38,7 @@ def build_network(config: NetworkConfig) -> Network:
         "resnet18": ResNet18,
         "resnet20": ResNet20,
         "signal_cnn": SignalCnn,
+        "char_lstm": language_model,
+        "word_lstm": language_model,
     }
     return networks[config.name](config)

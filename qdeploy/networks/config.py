@@ -20,6 +20,8 @@ NetworkName = Literal[
     "resnet18",
     "resnet20",
     "signal_cnn",
+    "char_lstm",
+    "word_lstm",
 ]
 
 
@@ -30,9 +32,11 @@ class NetworkConfig(BaseModel):
         name: one of the networks of `qdeploy.networks`.
         channels: output channels (or features) of the layers that the network lets you choose, in
             order; by default those of its publication.
+        vocabulary: tokens of a language model; training takes their number from the data.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: NetworkName = "digits_cnn"
     channels: tuple[Channels, ...] | None = None
+    vocabulary: Annotated[int, Field(ge=1, le=1 << 20)] | None = None

@@ -12,12 +12,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from qdeploy.errors import UserError
+from qdeploy.networks.config import NetworkConfig, NetworkName
+from qdeploy.networks.network import Network
+
+STEPS = 50  # of exported files
 State = tuple[Tensor, Tensor]
 _INITIAL = 0.08
 
 
-class LanguageModel(nn.Module):
+class LanguageModel(Network):
     """Tokens int64 [N, T] to logits [N, T, vocabulary] of the token that follows each.
+
+    Sequences may have any length; `input_shape` is that of the files that are exported.
 
     Attributes:
         vocabulary: number of tokens.
@@ -25,14 +32,26 @@ class LanguageModel(nn.Module):
         decoder: torch.nn.Linear.
     """
 
+    input_shape = (STEPS,)
+    input_dtype = torch.int64
+    input_bits = 0
+
     def __init__(
-        self, vocabulary: int, inputs: int, hidden_size: int, layers: int, dropout: float
+        self, name: NetworkName, vocabulary: int, hidden_size: int, layers: int, dropout: float
     ) -> None:
-        super().__init__()
+        config = NetworkConfig(name=name, channels=(hidden_size,), vocabulary=vocabulary)
+        super().__init__(config)
         self.vocabulary = vocabulary
-        self.lstm = nn.LSTM(inputs, hidden_size, layers, batch_first=True, dropout=dropout)
+        inputs = self.inputs
+        between = dropout if layers > 1 else 0.0
+        self.lstm = nn.LSTM(inputs, hidden_size, layers, batch_first=True, dropout=between)
         self.decoder = nn.Linear(hidden_size, vocabulary)
         self.dropout = nn.Dropout(dropout)
+
+    @property
+    def inputs(self) -> int:
+        """Size of what the LSTM reads."""
+        raise NotImplementedError
 
     def encode(self, tokens: Tensor) -> Tensor:
         """What the LSTM reads, [N, T, inputs]."""
@@ -59,28 +78,58 @@ class LanguageModel(nn.Module):
                     parameter[self.lstm.hidden_size : 2 * self.lstm.hidden_size] = 1
 
 
+def language_model(config: NetworkConfig) -> LanguageModel:
+    """The model of table [network]: one layer, `channels` holds its size.
+
+    Raises:
+        UserError: if it does not say how many tokens there are, or several sizes.
+    """
+    kind = CharacterLstm if config.name == "char_lstm" else WordLstm
+    sizes = config.channels or kind.standard_channels
+    if config.vocabulary is None or len(sizes) != 1:
+        raise UserError(
+            f"{config.name} of {config.vocabulary or 'unknown'} tokens and {len(sizes)} sizes",
+            remedy="give network.vocabulary and one number in network.channels",
+        )
+    return kind(config.vocabulary, *sizes)
+
+
 class CharacterLstm(LanguageModel):
     """Characters as one-hot vectors."""
 
+    standard_channels = (512,)
+
     def __init__(self, vocabulary: int, hidden_size: int = 512, layers: int = 1) -> None:
-        super().__init__(vocabulary, vocabulary, hidden_size, layers, dropout=0.0)
+        super().__init__("char_lstm", vocabulary, hidden_size, layers, dropout=0.0)
         self._initialise()
+
+    @property
+    def inputs(self) -> int:
+        """One per character."""
+        return self.vocabulary
 
     def encode(self, tokens: Tensor) -> Tensor:
         """One-hot vectors."""
-        return functional.one_hot(tokens, self.vocabulary).to(self.decoder.weight.dtype)
+        return functional.one_hot(tokens, self.vocabulary).to(torch.float32)
 
 
 class WordLstm(LanguageModel):
     """Words as embedded vectors of the size of the hidden state."""
 
+    standard_channels = (300,)
+
     def __init__(
         self, vocabulary: int, hidden_size: int = 300, layers: int = 1, dropout: float = 0.0
     ) -> None:
-        super().__init__(vocabulary, hidden_size, hidden_size, layers, dropout)
+        super().__init__("word_lstm", vocabulary, hidden_size, layers, dropout)
         self.embedding = nn.Embedding(vocabulary, hidden_size)
         nn.init.uniform_(self.embedding.weight, -_INITIAL, _INITIAL)
         self._initialise()
+
+    @property
+    def inputs(self) -> int:
+        """The size of a vector."""
+        return self.channels[0]
 
     def encode(self, tokens: Tensor) -> Tensor:
         """Their vectors."""

@@ -6,6 +6,7 @@ They are ordinary torch modules; `qdeploy.quantize` makes their quantized twins.
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from qdeploy.errors import UserError
@@ -18,7 +19,9 @@ class Network(nn.Module):
 
     Attributes:
         input_shape: shape of one input, without the batch axis.
-        input_bits: of the twin's input quantizer; None for as many as activations have.
+        input_dtype: its type.
+        input_bits: of the twin's input quantizer; None for as many as activations have,
+            0 for none.
         standard_channels: what `config.channels` is by default.
         quantization: of the twin, None in the float network.
 
@@ -30,6 +33,7 @@ class Network(nn.Module):
     """
 
     input_shape: tuple[int, ...]
+    input_dtype: torch.dtype = torch.float32
     input_bits: int | None = 8
     standard_channels: tuple[int, ...]
     quantization: QuantizationConfig | None = None

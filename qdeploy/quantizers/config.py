@@ -31,7 +31,7 @@ class _Quantization(BaseModel):
             has no integers).
         input_bits: of the network's input, which lies in 0 .. 1; None quantizes no input. One bit
             says whether it is above a half. By default what the network's attribute `input_bits`
-            says, 8 without one.
+            says (0 for none), 8 without one.
         first_and_last: weights of the first and the last layer: like the others ("quantized") or 8
             bits with one scale ("int8").
         layers: other values of these keys for single layers, by name: of weights, of an activation

@@ -10,6 +10,7 @@ of two, so that the integers of the layer mean exactly what is trained:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import brevitas.nn as qnn
@@ -25,9 +26,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from qdeploy.errors import UserError
+from qdeploy.quantizers.quantizer import WeightQuantizer
 
 GATES = ("input", "forget", "cell", "output")  # the order of torch.nn.LSTM's rows
 State = tuple[Tensor, Tensor]
+_SCALE_BITS = 8  # of weights: two tensors with scales of their own meet in the sums of a gate
 _WIDE_BITS = 16
 _WIDE_LIMIT = 16.0  # of sums and cell states, in magnitude
 _BIAS_LIMIT = 8.0
@@ -64,15 +67,25 @@ class QuantizedLstm(qnn.QuantLSTM):  # type: ignore[misc]
 
     Args:
         lstm: one direction, no projection.
-        weight_quant: Brevitas weight quantizer, one is made for each of the 8 tensors of a layer.
+        weight_quant: from each of the 8 tensors of a layer to its Brevitas weight quantizer.
         activation_bits: 2..8 for everything inside as above; None leaves it float, for training
             of the weights alone, which is several times faster.
 
     Raises:
-        UserError: if the layer has two directions or a projection.
+        UserError: if the layer has two directions or a projection, or bits are others.
     """
 
-    def __init__(self, lstm: nn.LSTM, weight_quant: Any, activation_bits: int | None) -> None:
+    def __init__(
+        self,
+        lstm: nn.LSTM,
+        weight_quant: Callable[[Tensor], type | None],
+        activation_bits: int | None,
+    ) -> None:
+        if activation_bits is not None and not 2 <= activation_bits <= 8:
+            raise UserError(
+                f"an LSTM layer with activations of {activation_bits} bits",
+                remedy="use 2 to 8 bits",
+            )
         if lstm.bidirectional or lstm.proj_size:
             raise UserError(
                 f"an LSTM layer with {'two directions' if lstm.bidirectional else 'a projection'}",
@@ -103,10 +116,15 @@ class QuantizedLstm(qnn.QuantLSTM):  # type: ignore[misc]
             for side in ("input_weight", "hidden_weight"):
                 values = getattr(gate, side).weight
                 quantized = GateWeight(
-                    *reversed(values.shape), weight_quant, dtype=values.dtype, device=values.device
+                    *reversed(values.shape),
+                    weight_quant(values),
+                    dtype=values.dtype,
+                    device=values.device,
                 )
                 quantized.load_state_dict({"weight": values}, strict=False)
                 setattr(gate, side, quantized)
+        _round_scales(self)
+        self.register_load_state_dict_post_hook(_round_scales)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """As of torch.nn.LSTM: x [T, N, I] ([N, T, I] if batch_first) to [T, N, H] and (h, c).
@@ -154,6 +172,13 @@ class QuantizedLstm(qnn.QuantLSTM):  # type: ignore[misc]
             self.batch_first,
         )
         return y, (h[0], c[0])
+
+
+def _round_scales(module: nn.Module, *_: Any) -> None:
+    """Brevitas makes quantizers anew whenever it loads parameters."""
+    for quantizer in module.modules():
+        if isinstance(quantizer, WeightQuantizer):
+            quantizer.significant_bits = _SCALE_BITS
 
 
 def _quantized_layer(layer: Any, x: Tensor, state: State | None) -> tuple[Tensor, State]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import brevitas.nn as qnn
 from brevitas.inject.enum import ScalingImplType
 from brevitas.quant import (
+    Int8WeightPerTensorFixedPoint,
     Int8WeightPerTensorFloat,
     SignedBinaryActPerTensorConst,
     SignedBinaryWeightPerTensorConst,
@@ -32,6 +33,7 @@ from qdeploy.quantizers.config import (
 )
 from qdeploy.quantizers.fractional_bits.quantizer import FractionalBits
 from qdeploy.quantizers.loss_aware import weights as loss_aware
+from qdeploy.quantizers.lstm import QuantizedLstm
 from qdeploy.quantizers.multibit.activation import MultibitReLU
 from qdeploy.quantizers.multibit.quantizer import MultibitWeights
 
@@ -47,8 +49,10 @@ def quantize(module: Module, config: QuantizationConfig) -> Module:
     """The twin of `module`, which is not changed: other layers of the same names and parameters.
 
     Convolutions, fully connected layers, `ReLU` (also `ReLU6`, `LeakyReLU`, `Hardtanh`) and
-    `Branch` get quantizers; so does the input, as submodule `input_quantizer`, which runs before
-    `forward`. All else stays, Brevitas layers too. The twin's attribute `quantization` is `config`.
+    `Branch` get quantizers, and so do embeddings (8 bits) and LSTM layers (`QuantizedLstm`); the
+    input too, as submodule `input_quantizer`, which runs before `forward`, unless the network's
+    attribute `input_bits` is 0. All else stays, Brevitas layers too. The twin's attribute
+    `quantization` is `config`.
 
     Raises:
         UserError: if `config.layers` names a layer that there is not, or one without quantizer.
@@ -141,7 +145,7 @@ def _alq(config: AlqConfig, shape: tuple[int, ...]) -> type:
 
 def _default_input_bits(module: nn.Module, config: QuantizationConfig) -> int | None:
     bits: int | None = getattr(module, "input_bits", INPUT_BITS)
-    return config.activations if bits is None else bits
+    return config.activations if bits is None else bits or None
 
 
 def _quantize_input(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -205,6 +209,32 @@ def _linear(layer: Any, config: QuantizationConfig) -> nn.Module:
     return _with_parameters_of(layer, twin)
 
 
+def _embedding(layer: Any, config: QuantizationConfig) -> nn.Module:
+    """A table of 8 bits, whatever the weights have; nothing is multiplied by it."""
+    if config.weights == "float":
+        return layer  # type: ignore[no-any-return]
+    twin: nn.Module = qnn.QuantEmbedding(
+        layer.num_embeddings,
+        layer.embedding_dim,
+        padding_idx=layer.padding_idx,
+        weight_quant=Int8WeightPerTensorFixedPoint,
+    )
+    return _with_parameters_of(layer, twin)
+
+
+def _lstm(layer: Any, config: QuantizationConfig) -> nn.Module:
+    if config.weights == "float" and config.activations is None:
+        return layer  # type: ignore[no-any-return]
+
+    def quantizer(weights: Tensor) -> type | None:
+        if config.weights == "int8":  # the scales of two tensors meet in a sum
+            return Int8WeightPerTensorFixedPoint  # type: ignore[no-any-return]
+        return weight_quantizer(config, weights)
+
+    twin: nn.Module = QuantizedLstm(layer, quantizer, config.activations)
+    return twin.train(layer.training)
+
+
 def _common(layer: Any, quantizer: type) -> dict[str, Any]:
     return {
         "bias": layer.bias is not None,
@@ -250,6 +280,8 @@ _TWINS: dict[type, Callable[[nn.Module, QuantizationConfig], nn.Module]] = {
     nn.ConvTranspose1d: _convolution,
     nn.ConvTranspose2d: _convolution,
     nn.Linear: _linear,
+    nn.Embedding: _embedding,
+    nn.LSTM: _lstm,
     nn.ReLU: _relu,
     nn.ReLU6: _relu,
     nn.LeakyReLU: _signed,

@@ -47,9 +47,15 @@ class WeightQuantizer(nn.Module, ABC):
     Args:
         tracked_parameter_list: the layer's weights, handed in by Brevitas.
 
+    Attributes:
+        significant_bits: to how many scales are rounded; None where they may be any,
+            since no other scales stay in the same sum.
+
     Raises:
         UserError: if several layers share the quantizer.
     """
+
+    significant_bits: int | None = None
 
     def __init__(self, tracked_parameter_list: list[Tensor]) -> None:
         super().__init__()
@@ -67,6 +73,13 @@ class WeightQuantizer(nn.Module, ABC):
     def code_bits(self, weights: Tensor) -> float:
         """Bits of all codes of the layer; the papers' average width is their sum per weight."""
 
+    def deployed(self, weights: Tensor) -> tuple[Plane, ...]:
+        """The planes, their scales rounded to `significant_bits`."""
+        planes, bits = self.planes(weights), self.significant_bits
+        if bits is None:
+            return planes
+        return tuple(Plane(plane.codes, _rounded(plane.scale, bits)) for plane in planes)
+
     def forward(self, weights: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Quantized weights, a scale, zero point and bit width as Brevitas wants them.
 
@@ -74,11 +87,16 @@ class WeightQuantizer(nn.Module, ABC):
         only plane, and means nothing where there are several.
         """
         with torch.no_grad():
-            planes = self.planes(weights)
+            planes = self.deployed(weights)
             quantized = sum_of(planes)
             scale = planes[0].expanded_scale() if len(planes) == 1 else weights.new_ones(())
             bits = weights.new_tensor(float(max(plane_bits(plane) for plane in planes)))
         return straight_through(weights, quantized), scale, weights.new_zeros(()), bits
+
+
+def _rounded(scale: Tensor, bits: int) -> Tensor:
+    fraction, exponent = torch.frexp(scale)
+    return torch.ldexp(torch.round(fraction * 2**bits), exponent - bits)
 
 
 def sum_of(planes: tuple[Plane, ...]) -> Tensor:

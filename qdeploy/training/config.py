@@ -20,7 +20,9 @@ class DataConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    dataset: Literal["digits", "mnist", "fashion-mnist", "cifar10"] = "digits"
+    dataset: Literal["digits", "mnist", "fashion-mnist", "cifar10", "phrases", "warpeace"] = (
+        "digits"
+    )
     samples: PositiveInt | None = None
 
 

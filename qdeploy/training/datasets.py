@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qdeploy.errors import UserError
 from qdeploy.training import image_files
+from qdeploy.training.text import load_text, windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,8 +20,8 @@ class Dataset:
     """Inputs and classes.
 
     Attributes:
-        x_train: training inputs [N, C, H, W], float32.
-        y_train: their classes [N], int64.
+        x_train: training inputs [N, C, H, W], float32; of a text, tokens [N, T], int64.
+        y_train: their classes [N], int64; of a text, the tokens that follow, [N, T].
         x_test: test inputs, never trained on.
         y_test: their classes.
         class_names: what class 0, 1, ... is called.
@@ -27,13 +29,16 @@ class Dataset:
         mirrored: whether an image may be mirrored, left to right.
     """
 
-    x_train: NDArray[np.float32]
+    x_train: NDArray[np.float32] | NDArray[np.int64]
     y_train: NDArray[np.int64]
-    x_test: NDArray[np.float32]
+    x_test: NDArray[np.float32] | NDArray[np.int64]
     y_test: NDArray[np.int64]
     class_names: tuple[str, ...]
     shift: int
     mirrored: bool = False
+
+
+STEPS = 50  # of a sequence
 
 
 def load(name: str, samples: int | None = None) -> Dataset:
@@ -93,9 +98,19 @@ def _images(
     return Dataset(train, y_train, test, y_test, names, shift, mirrored)
 
 
+def _text(name: str) -> Dataset:
+    """Sequences of characters, and of those that follow each; at most 1,000 for test."""
+    text = load_text(name)
+    x_train, y_train = windows(text.train, STEPS)
+    x_test, y_test = (part[:1000] for part in windows(text.test, STEPS))
+    return Dataset(x_train, y_train, x_test, y_test, text.vocabulary, shift=0)
+
+
 _LOADERS: dict[str, Callable[[], Dataset]] = {
     "digits": _digits,
     "mnist": _mnist,
     "fashion-mnist": _fashion_mnist,
     "cifar10": _cifar10,
+    "phrases": partial(_text, "phrases"),
+    "warpeace": partial(_text, "warpeace"),
 }

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ def predict(path: Path, x: ArrayLike) -> NDArray[np.float32]:
         UserError: if the checkpoint cannot be read or `x` has another shape than its inputs.
     """
     network = checkpoint.load(path)
-    inputs = np.asarray(x, np.float32)
+    inputs = np.asarray(x, np.float32 if network.input_dtype.is_floating_point else np.int64)
     if inputs.shape[1:] != network.input_shape:
         raise UserError(
             f"inputs of shape {inputs.shape}; {path.name} takes [N, "
@@ -33,8 +34,11 @@ def predict(path: Path, x: ArrayLike) -> NDArray[np.float32]:
     return logits(network, inputs)
 
 
-def logits(network: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits [N, classes] for inputs [N, ...] in evaluation mode; the mode is left as it was."""
+def logits(network: nn.Module, x: NDArray[Any]) -> NDArray[np.float32]:
+    """Logits [N, classes], or [N, T, classes] of sequences, for inputs [N, ...].
+
+    They are those of evaluation mode; the network's mode is left as it was.
+    """
     training = network.training
     network.eval()
     device = next(network.parameters()).device
@@ -45,6 +49,6 @@ def logits(network: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float32]:
     return result
 
 
-def accuracy(network: nn.Module, x: NDArray[np.float32], y: NDArray[np.int64]) -> float:
-    """Share of the inputs whose largest logit is that of class `y`."""
-    return float(np.mean(logits(network, x).argmax(axis=1) == y))
+def accuracy(network: nn.Module, x: NDArray[Any], y: NDArray[np.int64]) -> float:
+    """Share of the inputs, or of the steps of sequences, whose largest logit is of class `y`."""
+    return float(np.mean(logits(network, x).argmax(axis=-1) == y))

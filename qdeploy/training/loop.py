@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from qdeploy.errors import UserError
@@ -21,6 +22,7 @@ from qdeploy.quantizers.config import QuantizationConfig
 from qdeploy.quantizers.quantize import quantize
 from qdeploy.training import checkpoint, datasets
 from qdeploy.training.config import DataConfig, TrainingConfig
+from qdeploy.training.datasets import Dataset
 from qdeploy.training.devices import devices
 from qdeploy.training.fitting import fit, progress_bars
 from qdeploy.training.methods import float_phases, phases
@@ -69,10 +71,13 @@ def train(
     `torchrun` each process takes its share of every batch and writes into its own `directory`.
 
     Raises:
-        UserError: if training diverges, or data or a CUDA device are missing.
+        UserError: if network and data do not belong together, training diverges, or data or a CUDA
+            device are missing.
     """
     started = time.monotonic()
-    task = Classification(datasets.load(data.dataset, data.samples), training)
+    dataset = datasets.load(data.dataset, data.samples)
+    network = _for_data(network, dataset)
+    task = Classification(dataset, training)
     state = _state_file(data, network, quantization, training)
     float_state, quantized_state = (state.with_name(f"{state.name}.{n}") for n in ("float", "own"))
     with _reproducible(training), devices(training) as device, progress_bars() as progress:
@@ -101,6 +106,19 @@ def train(
     for file in (float_state, quantized_state):
         file.unlink(missing_ok=True)
     return load_training_result(directory)
+
+
+def _for_data(network: NetworkConfig, dataset: Dataset) -> NetworkConfig:
+    """The network with as many tokens as the text has."""
+    reads_text, is_text = network.name.endswith("_lstm"), dataset.x_train.dtype == np.int64
+    if reads_text != is_text:
+        raise UserError(
+            f"{network.name} reads {'text' if reads_text else 'images'}, the data are none",
+            remedy="choose another data.dataset or network.name",
+        )
+    if not is_text:
+        return network
+    return network.model_copy(update={"vocabulary": len(dataset.class_names)})
 
 
 def load_training_result(directory: Path) -> TrainingResult:

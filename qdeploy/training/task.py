@@ -35,7 +35,7 @@ class Task(Protocol):
 
 
 class Classification:
-    """Classes of images."""
+    """Classes of images, or of every step of sequences."""
 
     metric = "accuracy"
 
@@ -50,10 +50,10 @@ class Classification:
         """See `Task`."""
         for batch in torch.split(torch.randperm(len(self.x)), self.batch_size):
             images = self.x[batch]
-            if augmented:
+            if augmented and self.dataset.shift:
                 images = _shifted(images, self.dataset.shift)
-                if self.dataset.mirrored:
-                    images = _mirrored(images)
+            if augmented and self.dataset.mirrored:
+                images = _mirrored(images)
             yield images, self.y[batch]
 
     def inputs(self) -> Iterator[Tensor]:
@@ -63,7 +63,7 @@ class Classification:
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """See `Task`."""
         if not self.hinge:
-            return nn.functional.cross_entropy(outputs, targets)
+            return nn.functional.cross_entropy(outputs.flatten(0, -2), targets.flatten())
         signs = 2 * nn.functional.one_hot(targets, outputs.shape[1]) - 1
         return (1 - signs * outputs).clamp(min=0).square().mean()
 
