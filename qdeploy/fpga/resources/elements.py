@@ -150,9 +150,6 @@ def element_scale(parameters: Parameters) -> Terms:
     simd, bits, flip = integer(parameters, "SIMD", "ELEMENT_BITS", "FLIP")
     scale_bits, scaled_bits = integer(parameters, "SCALE_BITS", "SCALED_BITS")
     slices, shorter = dsps(bits, scale_bits), min(bits, scale_bits)
-    if parameters.get("MW") == simd and parameters.get("PLANES") == 1:
-        # One scale for ever: bits of products are functions of an element.
-        return Terms(Cost(lut=simd * scaled_bits / 2, ff=simd * scaled_bits))
     return Terms(
         Cost(dsp=simd * slices),
         lut={

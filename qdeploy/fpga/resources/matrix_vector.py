@@ -51,13 +51,13 @@ def matrix_vector_unit(parameters: Parameters) -> Terms:
     if not steps:
         counted = counted.plus(constants(lanes * output_bits, mh // lanes))
     counted = counted.plus(_elements(p, depth))
-    # Where multipliers serve several rows, the totals of these go round.
+    # Where multipliers serve several rows, the totals of these go round; the last is in the slice.
     totals = multiplied * total_bits if multiplied < pe else 0
     going_round = totals if groups > 1 else 0
     if going_round and serial > SHORTEST_SHIFT:
-        counted = counted.plus(Cost(lut=totals, ff=totals))
+        counted = counted.plus(Cost(lut=totals))
     else:
-        counted = counted.plus(Cost(ff=totals * (serial if going_round else 1)))
+        counted = counted.plus(Cost(ff=totals * (serial - 1 if going_round else 1)))
     searched = max(1, stages) * total_bits + stages * (stages - 1) / 2
     if stages == 1 and mh == lanes:
         # A constant threshold ends in one zero on average: a bit that no sum needs.
@@ -73,6 +73,8 @@ def matrix_vector_unit(parameters: Parameters) -> Terms:
             "ring": ring,
             "serial": lanes * held * -(-serial // 4),
             "totals": going_round,
+            # Other totals stay in the slices, or are zero for the first group.
+            "first": multiplied * total_bits if groups > 1 and multiplied == pe else 0,
             "compared": lanes * stages * total_bits,
             "outputs": lanes * output_bits,
             "ring words": simd * element_bits * (((1 << ring) - 1) // 64),
@@ -95,9 +97,8 @@ def _elements(parameters: Parameters, depth: int) -> Cost:
     share, flip, factor_bits, scaled_bits = integer(
         parameters, "SHARE", "FLIP", "SCALE_BITS", "SCALED_BITS"
     )
-    words = mw // simd * planes
-    scales = constants(factor_bits * simd // share, words)
-    in_slices = dsps(bits, factor_bits) > 0 and words > 1
+    scales = constants(factor_bits * simd // share, mw // simd * planes)
+    in_slices = dsps(bits, factor_bits) > 0
     # The address of the weights waits for the scaled elements. Slices have registers of their own,
     # with which no shift register begins.
     registers = clog2(depth) + (0 if in_slices and not flip else simd * bits)
