@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from qdeploy.errors import UserError
 from qdeploy.files import atomic_file
+from qdeploy.quantizers.lstm import QuantizedLstm
 from qdeploy.quantizers.quantizer import Plane, WeightQuantizer, plane_bits
 from qdeploy.training import checkpoint
 
@@ -47,6 +48,7 @@ def export_qonnx(module: nn.Module, example_input: Tensor, output: Path) -> None
         UserError: if the module cannot run on `example_input` or has an operator without ONNX
             counterpart.
     """
+    _refuse_float_inside(module)
     module = copy.deepcopy(module).cpu().eval()
     try:
         with torch.no_grad():
@@ -60,6 +62,17 @@ def export_qonnx(module: nn.Module, example_input: Tensor, output: Path) -> None
     _deploy_weights(module)
     with atomic_file(output) as partial:
         onnx.save(_traced(module, example_input), partial)
+
+
+def _refuse_float_inside(module: nn.Module) -> None:
+    for name, layer in module.named_modules():
+        plain = isinstance(layer, nn.LSTM)
+        if plain or (isinstance(layer, QuantizedLstm) and layer.is_float):
+            raise UserError(
+                "an LSTM layer with float gates and states",
+                layer=name,
+                remedy="quantize them too: qdeploy.quantize(..., activations=8)",
+            )
 
 
 def _refuse_unsigned_bits(module: nn.Module) -> None:
@@ -149,5 +162,10 @@ def _traced(module: nn.Module, example_input: Tensor) -> onnx.ModelProto:
             raise UserError(
                 f"the network cannot be exported: {error}",
                 remedy="replace the operator by one that ONNX has",
+            ) from error
+        except RuntimeError as error:
+            raise UserError(
+                f"Brevitas cannot export the network: {error}",
+                remedy="give an LSTM layer all of its quantizers or none",
             ) from error
     return model

@@ -18,7 +18,7 @@ VOCABULARY = 20
 
 
 def language_model(
-    kind: str, layers: int = 1, weight_quant: Any = SyqTernaryLayer, bits: int = 8
+    kind: str, layers: int = 1, weight_quant: Any = SyqTernaryLayer, bits: int | None = 8
 ) -> LanguageModel:
     """A "character" or "word" model of 16 units in evaluation mode; its parameters are random."""
     torch.manual_seed(0)

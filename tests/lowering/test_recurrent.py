@@ -115,6 +115,17 @@ def test_refused(tmp_path: Path, arguments: dict[str, Any], message: str) -> Non
     assert caught.value.layer == "lstm.layers.0.0"
 
 
+def test_float_inside(tmp_path: Path) -> None:
+    """Nothing is quantized, the weights alone, or only some of what is inside."""
+    plain = Sequence()
+    plain.lstm = torch.nn.LSTM(5, 4, batch_first=True)
+    for model in (plain, language_model("character", bits=None)):
+        with pytest.raises(UserError, match="layer 'lstm': an LSTM layer with float gates"):
+            exported(model, tmp_path / "model.onnx", torch.rand(1, 3, 5))
+    with pytest.raises(UserError, match="partially quantized LSTM"):
+        exported(Sequence(gate_acc_quant=None), tmp_path / "other.onnx", torch.rand(1, 3, 5))
+
+
 def test_indices_have_one_range(tmp_path: Path) -> None:
     model = language_model("word")
     other = language_model("word")
