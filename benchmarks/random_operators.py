@@ -100,13 +100,15 @@ def _padding(rng: random.Random) -> dict[str, int]:
 
 def _sliding_window(rng: random.Random) -> dict[str, int]:
     kernel, stride = rng.choice([(3, 1), (3, 1), (3, 2), (2, 2), (5, 1)])
-    image, whole_rows = _image(rng), rng.random() < 0.3
+    image, whole_rows, signal = _image(rng), rng.random() < 0.3, rng.random() < 0.2
     if whole_rows:
         image["FOLD"] = 1
+    if signal:
+        image |= {"HEIGHT": 1, "IMAGE_WIDTH": rng.choice([34, 64, 128, 130])}
     return image | {
-        "KERNEL_HEIGHT": kernel,
+        "KERNEL_HEIGHT": 1 if signal else kernel,
         "KERNEL_WIDTH": kernel,
-        "STRIDE_HEIGHT": stride,
+        "STRIDE_HEIGHT": 1 if signal else stride,
         "STRIDE_WIDTH": stride,
         "DILATION_HEIGHT": 1,
         "DILATION_WIDTH": 1,

@@ -99,6 +99,7 @@ def sliding_window(parameters: Parameters) -> Terms:
     counters = sum(
         clog2(n + 1)
         for n in (height, image * fold, fold, kernel[0], kernel[1], windows[0], windows[1])
+        if n > 1
     )
     block = _in_block(width, capacity)
     (whole_rows,) = integer(parameters, "WHOLE_ROWS")
@@ -111,6 +112,7 @@ def sliding_window(parameters: Parameters) -> Terms:
         memory,
         lut={
             "window": 1,
+            "rows": height > 1,
             "addresses": pixels * clog2(capacity),
             # Where windows do not overlap, the one after a window begins where that ends.
             "steps back": clog2(capacity) if kernel > stride else 0,
