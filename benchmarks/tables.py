@@ -56,9 +56,8 @@ TFC and KWS are networks that others trained, fed with their test samples
 ([third-party models](third_party.md)); the weights and frames of the others are random.
 ≈: by the resource model, not synthesized.
 
-cnv-w1a2-fill, resnet20-wTa2-pixel and vgg-small-w1a1 were measured before DSP slices, form `pre`
-and cheaper FIFOs became choices of the solver.
-With other FIFOs cnv-w1a1-fill took 35,723 LUT, 38,918 FF and 108 BRAM36 by Yosys.
+vgg-small-w1a1 was folded before DSP slices, form `pre` and cheaper FIFOs became choices of the
+solver.
 
 """
 
