@@ -22,6 +22,7 @@ from qdeploy.integer.tensors import ValueRange
 from qdeploy.integer.weights import Integers, Weights
 
 State = tuple[Integers, Integers]
+_LARGEST_SUM = float(1 << 62)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +91,16 @@ class LstmLayer:
             raise InternalError(
                 f"{self.name}: weights {self.input_weights.shape} and {self.hidden_weights.shape} "
                 f"with biases {self.bias.shape}"
+            )
+        bound = np.abs(self.bias.astype(float)).max()
+        for weights, x in ((self.input_weights, self.input), (self.hidden_weights, self.hidden)):
+            largest = np.abs(weights.integers().astype(float)).sum(axis=1).max()
+            bound += largest * max(abs(x.low), abs(x.high))
+        if bound >= _LARGEST_SUM:
+            raise UserError(
+                f"the sums of its gates reach {bound:.2g}",
+                layer=self.name,
+                remedy="use fewer bits for weights, scales, biases or activations",
             )
         for quotient, _ in self.products():
             if any(values.shape != (1,) for values in quotient.parameters) or (

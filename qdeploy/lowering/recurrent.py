@@ -59,11 +59,16 @@ def lstm(walk: Walk, node: onnx.NodeProto) -> Activation:
     hidden = quantizers.pop("output")
     gates = [_gate(walk, node, gate, x.scale[0], hidden.scale) for gate in range(4)]
     i, f, g, o = gates
+    input_weights = _stacked([gate.input for gate in gates])
+    hidden_weights = _stacked([gate.hidden for gate in gates])
+    rows, size = hidden_weights.shape
+    if rows != 4 * size or input_weights.shape != (rows, x.shape[1]):
+        raise ValueError(f"weights {input_weights.shape} and {hidden_weights.shape}")
     name = walk.unique(layer)
     integers = lstm_layer(
         name,
-        _stacked([gate.input for gate in gates]),
-        _stacked([gate.hidden for gate in gates]),
+        input_weights,
+        hidden_weights,
         np.concatenate([gate.bias for gate in gates]),
         (i.unit, f.unit, g.unit, o.unit),
         LstmQuantizers(

@@ -111,7 +111,7 @@ class QuantizedLstm(qnn.QuantLSTM):  # type: ignore[misc]
         )
         self.dropout, self.batch_first = lstm.dropout, lstm.batch_first
         self.is_float = activation_bits is None
-        self.load_state_dict(lstm.state_dict())
+        self.load_state_dict({name: value.cpu() for name, value in lstm.state_dict().items()})
         for gate in (gate for layer in self._layers() for gate in _gates(layer)):
             for side in ("input_weight", "hidden_weight"):
                 values = getattr(gate, side).weight
@@ -125,6 +125,7 @@ class QuantizedLstm(qnn.QuantLSTM):  # type: ignore[misc]
                 setattr(gate, side, quantized)
         _round_scales(self)
         self.register_load_state_dict_post_hook(_round_scales)
+        self.to(lstm.weight_hh_l0.device)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """As of torch.nn.LSTM: x [T, N, I] ([N, T, I] if batch_first) to [T, N, H] and (h, c).
