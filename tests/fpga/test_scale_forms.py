@@ -11,6 +11,7 @@ from qonnx.custom_op.registry import getCustomOp
 from sample_networks import small_cnn
 
 from qdeploy.fpga.board import load_board
+from qdeploy.fpga.compressors.sliced_products import legal_products
 from qdeploy.fpga.design import DesignNode
 from qdeploy.fpga.folding import fold
 from qdeploy.fpga.generation import generate
@@ -29,12 +30,15 @@ def units(
     forms: Mapping[str, ScaleForm] = MappingProxyType({}),
     folding: dict[str, UnitFolding] | None = None,
 ) -> dict[str, DesignNode]:
-    """Matrix-vector units by layer, their weights in LUTs."""
+    """Matrix-vector units by layer, their weights in LUTs, products in slices where they can be."""
     directory.mkdir()
     folded = fold(map_network(network, layer_forms=forms), BOARD, 100_000, folding)
     for node in folded.model.graph.node:
         if node.op_type == "MVAU_rtl":
-            getCustomOp(node).set_nodeattr("weight_memory", "distributed")
+            operator = getCustomOp(node)
+            operator.set_nodeattr("weight_memory", "distributed")
+            shape = operator.unit(folded.model).arithmetic().shape
+            operator.set_nodeattr("products", legal_products(shape)[-1])
     made = generate(folded.model, network, BOARD, directory)
     return {node.layer: node for node in made.nodes if node.operator == "matrix_vector_unit"}
 
