@@ -241,14 +241,14 @@ def test_kernels_of_the_cpu(tmp_path):
         found = Explanation.model_validate_json(result.stdout)
         assert found.cpu == f"generated {name} kernels"
         kernels = {o.name: o.cpu for layer in found.layers for o in layer.operators}
-        assert kernels["conv"].startswith("table lookups (3 weight values, 4-bit levels)")
+        assert "4-bit levels" in kernels["conv"]
         assert kernels["act"] == "with the sums of 'conv'"
         assert kernels["pool"] == "maxima of packed levels"
         assert kernels["flatten"] == "nothing to compute"
-        assert kernels["fc"].startswith("table lookups (1 weight values, 2-bit levels)")
+        assert "2-bit levels" in kernels["fc"]
     shown = CliRunner().invoke(app, command, env={"COLUMNS": "160"}).stdout
     assert "CPU: generated" in shown
-    assert "table lookups" in shown
+    assert "4-bit levels" in shown
     assert "FPGA" not in shown
     assert explain(path).cpu is None
 
