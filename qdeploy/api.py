@@ -104,7 +104,8 @@ def compile(  # noqa: A001 (the field's word)
     """Compile to a packed CPU model and a simulated accelerator, compared with the reference.
 
     Args:
-        model: a QONNX file, or a Brevitas module together with `example_input`.
+        model: a QONNX file, a name of `qdeploy models`, or a Brevitas module together with
+            `example_input`.
         output: build folder; finished stages in it are reused.
         example_input: one input [1, ...], needed for a module.
         data: test data, .npz with x and optionally y; random inputs without it.

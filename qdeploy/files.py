@@ -13,7 +13,14 @@ from pathlib import Path
 
 from qdeploy.errors import UserError
 
+PACKAGE = Path(__file__).parent
 CACHE_DAYS = 30  # cached files that were not used for so long are deleted
+
+
+def shipped_folder(name: str) -> Path:
+    """A folder of data: beside the package in a checkout, inside it in an installed wheel."""
+    installed = PACKAGE / name
+    return installed if installed.is_dir() else PACKAGE.parent / name
 
 
 def cache_folder(name: str) -> Path:

@@ -29,6 +29,7 @@ from qdeploy.fpga.board import Board, load_board
 from qdeploy.fpga.mappable import never_hardware
 from qdeploy.report.collect import collect
 from qdeploy.stages import Outcome, Stage, StageStore
+from qdeploy.zoo import model_file
 
 # Progress of a build: called with the stage's name before, and with its outcome after it ran.
 Progress = Callable[[str, Outcome | None], None]
@@ -61,13 +62,14 @@ def compile_model(
     """Compile a QONNX file: lower, pack, map, generate, simulate, estimate, verify, report.
 
     Args:
-        model: QONNX file.
+        model: QONNX file, or the name of a model of the zoo.
         config: table [compile].
         directory: build folder.
         progress: told of every stage.
         data: test data (.npz with x [N, ...] in the model's units and, if known, classes y [N]);
             without it random inputs are used.
     """
+    model = model_file(model)
     run = _Runner(StageStore(directory), progress)
     return _compile(run, model.stem, model, config, data, None)
 

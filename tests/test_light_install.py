@@ -55,4 +55,5 @@ def test_lower_pack_run_and_doctor(tmp_path):
     assert "not executed in float32 (the package is not installed)" in verified
     assert "exact rationals 4 samples were executed and the integers are right" in verified
     assert "Verilator" in light("doctor")
+    assert "digits-syq" in light("models")
     assert "compile" in light("--help")

@@ -18,6 +18,7 @@ from qdeploy.cli import (
     generate,
     lower,
     map_,
+    models,
     pack,
     report,
     run,
@@ -49,6 +50,7 @@ for _command, _name in (
     (bench.bench, "bench"),
     (verify.verify, "verify"),
     (report.report, "report"),
+    (models.models, "models"),
     (doctor.doctor, "doctor"),
 ):
     app.command(_name)(_command)

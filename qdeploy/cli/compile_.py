@@ -15,7 +15,7 @@ from qdeploy.config import compile_config
 
 
 def compile_(
-    model: Annotated[Path, typer.Argument(help="QONNX file.")],
+    model: Annotated[Path, typer.Argument(help="QONNX file, or models/NAME of 'qdeploy models'.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Build folder.")] = Path("build"),
     board: Annotated[str, typer.Option(help="A board of hw/boards.")] = "pynq-z2",
     fps: Annotated[float | None, FPS] = None,

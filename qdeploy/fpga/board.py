@@ -9,8 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
 
 from qdeploy.errors import UserError
-
-PACKAGE = Path(__file__).parents[1]
+from qdeploy.files import shipped_folder
 
 
 class Resources(BaseModel):
@@ -47,9 +46,8 @@ class Board(BaseModel):
 
 
 def hardware_directory() -> Path:
-    """The folder `hw`: beside the package in a checkout, inside it in an installed wheel."""
-    installed = PACKAGE / "hw"
-    return installed if installed.is_dir() else PACKAGE.parent / "hw"
+    """The folder `hw`."""
+    return shipped_folder("hw")
 
 
 def load_board(name: str) -> Board:

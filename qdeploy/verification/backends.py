@@ -53,14 +53,14 @@ def verify(
     from qdeploy.cpu import Session
 
     reference, extremes = observe(network, samples.x)
-    classes = {"integer": predictions(reference)}
+    classes = {"integer": predictions(network.real_output(reference))}
     on_cpu = Session(packed, portable=True).run_integers(samples.x)
     require_equal(reference, on_cpu, "cpu.onnx")
     session = Session(packed)
     if session.fast:
         kernels = session.run_integers(samples.x)
         require_equal(reference, kernels, f"cpu.onnx with {session.form}")
-    classes["cpu"] = predictions(on_cpu)
+    classes["cpu"] = predictions(network.real_output(on_cpu))
     compared, rescaling = None, None
     if source is not None:
         compared, rescaling = compare_source(source, network, samples, input_type)
@@ -106,7 +106,7 @@ def verify(
                 for first, last in zip(run.fifos, paused.fifos, strict=True)
             ],
         }
-        classes["rtl"] = predictions(run.outputs)
+        classes["rtl"] = predictions(network.real_output(run.outputs))
     labels = samples.y
     return Verification(
         frames=len(samples.x),
