@@ -55,8 +55,8 @@ def deploy(network: LanguageModel, plain: nn.LSTM, quantizer: Any) -> None:
 def as_integers(network: LanguageModel, tokens: Tokens, steps: int) -> Row:
     """Cross entropy of the integer network for sequences from a state of zeros.
 
-    What runs on the CPU must give the integers of the reference, and their meaning is compared
-    with what Brevitas computes.
+    What runs on the CPU must give the integers of the reference, and Brevitas the same ones: its
+    logits may be off by less than half of what 1 means.
     """
     x, y = windows(tokens, steps)
     with tempfile.TemporaryDirectory() as folder:
@@ -68,7 +68,9 @@ def as_integers(network: LanguageModel, tokens: Tokens, steps: int) -> Row:
     assert np.array_equal(session.run_integers(x[:2]), run(integers, x[:2]))
     with torch.no_grad():
         own = network(torch.from_numpy(x[:_AT_ONCE])).numpy()
-    same = np.array_equal(integers.real_output(session.run_integers(x[:_AT_ONCE])), own)
+    meant = integers.real_output(session.run_integers(x[:_AT_ONCE]))
+    step = float(min(map(abs, integers.output_tensor.meaning.scale)))
+    same = bool(np.abs(meant - own).max() < step / 2)  # Brevitas rounds logits to float32 twice
     total = 0.0
     for start in range(0, len(x), _AT_ONCE):
         logits = torch.from_numpy(session.run(x[start : start + _AT_ONCE]))
