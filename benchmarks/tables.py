@@ -56,9 +56,6 @@ TFC and KWS are networks that others trained, fed with their test samples
 ([third-party models](third_party.md)); the weights and frames of the others are random.
 ≈: by the resource model, not synthesized.
 
-vgg-small-w1a1 was folded before DSP slices, form `pre` and cheaper FIFOs became choices of the
-solver.
-
 """
 
 _PUBLISHED = """

@@ -41,6 +41,7 @@ def test_cifar_in_the_binary_version(tmp_path):
         (gzip.compress(b"\0\0\x08\x03"), "not 47040016 bytes"),
         (gzip.compress(bytes(47_040_016)), "header 0000"),
     ],
+    ids=["no gzip", "short", "zeros"],
 )
 def test_damaged_files(content, message, tmp_path):
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(content)
