@@ -20,6 +20,7 @@ from qdeploy.fpga.generation import generate
 from qdeploy.fpga.mapping import map_network
 from qdeploy.fpga.schedule import steady_state
 from qdeploy.fpga.schedule.fifos import SHALLOW, cheaper_depths
+from qdeploy.fpga.schedule.record import ScheduledFifo
 from qdeploy.fpga.simulated import SimulatedAccelerator, build_simulator
 from qdeploy.fpga.streams import insert_streams
 from qdeploy.integer import IntegerNetwork
@@ -49,6 +50,10 @@ def with_depth(model: ModelWrapper, fifo: str, depth: int) -> ModelWrapper:
     other = copy.deepcopy(model)
     getCustomOp(other.get_node_from_name(fifo)).set_nodeattr("depth", depth)
     return other
+
+
+def deepest(folded: FoldedModel) -> ScheduledFifo:
+    return max(folded.schedule.fifos, key=lambda fifo: fifo.depth)
 
 
 @pytest.fixture(scope="module")
@@ -109,14 +114,21 @@ def test_a_standstill_names_the_full_and_the_empty_fifo(
     residual: tuple[IntegerNetwork, FoldedModel], tmp_path: Path
 ) -> None:
     network, folded = residual
-    shallow = with_depth(folded.model, "first_fifo", 2)
+    shallow = with_depth(folded.model, deepest(folded).name, 2)
     with pytest.raises(StandstillError) as caught:
         accelerator(network, shallow, tmp_path).run_codes(random_codes(network, 3))
-    empty = shallow.get_node_from_name("first_fifo_2")
-    words, writer = getCustomOp(empty).get_nodeattr("depth"), shallow.find_producer(empty.input[0])
+
+    def described(name: str) -> str:
+        fifo = shallow.get_node_from_name(name)
+        words, writer = (
+            getCustomOp(fifo).get_nodeattr("depth"),
+            shallow.find_producer(fifo.input[0]),
+        )
+        return f"{name} ({words} words, written by {writer.name})"
+
     assert str(caught.value).splitlines()[-1].strip() == (
-        f"first of layer 'first' waits for a word: first_fifo_2 ({words} words, written by "
-        f"{writer.name}) is empty, while first_fifo (2 words, written by stem_act_fork) is full"
+        f"first of layer 'first' waits for a word: {described('first_fifo_2')} is empty, while "
+        f"{described('first_fifo')} is full"
     )
 
 
@@ -124,14 +136,14 @@ def test_lost_throughput_names_the_full_and_the_empty_fifo(
     residual: tuple[IntegerNetwork, FoldedModel], tmp_path: Path
 ) -> None:
     network, folded = residual
-    depth = next(fifo.depth for fifo in folded.schedule.fifos if fifo.name == "first_fifo")
-    less = 3 * depth // 4  # with fewer words it stands still at some depth
-    shallow = with_depth(folded.model, "first_fifo", less)
+    fifo = deepest(folded)
+    less = 3 * fifo.depth // 4  # with fewer words it stands still at some depth
+    shallow = with_depth(folded.model, fifo.name, less)
     run = accelerator(network, shallow, tmp_path).run_codes(random_codes(network, 24))
     assert run.initiation_interval is not None
     assert run.initiation_interval > folded.cycles_per_frame
     assert re.fullmatch(
-        rf"stem_act_fork is held up in [\d,]+ cycles: first_fifo \({less} words, read by first\) "
+        rf"stem_act_fork is held up in [\d,]+ cycles: {fifo.name} \({less} words, read by \w+\) "
         r"is full, while \w+ \(\d+ words, read by \w+\) is empty",
         run.slowed_by,
     )
