@@ -9,7 +9,6 @@ from pathlib import Path
 
 import onnx
 import torch
-from brevitas.export.onnx.qonnx.function import BrevitasBinaryQuantOp, BrevitasQuantOp
 from brevitas.proxy.runtime_quant import ActQuantProxyFromInjectorBase
 from torch import Tensor, nn
 
@@ -18,6 +17,11 @@ from qdeploy.files import atomic_file
 from qdeploy.quantizers.lstm import QuantizedLstm
 from qdeploy.quantizers.quantizer import Plane, WeightQuantizer, plane_bits
 from qdeploy.training import checkpoint
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Brevitas names what it could use and does not need
+    from brevitas.export import export_qonnx as brevitas_export
+    from brevitas.export.onnx.qonnx.function import BrevitasBinaryQuantOp, BrevitasQuantOp
 
 OPSET = 13
 
@@ -146,8 +150,6 @@ class _Plane(nn.Module):
 def _traced(module: nn.Module, example_input: Tensor) -> onnx.ModelProto:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from brevitas.export import export_qonnx as brevitas_export
-
         try:
             model: onnx.ModelProto = brevitas_export(
                 module,
