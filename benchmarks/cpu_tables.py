@@ -14,14 +14,11 @@ _HEAD = """
 Runtime {version}. One thread if nothing else is said, batch 1. No machine without AVX-512 was
 measured.
 
-The machine is shared and was busy (load {load:.1f} at the start, {load_after:.1f} at the end). So
+The machine is shared with others (load {load:.1f} at the start, {load_after:.1f} at the end). So
 all contenders run in one process, in turns of 10 ms; times on one thread are processor time of the
 thread, in which other programs' turns do not count: the 10th percentile, and the median in
 parentheses. Ratios are those of the 10th percentiles, and of the medians in parentheses. Other
 programs still share caches, memory and clock.
-
-Rows with our AVX2 kernels, LSTM, files and loading are of an earlier run, before
-thresholds were counted by lines.
 """
 
 _NETWORKS = """
@@ -71,8 +68,7 @@ _LSTM = """
 ### LSTM
 
 512 inputs and units, one sequence, int64 codes in and out; microseconds of a step in a call of one
-step, and of one of 100. w2: two planes of one bit with scales per row. Measured some minutes after
-the other tables (`--parts lstm`).
+step, and of one of 100. w2: two planes of one bit with scales per row.
 
 """
 
