@@ -90,6 +90,7 @@ def test_two_processes(tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    shared["GLOO_SOCKET_IFNAME"] = "lo"
     command = [sys.executable, "-m", "qdeploy", "train", str(recipe), "-o", str(tmp_path / "run")]
     processes = [
         subprocess.Popen(
