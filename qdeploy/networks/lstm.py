@@ -8,6 +8,8 @@ The character model is that of LAQ (Hou & Kwok, arXiv 1802.08635) and Karpathy, 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,7 +23,7 @@ State = tuple[Tensor, Tensor]
 _INITIAL = 0.08
 
 
-class LanguageModel(Network):
+class LanguageModel(Network, ABC):
     """Tokens int64 [N, T] to logits [N, T, vocabulary] of the token that follows each.
 
     Sequences may have any length; `input_shape` is that of the files that are exported.
@@ -49,13 +51,13 @@ class LanguageModel(Network):
         self.dropout = nn.Dropout(dropout)
 
     @property
+    @abstractmethod
     def inputs(self) -> int:
         """Size of what the LSTM reads."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encode(self, tokens: Tensor) -> Tensor:
         """What the LSTM reads, [N, T, inputs]."""
-        raise NotImplementedError
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits of sequences that begin with a hidden state of zeros."""

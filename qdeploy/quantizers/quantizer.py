@@ -6,6 +6,7 @@ w_hat = Σ_b scale_b · code_b        codes are small integers
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -92,6 +93,11 @@ class WeightQuantizer(nn.Module, ABC):
             scale = planes[0].expanded_scale() if len(planes) == 1 else weights.new_ones(())
             bits = weights.new_tensor(float(max(plane_bits(plane) for plane in planes)))
         return straight_through(weights, quantized), scale, weights.new_zeros(()), bits
+
+
+def largest_fraction_bits(largest: float, scale_bits: int) -> int:
+    """The most bits f behind the binary point with which largest · 2^f needs `scale_bits` bits."""
+    return math.floor(math.log2((2**scale_bits - 1) / largest))
 
 
 def _rounded(scale: Tensor, bits: int) -> Tensor:

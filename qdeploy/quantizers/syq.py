@@ -24,7 +24,12 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from qdeploy.errors import UserError
-from qdeploy.quantizers.quantizer import Plane, WeightQuantizer, straight_through
+from qdeploy.quantizers.quantizer import (
+    Plane,
+    WeightQuantizer,
+    largest_fraction_bits,
+    straight_through,
+)
 
 Codes = Literal["binary", "ternary"]
 Granularity = Literal["layer", "row", "pixel"]
@@ -77,7 +82,7 @@ def fraction_bits(scales: Tensor, scale_bits: int) -> int:
             f"weights with a mean magnitude of {largest} give no SYQ scale",
             remedy="initialize or train the weights before the first forward pass",
         )
-    return math.floor(math.log2((2**scale_bits - 1) / largest))
+    return largest_fraction_bits(largest, scale_bits)
 
 
 class SyqWeightQuantizer(WeightQuantizer):

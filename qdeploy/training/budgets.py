@@ -56,7 +56,7 @@ def layer_costs(
         share = torch.tensor([size / sum(sizes.values()) for size in sizes.values()])
         costs, rest = share[:, None] * torch.tensor([float(width) for width in WIDTHS]), 0.0
     else:
-        measure = _cpu_time if config.budget == "cpu-time" else _board_costs(config)
+        measure = _cpu_times() if config.budget == "cpu-time" else _board_costs(config)
         found = [measure(lowered) for lowered in _at_every_width(network, example)]
         costs = torch.tensor([[cost.get(name, 0.0) for cost in found] for name in layers])
         rest = max(sum(cost.values()) - sum(cost.get(n, 0.0) for n in layers) for cost in found)
@@ -126,7 +126,7 @@ def _board_costs(config: FractionalBitsConfig) -> Callable[[IntegerNetwork], dic
     return measure
 
 
-def _cpu_time(network: IntegerNetwork) -> dict[str, float]:
+def _cpu_times() -> Callable[[IntegerNetwork], dict[str, float]]:
     """Microseconds of each layer on one thread of this CPU."""
     from qdeploy.cpu.kernels.targets import host_targets
     from qdeploy.cpu.measurement.roofline import roofline
@@ -134,8 +134,13 @@ def _cpu_time(network: IntegerNetwork) -> dict[str, float]:
     from qdeploy.cpu.parts import split
 
     target = host_targets()[0]
-    costs: dict[str, float] = {}
-    for part in split(network):
-        for step in step_times(part, target, roofline(target)):
-            costs[step.layer] = costs.get(step.layer, 0.0) + step.microseconds
-    return costs
+    roof = roofline(target)
+
+    def measure(network: IntegerNetwork) -> dict[str, float]:
+        costs: dict[str, float] = {}
+        for part in split(network):
+            for step in step_times(part, target, roof):
+                costs[step.layer] = costs.get(step.layer, 0.0) + step.microseconds
+        return costs
+
+    return measure

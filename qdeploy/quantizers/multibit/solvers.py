@@ -11,11 +11,12 @@ same for the same weights.
 from __future__ import annotations
 
 import itertools
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from qdeploy.quantizers.quantizer import largest_fraction_bits
 
 # Of the alternation; Xu et al. found more to change little.
 ROUNDS = 2
@@ -121,7 +122,7 @@ def fixed_point_scales(scales: Tensor, scale_bits: int = 8) -> Tensor:
     largest = float(scales.max())
     if largest == 0:
         return scales
-    step = 2.0 ** -math.floor(math.log2((2**scale_bits - 1) / largest))
+    step = 2.0 ** -largest_fraction_bits(largest, scale_bits)
     integers = torch.round(scales / step).clamp(1, 2**scale_bits - 1)
     return torch.where(scales > 0, integers * step, 0)
 
