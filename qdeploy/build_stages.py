@@ -58,7 +58,7 @@ def train_stage(config: BuildConfig) -> Stage:
             "quantization": config.quantization.model_dump(),
             "training": config.training.model_dump(),
         },
-        code=("quantizers", "networks", "training"),
+        code=config.quantization.training_code,
         packages=("torch", "brevitas", "scikit-learn"),
     )
 

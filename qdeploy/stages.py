@@ -7,9 +7,11 @@ A folder that exists is complete: it is written under another name and renamed a
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.metadata
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -49,7 +51,7 @@ class Stage:
         parts = {
             "options": self.options,
             "inputs": [content_hash(path) for path in self.inputs],
-            "code": [content_hash(_code_path(name)) for name in self.code],
+            "code": [content_hash(code_path(name)) for name in self.code],
             "packages": [_version(package) for package in self.packages],
         }
         text = json.dumps(parts, sort_keys=True, default=str)
@@ -94,12 +96,18 @@ class StageStore:
         return {stage: self.directory / "stages" / name for stage, name in names.items()}
 
     def _record(self, name: str, target: Path) -> None:
-        names = {stage: path.name for stage, path in self.latest().items()} | {name: target.name}
-        with atomic_file(self.directory / "build.json") as partial:
-            partial.write_text(json.dumps(names, indent=2) + "\n")
+        folder = os.open(self.directory, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)  # another process may build here too
+            names = {stage: path.name for stage, path in self.latest().items()}
+            with atomic_file(self.directory / "build.json") as partial:
+                partial.write_text(json.dumps(names | {name: target.name}, indent=2) + "\n")
+        finally:
+            os.close(folder)
 
 
-def _code_path(name: str) -> Path:
+def code_path(name: str) -> Path:
+    """The file or folder of a module or subpackage of qdeploy ("lowering")."""
     path = PACKAGE.joinpath(*name.split("."))
     return path if path.is_dir() else path.with_suffix(".py")
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,19 @@ def test_a_failing_stage_leaves_no_result(tmp_path: Path) -> None:
         store.run(Stage("broken", fail))
     assert not list((tmp_path / "stages").iterdir())
     assert store.latest() == {}
+
+
+def record_stages(folder: Path, letter: str) -> None:
+    store = StageStore(folder)
+    for number in range(20):
+        store.run(Stage(f"{letter}{number}", lambda directory: None, code=("stages",)))
+
+
+def test_two_processes_build_in_one_folder(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=record_stages, args=(tmp_path, letter)) for letter in "ab"]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert len(StageStore(tmp_path).latest()) == 40

@@ -46,6 +46,11 @@ class _Quantization(BaseModel):
     first_and_last: Literal["quantized", "int8"] = "quantized"
     layers: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
+    @property
+    def training_code(self) -> tuple[str, ...]:
+        """Modules and subpackages of qdeploy that decide what a training results in."""
+        return ("networks", "quantizers", "training")
+
 
 class SyqConfig(_Quantization):
     """Learned symmetric scales (Faraone et al., arXiv 1807.00301).
@@ -158,6 +163,20 @@ class FractionalBitsConfig(_Quantization):
     fps: PositiveFloat = 10_000.0
     fill: float = Field(default=0.8, gt=0, le=1)
     search: float = Field(default=0.6, gt=0, lt=1)
+
+    @property
+    def training_code(self) -> tuple[str, ...]:
+        """Of other budgets than bits also the compiler, which tells what layers cost."""
+        common = super().training_code
+        if self.budget == "bits":
+            return common
+        return (
+            *common,
+            "exporter",
+            "lowering",
+            "integer",
+            "cpu" if self.budget == "cpu-time" else "fpga",
+        )
 
 
 def _method(values: Any) -> Any:

@@ -20,6 +20,7 @@ from qdeploy.networks import NetworkConfig, build_network
 from qdeploy.quantizers.bits import average_bits
 from qdeploy.quantizers.config import QuantizationConfig
 from qdeploy.quantizers.quantize import quantize
+from qdeploy.stages import code_path
 from qdeploy.training import checkpoint, datasets
 from qdeploy.training.config import DataConfig, TrainingConfig
 from qdeploy.training.datasets import Dataset
@@ -32,7 +33,6 @@ from qdeploy.training.task import Classification
 _CHECKPOINT = "network.safetensors"
 _FLOAT_CHECKPOINT = "float.safetensors"
 _RECORD = "training.json"
-_CODE = ("networks", "quantizers", "training")
 
 
 @dataclass(frozen=True)
@@ -145,11 +145,15 @@ def load_training_result(directory: Path) -> TrainingResult:
         ) from error
 
 
-def _state_file(*configs: DataConfig | NetworkConfig | QuantizationConfig | TrainingConfig) -> Path:
+def _state_file(
+    data: DataConfig,
+    network: NetworkConfig,
+    quantization: QuantizationConfig,
+    training: TrainingConfig,
+) -> Path:
     """In the user's cache, by the hash of the recipe and of the code that trains."""
-    package = Path(__file__).parents[1]
-    parts = [config.model_dump_json() for config in configs]
-    parts += [content_hash(package / name) for name in _CODE]
+    parts = [config.model_dump_json() for config in (data, network, quantization, training)]
+    parts += [content_hash(code_path(name)) for name in quantization.training_code]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     return cache_folder("training") / key
 

@@ -5,9 +5,10 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-import torch
+from shared_training import METHODS
 
 from qdeploy.networks.config import NetworkConfig
 from qdeploy.quantizers.config import SyqConfig
@@ -79,27 +80,34 @@ def test_a_damaged_state_is_not_used(junk, whole, tmp_path, monkeypatch):
     assert_equal(tmp_path / "resumed", whole)
 
 
-def test_two_processes(tmp_path):
-    """They end with the same parameters, near those of one process."""
+def two_processes(tmp_path, *command):
+    """Run a Python program as `torchrun` starts it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    shared |= {"GLOO_SOCKET_IFNAME": "lo", "TMPDIR": str(tmp_path)}
+    processes = [
+        subprocess.Popen([sys.executable, *command], env=os.environ | shared | {"RANK": str(rank)})
+        for rank in range(2)
+    ]
+    assert [process.wait() for process in processes] == [0, 0]
+
+
+def test_two_processes_train_one_recipe(tmp_path):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(
         'name = "shared"\n[data]\nsamples = 256\n[network]\nchannels = [2, 3]\n'
         "[training]\nfloat_epochs = 1\nepochs = 1\n"
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    shared["GLOO_SOCKET_IFNAME"] = "lo"
-    command = [sys.executable, "-m", "qdeploy", "train", str(recipe), "-o", str(tmp_path / "run")]
-    processes = [
-        subprocess.Popen(
-            command, env=os.environ | shared | {"RANK": str(rank), "TMPDIR": str(tmp_path)}
-        )
-        for rank in range(2)
-    ]
-    assert [process.wait() for process in processes] == [0, 0]
+    two_processes(tmp_path, "-m", "qdeploy", "train", str(recipe), "-o", str(tmp_path / "run"))
     assert load_training_result(tmp_path / "run").accuracy > 0.05
-    assert torch.get_num_threads() >= 1
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"recipe.toml", "run"}
+    assert {path.name for path in tmp_path.iterdir()} == {"recipe.toml", "run"}
+
+
+def test_two_processes_end_with_the_same_parameters(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    program = Path(__file__).with_name("shared_training.py")
+    two_processes(tmp_path, str(program), str(tmp_path))
+    for method in METHODS:
+        assert_equal(tmp_path / f"{method}-0", tmp_path / f"{method}-1")
