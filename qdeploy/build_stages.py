@@ -42,7 +42,8 @@ def train_stage(config: BuildConfig) -> Stage:
         if data.y_test.ndim > 1:  # of every step of sequences
             np.savez_compressed(directory / "test.npz", x=data.x_test)
             return
-        np.savez_compressed(directory / "test.npz", x=data.x_test, y=data.y_test)
+        names = np.array(data.class_names)
+        np.savez_compressed(directory / "test.npz", x=data.x_test, y=data.y_test, classes=names)
         np.savez_compressed(
             directory / "predictions.npz",
             float=predict(result.float_checkpoint, data.x_test),

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From real inputs to the integers of a package's network, and from its integers to real outputs.
+
+The same operations as in `qdeploy.integer`, which boards do not have.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qdeploy.errors import UserError
+
+if TYPE_CHECKING:  # the numpy of older boards has no types
+    from numpy.typing import ArrayLike, NDArray
+
+    from qdeploy.board.package import Package
+
+
+class Conversion:
+    """Both ends of a package's network."""
+
+    def __init__(self, package: Package) -> None:
+        self._network = package.manifest.network
+        self._boundaries = package.array("boundaries.npy")
+        self._scale = package.array("scale.npy")
+        self._offset = package.array("offset.npy")
+
+    def codes(self, x: ArrayLike) -> NDArray[np.int64]:
+        """Real inputs [N, ...] in the model's units and layout to codes, int64 [N, ...].
+
+        A missing batch axis is added. `x` is taken as float32.
+
+        Raises:
+            UserError: if the shape does not fit or an input is not a number.
+        """
+        values, expected = np.asarray(x, np.float32), self._network.input_shape
+        if values.shape == expected:
+            values = values[np.newaxis]
+        if values.shape[1:] != expected:
+            raise UserError(
+                f"the input has shape {values.shape}, the model takes {('N', *expected)}",
+                remedy=f"reshape the array to [N, {', '.join(map(str, expected))}]",
+            )
+        if np.isnan(values).any():
+            raise UserError("the input holds NaN", remedy="feed finite numbers")
+        reached = np.searchsorted(self._boundaries, values, side="right")
+        return self._network.low + self._network.step * reached.astype(np.int64)
+
+    def reals(self, integers: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Integer outputs [N, ...] to the model's real outputs, float32."""
+        real: NDArray[np.float64] = self._scale * integers + self._offset
+        if self._network.output_function == "softmax":
+            powers = np.exp(real - real.max(axis=1, keepdims=True))
+            real = powers / powers.sum(axis=1, keepdims=True)
+        elif self._network.output_function == "sigmoid":
+            real = (1 + np.tanh(real / 2)) / 2
+        return real.astype(np.float32)
