@@ -193,6 +193,23 @@ def generate_stage(mapped: Path, network: Path, board: Board) -> Stage:
     )
 
 
+def shell_stage(design: Path) -> Stage:
+    """rtl/ to shell/: the module around the accelerator that a processor talks to."""
+
+    def run(directory: Path) -> None:
+        from qdeploy.fpga.shell import generate_shell
+
+        (directory / "shell").mkdir()
+        generate_shell(design, directory / "shell")
+
+    return Stage(
+        "shell",
+        run,
+        inputs=(design, hardware_directory() / "rtl"),
+        code=("fpga", *_INTEGER_CODE),
+    )
+
+
 def emit_stage(mapped: Path, network: Path, config: CompileConfig, board: Board) -> Stage:
     """folded.onnx to finn/: model, configuration and test data for `finn build`."""
 

@@ -18,6 +18,7 @@ from qdeploy.build_stages import (
     lower_stage,
     map_stage,
     pack_stage,
+    shell_stage,
     simulate_stage,
     train_stage,
     verify_stage,
@@ -116,6 +117,7 @@ def _compile(
     elif not run.lacks("finn-plus"):
         mapped = run(map_stage(lowered, config, board)) / "folded.onnx"
         design = run(generate_stage(mapped, lowered, board)) / "rtl"
+        run(shell_stage(design))
         if config.emit == "finn":
             emitted = run(emit_stage(mapped, lowered, config, board)) / "finn"
             # No link: FINN writes its results beside its input.
@@ -155,6 +157,7 @@ _LINKS = (
     ("pack", "cpu.onnx"),
     ("map", "folded.onnx"),
     ("generate", "rtl"),
+    ("shell", "shell"),
     ("estimate", "estimate.json"),
     ("verify", "verify.json"),
 )

@@ -71,7 +71,7 @@ def test_interrupted_build_finishes_and_leaves_no_partial_results(build_director
     names = [path.name for path in (build_directory / "stages").iterdir()]
     assert not [name for name in names if name.startswith(".")]
     assert sorted(name.rsplit("-", 1)[0] for name in names) == [
-        "estimate", "generate", "lower", "map", "pack", "simulate", "verify",
+        "estimate", "generate", "lower", "map", "pack", "shell", "simulate", "verify",
     ]  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def test_a_second_run_reuses_every_stage(build_directory: Path, model: Path) -> 
         reused[name] = outcome.reused if outcome else None
 
     pipeline.compile_model(model, compile_config(), build_directory, progress, None)
-    assert len(reused) == 7
+    assert len(reused) == 8
     assert all(reused.values())
 
 

@@ -156,6 +156,9 @@ class Design(BaseModel):
         critical_node: the node that needs that many cycles.
         nodes: in the order of the data.
         taps: where tensors of the network can be watched, in the order of the data.
+        streams: who writes and who reads, "conv1 -> pool", for every bit of the ports
+            streams_valid and streams_ready, in the order of the data; the first is the input, the
+            last the output.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -173,6 +176,7 @@ class Design(BaseModel):
     critical_node: str
     nodes: tuple[DesignNode, ...]
     taps: tuple[Tap, ...]
+    streams: tuple[str, ...]
 
     def save(self, directory: Path) -> None:
         """Write design.json."""

@@ -24,7 +24,7 @@ from qdeploy.fpga.hls_layers import refuse_hls
 from qdeploy.fpga.memory import contents_files
 from qdeploy.fpga.scale_forms import scale_forms
 from qdeploy.fpga.solver.options import node_cost
-from qdeploy.fpga.stitching import stitch, stream_nets
+from qdeploy.fpga.stitching import observed_streams, stitch, stream_nets
 from qdeploy.fpga.streams import scheduled_latency
 from qdeploy.integer import IntegerNetwork, Tensor
 
@@ -79,6 +79,7 @@ def generate(model: ModelWrapper, network: IntegerNetwork, board: Board, directo
             _describe(model, node, board, forms.get(node.name, ())) for node in model.graph.node
         ),
         taps=tuple(_taps(model, network)),
+        streams=tuple(observed_streams(model).values()),
     )
     design.save(directory)
     return design

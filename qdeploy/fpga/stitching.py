@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
+from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
 from qdeploy.errors import InternalError
+from qdeploy.fpga.graph_builder import verilog_name
 
 _TOP = """\
 // SPDX-License-Identifier: Apache-2.0
@@ -21,9 +24,13 @@ module {top} (
     output in0_V_TREADY,
     output [{output_bits}-1:0] out0_V_TDATA,
     output out0_V_TVALID,
-    input out0_V_TREADY
+    input out0_V_TREADY,
+    output [{observed}-1:0] streams_valid,
+    output [{observed}-1:0] streams_ready
 );
 {streams}
+  assign streams_valid = {{{valids}}};
+  assign streams_ready = {{{readies}}};
 {instances}
 endmodule
 """
@@ -79,14 +86,54 @@ def stitch(model: ModelWrapper, network: str, top: str) -> str:
         )
     if loose := written ^ read:
         raise InternalError(f"streams {sorted(loose)} have only one end")
+    observed = [nets[tensor] for tensor in reversed(observed_streams(model))]
     return _TOP.format(
         network=network,
         top=top,
+        observed=len(observed),
+        valids=", ".join(stream["valid"] for stream in observed),
+        readies=", ".join(stream["ready"] for stream in observed),
         input_bits=widths[source],
         output_bits=widths[sink],
         streams="\n".join(streams),
         instances="\n".join(instances),
     )
+
+
+def observed_streams(model: ModelWrapper) -> dict[str, str]:
+    """Names, for users, of the streams that the top module shows, by tensor, as the data flows.
+
+    These are its input, what every operator reads (behind a FIFO, if there is one), and its output.
+    Bit 0 of `streams_valid` and `streams_ready` is the first of them.
+    """
+    operators = [node for node in model.graph.node if getCustomOp(node).operator != "fifo"]
+    writers = {model.graph.input[0].name: "input"}
+    for node in model.graph.node:
+        operator = getCustomOp(node)
+        fifo = operator.operator == "fifo"
+        name = writers[node.input[0]] if fifo else _end(node)
+        writers |= dict.fromkeys(node.output[: operator.output_streams()], name)
+    streams = {model.graph.input[0].name: f"input -> {_end(operators[0])}"}
+    for node in operators:
+        for tensor in node.input[: getCustomOp(node).input_streams()]:
+            if writers[tensor] != "input":
+                streams[tensor] = f"{writers[tensor]} -> {_end(node)}"
+    sink = model.graph.output[0].name
+    streams[sink] = f"{writers[sink]} -> output"
+    seen: Counter[str] = Counter()
+    for tensor, name in streams.items():
+        seen[name] += 1
+        if seen[name] > 1:
+            streams[tensor] = f"{name} ({seen[name]})"
+    return streams
+
+
+def _end(node: NodeProto) -> str:
+    """The layer of a node, with what it is if it only prepares data for the layer."""
+    operator = getCustomOp(node)
+    layer: str = operator.get_nodeattr("layer")
+    kind = operator.operator.replace("_", " ")
+    return layer if node.name == verilog_name(layer) else f"{layer} {kind}"
 
 
 def stream_nets(model: ModelWrapper) -> dict[str, dict[str, str]]:

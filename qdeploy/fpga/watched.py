@@ -33,7 +33,9 @@ module {top}_watched (
       .in0_V_TREADY(in0_V_TREADY),
       .out0_V_TDATA(out0_V_TDATA),
       .out0_V_TVALID(out0_V_TVALID),
-      .out0_V_TREADY(out0_V_TREADY)
+      .out0_V_TREADY(out0_V_TREADY),
+      .streams_valid(),
+      .streams_ready()
   );
 {assignments}endmodule
 """

@@ -82,6 +82,7 @@ def collect(
         summaries["map"] = f"folded to {folding.cycles:,} cycles per frame, {folding.proof()}"
     if design:
         summaries["generate"] = f"{len(design.nodes)} hardware nodes, {len(design.files)} files"
+        summaries["shell"] = f"registers and DMA streams, {len(design.streams)} streams observed"
     if estimate:
         summaries["estimate"] = f"{estimate.total.lut:,} LUT by {estimate.tool}"
     return Report(

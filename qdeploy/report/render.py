@@ -21,7 +21,7 @@ except ImportError as error:
     ) from error
 
 CPU_STAGES = ("pack",)
-FPGA_STAGES = ("map", "fold", "generate", "simulate", "estimate")
+FPGA_STAGES = ("map", "fold", "generate", "shell", "simulate", "estimate")
 WEIGHT_MEMORIES = {"block": "block RAM", "distributed": "LUTs", "constant": "logic"}
 MOST_CELLS = 1024
 MOST_FIFOS = 40

@@ -4,20 +4,16 @@
 
 // Recorded streams: the pairs of ports NAME_data, NAME_moves that taps.inc lists as TAP(NAME).
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <cstdint>
 #include <cstring>
 #include <vector>
 
 #include "Vmodel.h"
+#include "clocked.h"
 #include "verilated.h"
 #if VM_TRACE
 #include "verilated_vcd_c.h"
 #endif
-
-#define EXPORT extern "C" __attribute__((visibility("default")))
 
 namespace {
 
@@ -43,6 +39,22 @@ struct Simulation {
     VerilatedVcdC trace;
     std::uint64_t half_period = 0;  // of the clock; 0 while nothing is traced
 #endif
+
+    void reset() {
+#if VM_TRACE
+        context.traceEverOn(true);
+#endif
+        design.ap_rst_n = 0;
+        design.in0_V_TVALID = 0;
+        design.out0_V_TREADY = 0;
+        for (int cycle = 0; cycle < 16; ++cycle) {
+            design.ap_clk = 0;
+            design.eval();
+            design.ap_clk = 1;
+            design.eval();
+        }
+        design.ap_rst_n = 1;
+    }
 
     void record() {
         for (Tap& tap : taps) {
@@ -91,13 +103,6 @@ struct Run {
     std::int32_t drain;      // go on when all words went in and out
 };
 
-std::uint64_t draw(std::uint64_t& state) {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state >> 32;
-}
-
 // Whether a pause that lasts until `end` goes on or another one begins.
 bool pauses(Run* run, std::uint64_t chance, std::int64_t& end) {
     if (run->cycle >= end && draw(run->random) < chance) end = run->cycle + run->burst;
@@ -107,31 +112,7 @@ bool pauses(Run* run, std::uint64_t chance, std::int64_t& end) {
 }  // namespace
 
 // `directory` holds the files that the design reads at its start; null if it cannot be entered.
-EXPORT Simulation* simulation_new(const char* directory) {
-    const int here = open(".", O_RDONLY);
-    if (chdir(directory)) {
-        close(here);
-        return nullptr;
-    }
-    auto* simulation = new Simulation;
-    Vmodel& design = simulation->design;
-#if VM_TRACE
-    simulation->context.traceEverOn(true);
-#endif
-    design.ap_rst_n = 0;
-    design.in0_V_TVALID = 0;
-    design.out0_V_TREADY = 0;
-    for (int cycle = 0; cycle < 16; ++cycle) {
-        design.ap_clk = 0;
-        design.eval();
-        design.ap_clk = 1;
-        design.eval();
-    }
-    design.ap_rst_n = 1;
-    const bool returned = !fchdir(here);
-    close(here);
-    return returned ? simulation : nullptr;
-}
+EXPORT Simulation* simulation_new(const char* directory) { return create_in<Simulation>(directory); }
 
 EXPORT void simulation_delete(Simulation* simulation) {
 #if VM_TRACE

@@ -97,8 +97,9 @@ def build_model(
     *,
     taps: Sequence[str] = (),
     trace: bool = False,
+    harness: Path = HARNESS,
 ) -> Path:
-    """Compile a design with FINN's port names (see `harness.cpp`) for simulation.
+    """Compile a design for simulation, with FINN's port names if the harness is `harness.cpp`.
 
     Args:
         sources: Verilog files.
@@ -108,6 +109,7 @@ def build_model(
         taps: streams to record; each has two outputs of the top module, the word NAME_data and
             NAME_moves, 1 in a cycle in which it moves.
         trace: prepare `StreamSimulator.trace`, which makes the simulation slower.
+        harness: the C++ around it.
 
     Returns:
         The shared object.
@@ -129,19 +131,20 @@ def build_model(
             *(str(source) for source in sources),
         )
         Path(generated, "taps.inc").write_text("".join(f"TAP({name})\n" for name in taps))
-        objects = _compile_model(verilator, Path(generated), trace)
+        objects = _compile_model(verilator, Path(generated), harness, trace)
         result = directory / f"{top}.so"
         with atomic_file(result) as partial:
             _compile("-shared", "-pthread", "-o", str(partial), *map(str, objects))
     return result
 
 
-def _compile_model(verilator: Verilator, generated: Path, trace: bool) -> list[Path]:
+def _compile_model(verilator: Verilator, generated: Path, harness: Path, trace: bool) -> list[Path]:
     """Objects of the generated C++, harness and runtime; what runs only once is not optimized."""
     files = sorted(generated.glob("*.cpp"))
     once = [file for file in files if "Slow" in file.stem]
-    often = [HARNESS, *(file for file in files if file not in once)]
-    headers = [*sorted(generated.glob("*.h")), generated / "taps.inc"]
+    often = [harness, *(file for file in files if file not in once)]
+    own = sorted(HARNESS.parent.glob("*.h"))
+    headers = [*sorted(generated.glob("*.h")), generated / "taps.inc", *own]
     library = verilator.root / "include"
     runtime = [library / name for name in (*RUNTIME, *([TRACE_RUNTIME] if trace else []))]
     units = [
