@@ -43,4 +43,10 @@ def __getattr__(name: str) -> Any:
 
     if name not in _HOME:
         raise AttributeError(f"module 'qdeploy' has no attribute '{name}'")
-    return getattr(import_module(_HOME[name]), name)
+    try:
+        home = import_module(_HOME[name])
+    except ModuleNotFoundError as error:
+        if (name, error.name) != ("load", "qdeploy.build"):
+            raise
+        home = import_module("qdeploy.board")  # all there is on a board
+    return getattr(home, name)

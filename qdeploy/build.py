@@ -3,38 +3,30 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qdeploy import integer
+from qdeploy.board import Package, devices, open_package
+from qdeploy.board.devices import Runner
 from qdeploy.errors import UserError
+from qdeploy.files import PACKAGE, cache_folder, content_hash
 from qdeploy.integer import IntegerNetwork, Integers
 from qdeploy.stages import StageStore
+
+__all__ = ["Build", "BuildDevice", "ReferenceRunner", "Runner", "load", "open_build"]
 
 if TYPE_CHECKING:
     from qdeploy.report.contents import Report
 
-Device = Literal["cpu", "sim", "board", "reference"]
-
-
-class Runner(Protocol):
-    """The same calls on every device.
-
-    Attributes:
-        form: of the network there, for people.
-    """
-
-    form: str
-
-    def run(self, x: ArrayLike) -> NDArray[np.float32]:
-        """Real inputs [N, ...] in the model's units and layout to its real outputs."""
-
-    def run_integers(self, x: ArrayLike) -> Integers:
-        """Real inputs [N, ...] to the exact integer outputs, int64."""
+SUFFIX = ".qdp"  # of packages
+BuildDevice = Literal["auto", "cpu", "sim", "board", "reference"]
 
 
 class ReferenceRunner:
@@ -92,8 +84,13 @@ class Build:
 
         return Report.model_validate_json((self.directory / "report.json").read_bytes())
 
-    def runner(self, device: Device = "cpu") -> Runner:
+    def runner(self, device: BuildDevice = "auto") -> Runner:
         """The network on a device; see `load`."""
+        if device == "auto":
+            if not (why := self._no_board()):
+                return devices.load(self.package())
+            runner = self.runner("cpu")
+            return devices.announce(runner, why)
         if device == "cpu":
             from qdeploy.cpu import Session
 
@@ -104,13 +101,36 @@ class Build:
             return SimulatedAccelerator(
                 self.file("generate", "rtl"), self.file("simulate", "simulator.so"), self.network
             )
+        if device == "board":
+            if "bitstream" not in self.stages:
+                raise UserError(
+                    f"{self.directory} holds no bitstream", remedy="make one: 'qdeploy bitstream'"
+                )
+            return devices.load(self.package(), "board")
         if device == "reference":
             return ReferenceRunner(self.network)
         raise UserError(
-            f"device '{device}' cannot run this build"
-            + (": it holds no bitstream" if device == "board" else ""),
-            remedy=f"choose one of {', '.join(d for d in get_args(Device) if d != 'board')}",
+            f"no device '{device}'", remedy=f"choose one of {', '.join(get_args(BuildDevice))}"
         )
+
+    def package(self) -> Package:
+        """The build as a package, which stays in the cache folder."""
+        from qdeploy.packaging import package
+
+        made_by = [content_hash(PACKAGE / name) for name in ("packaging.py", "board")]
+        stages = sorted(path.name for path in self.stages.values())
+        key = hashlib.sha256(repr((made_by, stages)).encode()).hexdigest()
+        path = cache_folder("packages") / f"{key}.qdp"
+        if not path.exists():
+            package(self, path)
+        path.touch()
+        return open_package(path)
+
+    def _no_board(self) -> str:
+        """Why the build cannot run on a board here; empty if it might."""
+        if "bitstream" not in self.stages:
+            return "the build has no bitstream"
+        return "" if importlib.util.find_spec("pynq") else "PYNQ is not installed here"
 
 
 def open_build(directory: Path | str) -> Build:
@@ -129,18 +149,29 @@ def open_build(directory: Path | str) -> Build:
     return Build(directory, stages)
 
 
-def load(path: Path | str, device: Device = "cpu") -> Runner:
-    """The network of a build on a device.
+def load(path: Path | str, device: BuildDevice = "auto") -> Runner:
+    """A network on a device.
 
     Args:
-        path: a build folder, or for the cpu a packed cpu.onnx alone.
-        device: "cpu" (ONNX Runtime), "sim" (the simulated accelerator), "board", or "reference".
+        path: a build folder, a package (.qdp), or for the cpu a packed cpu.onnx alone.
+        device: "cpu" (ONNX Runtime), "sim" (the simulated accelerator), "board" (its bitstream),
+            "auto" (the board if there is one that can run it, else the cpu; says which and why on
+            stderr and in `form`), or for a build folder "reference".
 
     Raises:
-        UserError: if the path holds no build, or not what the device needs.
+        UserError: if the path holds no network, or not what the device needs.
+        ToolError: if the device does not work.
     """
-    if device == "cpu" and Path(path).is_file():
-        from qdeploy.cpu import Session
+    path = Path(path)
+    if path.is_dir() or not path.is_file():
+        return open_build(path).runner(device)
+    if path.suffix == SUFFIX:
+        return devices.load(path, device)  # type: ignore[arg-type]
+    if device not in {"auto", "cpu"}:
+        raise UserError(
+            f"{path} runs on the cpu alone", remedy=f"give a build folder or a package ({SUFFIX})"
+        )
+    from qdeploy.cpu import Session
 
-        return Session(Path(path))
-    return open_build(path).runner(device)
+    session = Session(path)
+    return devices.announce(session, "it holds no bitstream") if device == "auto" else session

@@ -20,11 +20,11 @@ import qdeploy
 from qdeploy import integer
 from qdeploy.board.manifest import FORMAT
 from qdeploy.board.package import MANIFEST, MODE, SEAL, UNIX, open_package
-from qdeploy.board.streams import frame_bytes, word_bytes
 from qdeploy.build import Build
 from qdeploy.errors import UserError
 from qdeploy.files import atomic_file
-from qdeploy.fpga.design import Design, Stream, load_design
+from qdeploy.fpga.design import Design, load_design
+from qdeploy.fpga.shell import Shell, load_shell
 from qdeploy.integer import IntegerNetwork
 from qdeploy.stages import RECORD
 from qdeploy.verification import Verification, random_data
@@ -64,10 +64,12 @@ def package(build: Build, path: Path) -> Packaging:
     network, notes = build.network, list[str]()
     files = {"cpu.onnx": build.file("pack", "cpu.onnx").read_bytes()}
     files |= _arrays(build, network) | _programs(network, notes) | _reports(build)
-    design = None
+    design = shell = None
     if "generate" in build.stages:
         design = load_design(build.file("generate", "rtl"))
+        shell = load_shell(build.file("shell", "shell"))
         files |= _folder(build.file("generate", "rtl"), "rtl")
+        files |= _folder(build.file("shell", "shell"), "shell")
     else:
         notes.append("The build has no accelerator: the package runs on processors alone.")
     bitstream = design is not None and "bitstream" in build.stages
@@ -76,7 +78,7 @@ def package(build: Build, path: Path) -> Packaging:
             files[name] = build.file("bitstream", name).read_bytes()
     elif design is not None:
         notes.append("The build has no bitstream ('qdeploy bitstream' makes it).")
-    manifest = _describe(build, network, design)
+    manifest = _describe(build, network) | _describe_accelerator(build, design, shell)
     write_archive(path, manifest, files)
     return Packaging(path, path.stat().st_size, bitstream, tuple(notes))
 
@@ -123,15 +125,13 @@ def _seal(path: Path) -> None:
         file.write(f"{SEAL}{digest.hexdigest()}".encode())
 
 
-def _describe(build: Build, network: IntegerNetwork, design: Design | None) -> dict[str, Any]:
+def _describe(build: Build, network: IntegerNetwork) -> dict[str, Any]:
     verified = Verification.model_validate_json(build.file("verify", "verify.json").read_bytes())
-    report = build.report
-    manifest: dict[str, Any] = {
+    labelled = verified.frames if verified.labelled else 0
+    return {
         "format": FORMAT,
         "name": network.name,
         "version": qdeploy.__version__,
-        "board": None,
-        "build": None,
         "network": {
             "input_shape": network.input_tensor.shape,
             "output_shape": network.output_tensor.shape,
@@ -139,34 +139,32 @@ def _describe(build: Build, network: IntegerNetwork, design: Design | None) -> d
             "step": network.quantizer.step,
             "output_function": network.output_function,
             "classes": _classes(build),
-            "accuracy": verified.correct["integer"] / verified.frames
-            if verified.labelled
-            else None,
-            "samples": verified.frames if verified.labelled else 0,
+            "accuracy": verified.correct["integer"] / labelled if labelled else None,
+            "samples": labelled,
         },
-        "streams": None,
-        "stream_names": [],
-        "cycles_per_frame": None,
-        "latency": None,
     }
-    if design is not None:
-        manifest |= {
-            "board": {
-                "name": report.board,
-                "part": design.part,
-                "clock_mhz": design.clock_mhz,
-            },
-            "streams": {"input": _stream(design.input), "output": _stream(design.output)},
-            "cycles_per_frame": design.cycles_per_frame,
-            "latency": design.latency,
-        }
-    return manifest
 
 
-def _stream(stream: Stream) -> dict[str, Any]:
-    return stream.model_dump() | {
-        "word_bytes": word_bytes(stream.width),
-        "frame_bytes": frame_bytes(stream.words_per_frame, stream.width),
+def _describe_accelerator(
+    build: Build, design: Design | None, shell: Shell | None
+) -> dict[str, Any]:
+    if design is None or shell is None:
+        missing = ("board", "build", "streams", "cycles_per_frame", "latency")
+        return {**dict.fromkeys(missing), "stream_names": []}
+    return {
+        "board": {
+            "name": build.report.board,
+            "part": design.part,
+            "clock_mhz": design.clock_mhz,
+        },
+        "build": shell.build,
+        "streams": {
+            "input": design.input.model_dump() | shell.input.model_dump(),
+            "output": design.output.model_dump() | shell.output.model_dump(),
+        },
+        "stream_names": shell.streams,
+        "cycles_per_frame": design.cycles_per_frame,
+        "latency": design.latency,
     }
 
 

@@ -34,6 +34,9 @@ class Program:
     Args:
         path: of the file.
 
+    Attributes:
+        form: what runs, for people.
+
     Raises:
         UserError: if the file is missing, damaged, or for another processor.
     """
@@ -51,11 +54,11 @@ class Program:
         header = json.loads(self._file[DIGEST:PAGE].rstrip(b"\0"))
         if header["format"] != FORMAT:
             raise UserError(f"{path} is of another version of qdeploy", remedy=again)
-        machine = _machine()
-        if header["machine"] != machine:
+        if header["machine"] != machine():
             raise UserError(
-                f"{path} is for {header['machine']}, this machine is {machine}", remedy=again
+                f"{path} is for {header['machine']}, this machine is {machine()}", remedy=again
             )
+        self.form = f"machine code for {machine()}"
         self.input_shape = tuple(header["input_shape"])
         self.output_shape = tuple(header["output_shape"])
         self._function = header["output_function"]
@@ -113,11 +116,11 @@ class Program:
         return values
 
 
-def _machine() -> str:
-    """The processor as this Python uses it."""
-    machine = platform.machine()
-    if not machine.startswith(("arm", "aarch64")):
-        return machine
+def machine() -> str:
+    """The processor as this Python uses it: arm, aarch64, ..."""
+    name = platform.machine()
+    if not name.startswith(("arm", "aarch64")):
+        return name
     if struct.calcsize("P") == 8:
         return "aarch64"
     capabilities = ctypes.CDLL(None).getauxval(_HWCAP)

@@ -79,51 +79,21 @@ def build_simulator(design_directory: Path, directory: Path, *, trace: bool = Fa
     return build_watched(design_directory, signals, directory, trace=trace)
 
 
-class SimulatedAccelerator:
+class SimulatedDesign:
     """A design that Verilator has compiled.
 
     Args:
         design_directory: what `generate` wrote.
         shared_object: what `build_simulator` made of it.
-        network: the network it was generated from.
-
-    Raises:
-        UserError: if the design has other inputs or outputs than the network.
     """
 
     form = "accelerator simulated by Verilator"
 
-    def __init__(
-        self, design_directory: Path, shared_object: Path, network: IntegerNetwork
-    ) -> None:
+    def __init__(self, design_directory: Path, shared_object: Path) -> None:
         self.design = load_design(design_directory)
         self.design_directory = design_directory
-        self.network = network
-        for stream, tensor in (
-            (self.design.input, network.input_tensor),
-            (self.design.output, network.output_tensor),
-        ):
-            if stream.shape != (*tensor.shape[1:], tensor.shape[0]):
-                raise UserError(
-                    f"the design in {design_directory} streams frames of shape {stream.shape}, "
-                    f"the network has {tensor.shape} (channels first)",
-                    remedy="generate the design from this network",
-                )
         self._simulator = StreamSimulator(shared_object, design_directory)
         self._simulator.record([0] * len(watched_signals(self.design)))
-
-    def run(self, x: ArrayLike) -> NDArray[np.float32]:
-        """Real inputs [N, ...] in the model's units and layout to its real outputs.
-
-        Raises:
-            UserError: if the shape does not fit or an input is not a number.
-        """
-        return self.network.real_output(self.run_integers(x))
-
-    def run_integers(self, x: ArrayLike) -> Integers:
-        """Like `run`, but to the exact integer outputs, int64."""
-        values = self.network.check_input(x)
-        return self.run_codes(self.network.quantizer.quantize(values)).outputs
 
     def run_codes(
         self,
@@ -201,6 +171,49 @@ class SimulatedAccelerator:
         stream = self.design.output
         last = stream_elements(words, stream).reshape(frames, *stream.shape)
         return np.moveaxis(last, -1, 1)
+
+
+class SimulatedAccelerator(SimulatedDesign):
+    """A design that Verilator has compiled, with its network's real inputs and outputs.
+
+    Args:
+        design_directory: what `generate` wrote.
+        shared_object: what `build_simulator` made of it.
+        network: the network it was generated from.
+
+    Raises:
+        UserError: if the design has other inputs or outputs than the network.
+    """
+
+    def __init__(
+        self, design_directory: Path, shared_object: Path, network: IntegerNetwork
+    ) -> None:
+        design = load_design(design_directory)
+        for stream, tensor in (
+            (design.input, network.input_tensor),
+            (design.output, network.output_tensor),
+        ):
+            if stream.shape != (*tensor.shape[1:], tensor.shape[0]):
+                raise UserError(
+                    f"the design in {design_directory} streams frames of shape {stream.shape}, "
+                    f"the network has {tensor.shape} (channels first)",
+                    remedy="generate the design from this network",
+                )
+        super().__init__(design_directory, shared_object)
+        self.network = network
+
+    def run(self, x: ArrayLike) -> NDArray[np.float32]:
+        """Real inputs [N, ...] in the model's units and layout to its real outputs.
+
+        Raises:
+            UserError: if the shape does not fit or an input is not a number.
+        """
+        return self.network.real_output(self.run_integers(x))
+
+    def run_integers(self, x: ArrayLike) -> Integers:
+        """Like `run`, but to the exact integer outputs, int64."""
+        values = self.network.check_input(x)
+        return self.run_codes(self.network.quantizer.quantize(values)).outputs
 
 
 def input_words(codes: Integers, stream: Stream) -> NDArray[np.uint8]:
