@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from qonnx.core.modelwrapper import ModelWrapper
 
+from qdeploy.errors import UserError
 from qdeploy.fpga.board import Board
 from qdeploy.fpga.finn_import import dataflow_performance
 from qdeploy.fpga.finn_steps import step_use_qdeploy_operators
@@ -98,7 +99,7 @@ def emit_finn(
         hls: layers whose computing operators are to be FINN's own, made with Vitis HLS.
 
     Raises:
-        UserError: if FINN has no HLS operator for a layer of `hls`.
+        UserError: if FINN does not know the board, or has no HLS operator for a layer of `hls`.
         InternalError: if the model with HLS operators computes something else.
     """
     emitted, hls_nodes = use_hls(model, hls)
@@ -135,6 +136,11 @@ def emit_finn(
 
 def configuration(board: Board, fps: float) -> dict[str, Any]:
     """The build configuration, keys as in FINN's DataflowBuildConfig."""
+    if board.finn_board is None:
+        raise UserError(
+            f"FINN does not know the board {board.name}",
+            remedy="build its bitstream with 'qdeploy bitstream', or choose another board",
+        )
     return {
         "output_dir": "build",
         "board": board.finn_board,
