@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from qdeploy.errors import UserError
-from qdeploy.networks.config import NetworkConfig
-from qdeploy.quantizers.config import SyqConfig
+from qdeploy.networks import NetworkConfig, build_network
+from qdeploy.quantizers.config import BrevitasConfig, SyqConfig
+from qdeploy.quantizers.quantize import quantize
 from qdeploy.training import checkpoint, datasets, load_training_result, predict, train
 from qdeploy.training.config import DataConfig, TrainingConfig
+from qdeploy.training.phases import adam
 
 SMALL = NetworkConfig(channels=(4, 8))
 SHORT = TrainingConfig(float_epochs=3, epochs=4)
@@ -81,6 +83,22 @@ def test_trained_scales_are_on_the_grid(trained):
         assert np.array_equal(multipliers, np.round(multipliers))
         assert multipliers.min() >= 1
         assert multipliers.max() <= 255
+
+
+@pytest.mark.parametrize("config", [SyqConfig(), BrevitasConfig(method="brevitas")])
+def test_learned_scales_move_less(config):
+    """Adam's first step is as long as the learning rate."""
+    twin = quantize(build_network(SMALL), config)
+    twin(torch.rand(2, *twin.input_shape))  # sets the scales
+    before = {name: parameter.detach().clone() for name, parameter in twin.named_parameters()}
+    for parameter in twin.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    adam(twin, 0.01).step()
+    steps = {name: (before[name] - now).abs().max() for name, now in twin.named_parameters()}
+    scales = {name for name in steps if "tensor_quant" in name}
+    assert len(scales) == 3
+    for name, step in steps.items():
+        assert step.item() == pytest.approx(0.001 if name in scales else 0.01, rel=1e-3)
 
 
 def test_wrong_input_shape(trained):
