@@ -7,7 +7,7 @@
 The build file is models/mnist-alq.toml, all 60,000 images, as `benchmarks/zoo.py mnist-alq` trains
 it: activations of 2 bits, inputs of 8. Then the same with float activations and inputs, as in the
 paper: 0.40 bits per weight, 99.1 %. Average bits count the codes of the bases that are left; "with
-scales" adds 8 for each of their scales. Test accuracy of the last epoch.
+scales" adds 8 for each of their scales. Test accuracy of the last epoch, minutes of one processor.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ QUICK_SAMPLES = 2000
 def measure(config: BuildConfig, activations: str) -> Row:
     """Train one network."""
     quantization = config.quantization.model_copy(update=ACTIVATIONS[activations])
+    started = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         result = train(config.data, config.network, quantization, config.training, Path(folder))
         record = json.loads((Path(folder) / "training.json").read_text())
@@ -60,7 +62,7 @@ def measure(config: BuildConfig, activations: str) -> Row:
         "bits_with_scales": result.average_bits + scale_bits / weights,
         "bits_of_layers": layers,
         "epochs": record["quantized"]["epochs"],
-        "minutes": result.seconds / 60,
+        "minutes": (time.process_time() - started) / 60,
     }
 
 
