@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stand-in for an accelerator: every word comes out again, after a wait that the word asks for."""
+"""A stand-in for an accelerator: every word comes out again, after a wait that it asks for."""
 
 from __future__ import annotations
 
