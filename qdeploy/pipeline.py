@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qdeploy import integer
+from qdeploy.bitstream.results import RESULTS, bitstream_of
 from qdeploy.build import Build, open_build
 from qdeploy.build_stages import (
     SOURCE,
@@ -25,10 +26,12 @@ from qdeploy.build_stages import (
 )
 from qdeploy.config import BuildConfig, CompileConfig
 from qdeploy.doctor import require
-from qdeploy.files import atomic_file, link
+from qdeploy.files import link
 from qdeploy.fpga.board import Board, load_board
 from qdeploy.fpga.mappable import never_hardware
 from qdeploy.report.collect import collect
+from qdeploy.report.routed import with_bitstream
+from qdeploy.report.writing import write_report
 from qdeploy.stages import Outcome, Stage, StageStore
 from qdeploy.zoo import model_file
 
@@ -133,20 +136,18 @@ def _compile(
 def _report(run: _Runner, board: Board) -> Build:
     """report.json and, where the plotting packages are, report.html; links to all results."""
     directory = run.store.directory
+    if bitstream_of(open_build(directory)) is None:  # that of another design must not be deployed
+        run.store.forget("bitstream")
+        for name in RESULTS:
+            (directory / name).unlink(missing_ok=True)
     build = open_build(directory)
     for stage, name in _LINKS:
         path = build.stages.get(stage, Path()) / name
         if stage in run.outcomes and path.exists():
             link(path, directory / name)
     page = not run.lacks("jinja2", "matplotlib")
-    report = collect(build, board, run.outcomes, run.skipped)
-    with atomic_file(directory / "report.json") as partial:
-        partial.write_text(report.model_dump_json(indent=2) + "\n")
-    if page:
-        from qdeploy.report.render import render
-
-        with atomic_file(directory / "report.html") as partial:
-            partial.write_text(render(report), encoding="utf-8")
+    report = with_bitstream(collect(build, board, run.outcomes, run.skipped), build)
+    write_report(report, directory, page=page)
     return build
 
 

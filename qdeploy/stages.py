@@ -95,13 +95,22 @@ class StageStore:
             return {}
         return {stage: self.directory / "stages" / name for stage, name in names.items()}
 
+    def forget(self, name: str) -> None:
+        """Let the build have no such stage; its results stay for a run that asks for them."""
+        if name in self.latest():
+            self._change(lambda names: names.pop(name, None))
+
     def _record(self, name: str, target: Path) -> None:
+        self._change(lambda names: names.update({name: target.name}))
+
+    def _change(self, edit: Callable[[dict[str, str]], object]) -> None:
         folder = os.open(self.directory, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)  # another process may build here too
             names = {stage: path.name for stage, path in self.latest().items()}
+            edit(names)
             with atomic_file(self.directory / "build.json") as partial:
-                partial.write_text(json.dumps(names | {name: target.name}, indent=2) + "\n")
+                partial.write_text(json.dumps(names, indent=2) + "\n")
         finally:
             os.close(folder)
 

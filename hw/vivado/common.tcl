@@ -3,6 +3,9 @@
 
 source settings.tcl
 
+if {[info exists env(QDEPLOY_JOBS)]} {
+    set_param general.maxThreads $env(QDEPLOY_JOBS)
+}
 set project_folder vivado
 set project_name accelerator
 set block_design system

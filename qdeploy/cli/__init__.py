@@ -9,6 +9,7 @@ import typer
 
 from qdeploy.cli import (
     bench,
+    bitstream,
     build,
     compile_,
     deploy,
@@ -31,6 +32,7 @@ from qdeploy.cli import (
 )
 from qdeploy.errors import QdeployError
 
+INTERRUPTED = 130  # exit code after Ctrl-C
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -49,6 +51,7 @@ for _command, _name in (
     (generate.generate, "generate"),
     (simulate.simulate, "simulate"),
     (estimate.estimate, "estimate"),
+    (bitstream.bitstream, "bitstream"),
     (package.package, "package"),
     (deploy.deploy, "deploy"),
     (run.run, "run"),
@@ -69,6 +72,7 @@ def main() -> None:
     except QdeployError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as ended:  # Typer ends so after Ctrl-C
+        if ended.code == INTERRUPTED:
+            print("interrupted; run the same command again to go on", file=sys.stderr)
+        raise

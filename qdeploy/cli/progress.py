@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.status import Status
 
 from qdeploy.build import Build
 from qdeploy.report.summary import closing_table
+from qdeploy.report.wording import duration
 from qdeploy.stages import Outcome
 
 # These draw their own progress bars.
@@ -51,3 +53,48 @@ class ConsoleProgress:
         if self._status is not None:
             self._status.stop()
             self._status = None
+
+
+class ConsoleWatch:
+    """The phase of a bitstream at work with its step and time, a line for each finished one."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task: TaskID | None = None
+        self._phase = ""
+
+    def enter(self, phase: str) -> None:
+        """See `qdeploy.bitstream.run.Watch`."""
+        self._phase = phase
+        self._task = self._progress.add_task(f"{phase} ...", total=None)
+        self._progress.start()
+
+    def step(self, text: str) -> None:
+        """See `qdeploy.bitstream.run.Watch`."""
+        if self._task is not None:
+            self._progress.update(self._task, description=f"{self._phase}: {text[:60]}")
+
+    def leave(self, phase: str, seconds: float, *, reused: bool) -> None:
+        """See `qdeploy.bitstream.run.Watch`."""
+        self.close()
+        done = "[dim]reused[/]" if reused else duration(seconds)
+        self.console.print(f"[green]✓[/] {phase:14} {done}")
+
+    def note(self, text: str) -> None:
+        """See `qdeploy.bitstream.run.Watch`."""
+        self.console.print(f"[yellow]note[/]: {escape(text)}", highlight=False)
+
+    def close(self) -> None:
+        """Remove the spinner, also after an error."""
+        if self._task is not None:
+            self._progress.stop()
+            self._progress.remove_task(self._task)
+            self._task = None

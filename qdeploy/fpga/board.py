@@ -116,3 +116,18 @@ def load_board(name: str) -> Board:
         return Board.model_validate(tomllib.loads(files[name].read_text()))
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise UserError(f"{files[name]}: {error}", remedy="correct the file") from error
+
+
+def board_named(name: str) -> Board:
+    """The board that people call `name`, as a report does.
+
+    Raises:
+        UserError: if no file in hw/boards has that name.
+    """
+    files = sorted((hardware_directory() / "boards").glob("*.toml"))
+    boards = [load_board(file.stem) for file in files]
+    for board in boards:
+        if board.name == name:
+            return board
+    known = ", ".join(board.name for board in boards)
+    raise UserError(f"there is no file of board '{name}'", remedy=f"hw/boards has {known}")

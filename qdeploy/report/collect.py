@@ -34,6 +34,10 @@ from qdeploy.stages import RECORD, Outcome
 from qdeploy.verification import Verification
 from qdeploy.verification.wording import sentences
 
+NOT_ROUTED = (
+    "Cycles are measured in simulation; frames per second are those cycles at the board's clock, "
+    "which is assumed: nothing has been placed and routed."
+)
 _WHAT = {
     "float": "trained in float32, float weights and activations",
     "trained": "trained with quantizers, evaluated in float32",
@@ -201,10 +205,7 @@ def _remarks(
     if folding:
         remarks.append(folding.describe())
     if design:
-        remarks.append(
-            "Cycles are measured in simulation; frames per second are those cycles at the board's "
-            "clock, which is assumed: nothing has been placed and routed."
-        )
+        remarks.append(NOT_ROUTED)
     if estimate:
         remarks.append(
             f"LUTs are counted after {estimate.tool} synth_xilinx, with pairs packed into sites "

@@ -83,6 +83,8 @@ class Layer(_Part):
         cycles: predicted cycles per frame of the slowest hardware node of this layer.
         used: what all hardware nodes of this layer take, by Yosys.
         predicted: the same by the resource model.
+        synthesized: the same by Vivado after synthesis.
+        routed: the same by Vivado after placing and routing.
     """
 
     name: str
@@ -106,6 +108,8 @@ class Layer(_Part):
     cycles: int | None = None
     used: Amounts | None = None
     predicted: Amounts | None = None
+    synthesized: Amounts | None = None
+    routed: Amounts | None = None
 
     @property
     def lanes(self) -> int | None:
@@ -190,13 +194,39 @@ class Performance(_Part):
 
 
 class Resources(_Part):
-    """One kind of resource: Yosys' count, our model's, FINN's (None if it has none), the board."""
+    """One kind of resource: Yosys' count, our model's, FINN's (None if it has none), the board.
+
+    With a bitstream also Vivado's counts of the accelerator, and of the whole design with its DMA.
+    """
 
     name: Literal["LUT", "FF", "BRAM36", "DSP"]
     used: float
     predicted: float
     finn: float | None
     available: float
+    synthesized: float | None = None
+    routed: float | None = None
+    whole: float | None = None
+
+
+class Implementation(_Part):
+    """The bitstream.
+
+    Attributes:
+        vivado: version.
+        clock_mhz: clock of the accelerator.
+        slack_ns: of the worst setup path.
+        reachable_mhz: clock without slack.
+        worst: layer of that path, empty outside the accelerator.
+        watts: power by Vivado's estimate, without knowledge of switching activity.
+    """
+
+    vivado: str
+    clock_mhz: float
+    slack_ns: float
+    reachable_mhz: float
+    worst: str
+    watts: float
 
 
 class Report(_Part):
@@ -210,6 +240,7 @@ class Report(_Part):
         input: the integer input of the first layer.
         stages: in the order in which they ran.
         layers: in the order of the network.
+        implementation: the bitstream, if it was built.
         comparisons: what `verify` found, one sentence or two for each comparison.
         skipped: why stages were not run; for lack of a tool, how to get it.
         notes: what the numbers are and are not, one sentence or two each.
@@ -228,6 +259,7 @@ class Report(_Part):
     performance: Performance | None = None
     resources: list[Resources] = []
     schedule: Schedule | None = None
+    implementation: Implementation | None = None
     skipped: list[str] = []
     notes: list[str] = []
 

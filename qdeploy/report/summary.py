@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from qdeploy.report.contents import Performance, Report, Sizes, Version
+from qdeploy.report.contents import Implementation, Performance, Report, Sizes, Version
 from qdeploy.report.wording import factor, number, percent, version_title
 
 
@@ -29,12 +29,15 @@ def closing_table(report: Report) -> Table:
         _add_performance(table, report.performance)
     table.add_section()
     for part in report.resources:
+        taken = part.used if part.routed is None else part.routed
         table.add_row(
-            Text(part.name),
-            number(part.used),
+            Text(part.name if part.routed is None else f"{part.name}, routed"),
+            number(taken),
             f"of {number(part.available)}",
-            percent(part.used, part.available),
+            percent(taken, part.available),
         )
+    if report.implementation:
+        _add_implementation(table, report.implementation)
     if not table.row_count:
         table.add_row("nothing was measured")
     return table
@@ -77,6 +80,16 @@ def _add_performance(table: Table, speed: Performance) -> None:
         f"at {number(speed.clock_mhz)} MHz",
         Text(f"slowest: {speed.slowest}"),
     )
+
+
+def _add_implementation(table: Table, made: Implementation) -> None:
+    table.add_row(
+        "Clock, routed",
+        f"{number(made.clock_mhz)} MHz",
+        f"slack {made.slack_ns:.3f} ns",
+        f"up to {made.reachable_mhz:.1f} MHz",
+    )
+    table.add_row("Power, estimated", f"{made.watts:.2f} W", "", f"by Vivado {made.vivado}")
 
 
 def _pace(speed: Performance) -> Text:
