@@ -120,7 +120,7 @@ class Build:
         made_by = [content_hash(PACKAGE / name) for name in ("packaging.py", "board")]
         stages = sorted(path.name for path in self.stages.values())
         key = hashlib.sha256(repr((made_by, stages)).encode()).hexdigest()
-        path = cache_folder("packages") / f"{key}.qdp"
+        path = cache_folder("packages") / f"{self.network.name}-{key[:16]}{SUFFIX}"
         if not path.exists():
             package(self, path)
         path.touch()

@@ -206,7 +206,7 @@ def shell_stage(design: Path) -> Stage:
         "shell",
         run,
         inputs=(design, hardware_directory() / "rtl"),
-        code=("fpga", *_INTEGER_CODE),
+        code=("fpga", "board.streams", *_INTEGER_CODE),
     )
 
 

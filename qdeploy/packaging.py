@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 import qdeploy
 from qdeploy import integer
+from qdeploy.board.host import BITSTREAM, HANDOFF
 from qdeploy.board.manifest import FORMAT
 from qdeploy.board.package import MANIFEST, MODE, SEAL, UNIX, open_package
 from qdeploy.build import Build
 from qdeploy.errors import UserError
-from qdeploy.files import atomic_file
+from qdeploy.files import atomic_file, content_hash
 from qdeploy.fpga.design import Design, load_design
 from qdeploy.fpga.shell import Shell, load_shell
 from qdeploy.integer import IntegerNetwork
@@ -72,15 +73,13 @@ def package(build: Build, path: Path) -> Packaging:
         files |= _folder(build.file("shell", "shell"), "shell")
     else:
         notes.append("The build has no accelerator: the package runs on processors alone.")
-    bitstream = design is not None and "bitstream" in build.stages
-    if bitstream:
-        for name in ("board.bit", "board.hwh"):
-            files[name] = build.file("bitstream", name).read_bytes()
-    elif design is not None:
-        notes.append("The build has no bitstream ('qdeploy bitstream' makes it).")
+    bitstream = _bitstream(build) if design is not None else {}
+    if design is not None and not bitstream:
+        notes.append("The build has no bitstream of this design ('qdeploy bitstream' makes it).")
+    files |= bitstream
     manifest = _describe(build, network) | _describe_accelerator(build, design, shell)
     write_archive(path, manifest, files)
-    return Packaging(path, path.stat().st_size, bitstream, tuple(notes))
+    return Packaging(path, path.stat().st_size, bool(bitstream), tuple(notes))
 
 
 def write_archive(path: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
@@ -239,9 +238,18 @@ def _reports(build: Build) -> dict[str, bytes]:
         files["report.html"] = render(report).encode()
     except ImportError:
         pass
-    if "bitstream" in build.stages:
-        files |= _folder(build.stages["bitstream"] / "reports", "")
     return {f"reports/{name}": content for name, content in files.items()}
+
+
+def _bitstream(build: Build) -> dict[str, bytes]:
+    """The bitstream and its reports, unless there is none or the design is another one by now."""
+    if "bitstream" not in build.stages:
+        return {}
+    made_from = json.loads(build.file("bitstream", "bitstream.json").read_text())["design"]
+    if made_from != content_hash(build.file("generate", "rtl")):
+        return {}
+    files = {name: build.file("bitstream", name).read_bytes() for name in (BITSTREAM, HANDOFF)}
+    return files | _folder(build.file("bitstream", "reports"), "reports")
 
 
 def _folder(folder: Path, name: str) -> dict[str, bytes]:

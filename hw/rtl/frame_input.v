@@ -62,13 +62,17 @@ module frame_input #(
         else if (read && final_word) full <= 1'b0;
       end
     end else begin : wide
-      localparam INDEX_BITS = $clog2(WORD_BYTES / 8);
+      localparam RATIO = WORD_BYTES / 8;
+      localparam INDEX_BITS = $clog2(RATIO);
       reg [8*WORD_BYTES-1:0] parts;
       wire [INDEX_BITS-1:0] index = beat;
       assign m_tdata  = parts[WIDTH-1:0];
       assign s_tready = rst_n && (!full || m_tready);
+      genvar p;
+      for (p = 0; p < RATIO; p = p + 1) begin : part
+        always @(posedge clk) if (write && index == p) parts[p*64+:64] <= s_tdata;
+      end
       always @(posedge clk) begin
-        if (write) parts[index*64+:64] <= s_tdata;
         if (!rst_n) full <= 1'b0;
         else if (write && &index) full <= 1'b1;
         else if (read) full <= 1'b0;

@@ -54,15 +54,21 @@ module frame_output #(
   generate
     if (WORD_BYTES <= 8) begin : narrow
       localparam RATIO = 8 / WORD_BYTES;
+      localparam BITS = 8 * WORD_BYTES;
       reg [63:0] parts;
       wire [2:0] index = word & (RATIO - 1);
       assign m_tdata = parts;
       assign m_tlast = ends_packet;
       assign s_tready = rst_n && (!full || m_tready);
       assign frame_given = read && ends_frame;
+      genvar p;
+      for (p = 0; p < RATIO; p = p + 1) begin : part
+        always @(posedge clk) begin
+          if (write && index == p) parts[p*BITS+:BITS] <= s_tdata;
+          else if (write && index == 0) parts[p*BITS+:BITS] <= 0;
+        end
+      end
       always @(posedge clk) begin
-        if (write && index == 0) parts <= s_tdata;
-        else if (write) parts[index*8*WORD_BYTES+:8*WORD_BYTES] <= s_tdata;
         if (!rst_n) full <= 1'b0;
         else if (write) full <= final_word || index == RATIO - 1;
         else if (read) full <= 1'b0;

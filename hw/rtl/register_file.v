@@ -59,6 +59,7 @@ module register_file #(
   wire write_control = s_axi_awready && written == 2 && s_axi_wstrb[0];
   wire write_packet = s_axi_awready && written == 14;
   reg soft_reset;
+  wire resets = write_control ? s_axi_wdata[0] : soft_reset;
   integer i;
   assign s_axi_wready = s_axi_awready;
   assign s_axi_bresp  = 2'b00;
@@ -73,13 +74,13 @@ module register_file #(
           && (!s_axi_bvalid || s_axi_bready);
       if (s_axi_awready) s_axi_bvalid <= 1'b1;
       else if (s_axi_bready) s_axi_bvalid <= 1'b0;
-      if (write_control) soft_reset <= s_axi_wdata[0];
+      soft_reset <= resets;
       for (i = 0; i < 4; i = i + 1) begin
         if (write_packet && s_axi_wstrb[i]) frames_per_packet[8*i+:8] <= s_axi_wdata[8*i+:8];
       end
     end
     new_packet <= write_packet;
-    reset_n <= rst_n && !soft_reset;
+    reset_n <= rst_n && !resets;
   end
 
   // Counters.
@@ -130,7 +131,7 @@ module register_file #(
     if (!rst_n || next == STREAMS - 1) next <= 0;
     else next <= next + 1'b1;
     current <= next;
-    state <= {moved[next], ready[next], valid[next]};
+    state <= {reset_n && moved[next], ready[next], valid[next]};
     low <= reset_n ? counts[next*LOW_BITS+:LOW_BITS] : 0;
     stalled[current] <= {high, low};
     if (!reset_n) unseen <= STREAMS;

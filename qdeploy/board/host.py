@@ -95,7 +95,7 @@ def check_host(package: Package, host: Host) -> list[Check]:
     board = package.manifest.board
     if board is None or package.manifest.build is None or BITSTREAM not in package:
         remedy = "make one with 'qdeploy bitstream' and package again, or use --device cpu"
-        return [Check("package", f"{package.path} holds no bitstream", remedy)]
+        return [Check("package", f"{package.path.name} holds no bitstream", remedy)]
     family = ZYNQ if board.part.startswith("xc7z") else ZYNQMP
     python = ".".join(map(str, host.python))
     checks = [

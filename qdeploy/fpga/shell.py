@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The module around an accelerator that a processor talks to: registers, streams of 64-bit beats.
 
-A frame in memory is its words one after the other, each in a power of two bytes, lowest byte first,
-filled up with zeros to whole beats. The head of `hw/rtl/register_file.v` lists the registers.
+Frames lie in memory as `qdeploy.board.streams` says. The head of `hw/rtl/register_file.v` lists the
+registers.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from qdeploy.board.streams import BEAT_BYTES, frame_bytes, word_bytes
 from qdeploy.errors import UserError
 from qdeploy.files import content_hash
 from qdeploy.fpga.board import hardware_directory
@@ -20,7 +21,6 @@ from qdeploy.fpga.design import FILE_NAME as DESIGN_FILE
 from qdeploy.fpga.design import Design, Stream, load_design
 
 FILE_NAME = "shell.json"
-BEAT_BYTES = 8
 _OPERATORS = ("register_file.v", "frame_input.v", "frame_output.v")
 
 _SHELL = """\
@@ -193,9 +193,10 @@ class Shell(BaseModel):
 
 def frame_layout(stream: Stream) -> FrameLayout:
     """Where the words of a frame lie in memory."""
-    word_bytes = 1 << (-(-stream.width // 8) - 1).bit_length()
-    beats = -(-stream.words_per_frame * word_bytes // BEAT_BYTES)
-    return FrameLayout(word_bytes=word_bytes, frame_bytes=beats * BEAT_BYTES)
+    return FrameLayout(
+        word_bytes=word_bytes(stream.width),
+        frame_bytes=frame_bytes(stream.words_per_frame, stream.width),
+    )
 
 
 def generate_shell(design_directory: Path, directory: Path) -> Shell:

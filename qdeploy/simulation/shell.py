@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from qdeploy.board.streams import BEAT_BYTES
 from qdeploy.errors import InternalError
 from qdeploy.simulation.verilator import build_model
 
 HARNESS = Path(__file__).with_name("shell.cpp")
-BEAT_BYTES = 8
 ANSWER_CYCLES = 100_000  # a transfer of AXI4-Lite that takes longer is an error
 _VIOLATIONS = (
     "",
