@@ -21,9 +21,13 @@ from qdeploy.wheel import write_board_wheel
 FOLDER = "qdeploy"  # in the home directory there
 _HOST = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_OPTIONS = ("ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=3")
+_OPTIONS = (
+    *("ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=3"),
+    "LogLevel=ERROR",  # no word that connections were closed
+)
 _NO_CONNECTION = 255  # exit status of ssh itself
 _TAIL = 4000  # bytes of output that an error may quote
+_ERROR = "error: "  # in front of what our own commands say
 # PYNQ's own environment, as its notebooks have it.
 _ENVIRONMENT = (
     "for file in /etc/profile.d/pynq_venv.sh /etc/profile.d/xrt_setup.sh; do "
@@ -107,7 +111,7 @@ class _Connection:
     """One connection that all steps share, so that a password is asked for once."""
 
     def __init__(self, host: str, port: int, socket: Path) -> None:
-        self.host = host
+        self.host, self.port = host, port
         options = (*_OPTIONS, f"Port={port}", f"ControlPath={socket}")
         self.options = tuple(word for option in options for word in ("-o", option))
         self.open_step = Step(f"connect to {host}", ("ssh", *self.options, "-MNf", "--", host))
@@ -124,7 +128,8 @@ class _Connection:
                 "ssh",
                 f"cannot connect to {self.host}: {words[-1] if words else answer.returncode}",
                 command=shlex.join(self.open_step.command),
-                remedy=f"try 'ssh {self.host}': is the board on, in this network, the name right?",
+                remedy=f"try 'ssh -p {self.port} {self.host}': is the board on, in this network, "
+                "and the name right?",
             )
 
     def close(self) -> None:
@@ -187,7 +192,8 @@ def _run(step: Step, host: str) -> None:
     if not status:
         return
     said = [line.strip() for line in output.decode(errors="replace").splitlines() if line.strip()]
-    problem = next((line for line in said if line.startswith("error:")), said[-1] if said else "")
+    errors = [line[len(_ERROR) :] for line in said if line.startswith(_ERROR)]
+    problem = (errors[:1] or said[-1:] or [""])[0]
     problem, remedy = _REASONS.get(status, (problem or f"exit status {status}", step.remedy))
     if status == _NO_CONNECTION:
         problem, remedy = f"the connection was lost: {problem}", "run the same command again"
