@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from docker_engine import provide_base, running_engine
+from docker_engine import running_engine
 from sample_networks import small_cnn
 from stub_installation import install
 
@@ -115,7 +115,6 @@ def vivado(tmp_path: Path) -> Installation:
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[None]:
-    """A Docker engine with image `docker_engine.BASE`."""
+    """A Docker engine."""
     with running_engine():
-        provide_base()
         yield

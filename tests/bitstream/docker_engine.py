@@ -107,9 +107,11 @@ def provide_base() -> None:
 
 
 def restore(image: str) -> None:
-    """Load an image that `keep` saved, if it did."""
+    """Load an image that `keep` saved; if it did not, see that there is the base to build it on."""
     tar = _kept(image)
-    if tar.exists() and not _has(image):
+    if not tar.exists():
+        provide_base()
+    elif not _has(image):
         tar.touch()
         docker("load", "--input", str(tar))
 
