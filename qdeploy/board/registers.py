@@ -129,12 +129,16 @@ class ShellRegisters:
         taken, given = self.frames()
         counts = f"since the last reset {taken} frames went in and {given} came out"
         full = [index for index, state in enumerate(states) if state.full]
-        if not full:
-            place = "no stream holds a word: the accelerator waits for its input"
-        elif full[-1] == len(states) - 1:
+        used = [index for index, state in enumerate(states) if state.moved]
+        if full and full[-1] == len(states) - 1:
             place = f"stream '{states[-1].name}' is full: the DMA does not take the results"
-        else:
+        elif full:
             stuck, after = states[full[-1]], states[full[-1] + 1]
             place = f"stream '{stuck.name}' is stuck: it is full, but '{after.name}' behind is not"
+        elif used and used[-1] < len(states) - 1:
+            last, after = states[used[-1]], states[used[-1] + 1]
+            place = f"no stream is full; words went over '{last.name}', never over '{after.name}'"
+        else:
+            place = "no stream holds a word: the accelerator waits for its input"
         lines = "".join(f"\n    {state}" for state in states)
         return f"{place}; {counts}\n  Streams:{lines}"

@@ -26,7 +26,7 @@ from qdeploy.errors import QdeployError, ToolError, UserError
 from qdeploy.simulation import axi_dma
 
 FRAMES = 5  # of a transfer
-FULL, EMPTY = at.VALID, at.READY | at.MOVED
+FULL, EMPTY, UNUSED = at.VALID, at.READY | at.MOVED, at.READY
 
 
 def model(package: Package, **options: int) -> ModelBoard:
@@ -159,7 +159,8 @@ def check_stuck_accelerator(package: Package) -> None:
             ((FULL, FULL, EMPTY), "'fc -> output' is stuck: it is full, but 'output' behind"),
             ((FULL, EMPTY, EMPTY), "'input' is stuck: it is full, but 'fc -> output' behind"),
             ((EMPTY, FULL, EMPTY), "'fc -> output' is stuck"),
-            ((EMPTY, EMPTY, EMPTY), "waits for its input"),
+            ((EMPTY, EMPTY, UNUSED), "went over 'fc -> output', never over 'output'"),
+            ((UNUSED, UNUSED, UNUSED), "waits for its input"),
         ):
             board.shell.states = list(states)
             board.shell.stalled = [7, 1234, 0]

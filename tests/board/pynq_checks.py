@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must hold with an unmodified PYNQ whose FPGA is a verilated accelerator; a script.
+
+    python pynq_checks.py FOLDER [BOARD ...]
+
+FOLDER is that of a `Rehearsal`, with x.npy, integers.npy and reals.npy.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+warnings.simplefilter("ignore")
+import pynq  # noqa: E402
+from runtime_checks import raises  # noqa: E402
+
+import qdeploy  # noqa: E402
+from qdeploy.board.accelerator import Accelerator  # noqa: E402
+from qdeploy.board.host import HANDOFF  # noqa: E402
+from qdeploy.board.package import Package, open_package  # noqa: E402
+from qdeploy.board.preflight import preflight  # noqa: E402
+from qdeploy.errors import ToolError, UserError  # noqa: E402
+from qdeploy.simulation import axi_dma  # noqa: E402
+from qdeploy.simulation.overlay import family_of  # noqa: E402
+from qdeploy.simulation.pynq_device import SimulatedDevice  # noqa: E402
+from qdeploy.simulation.shell import ShellSimulator  # noqa: E402
+
+FOLDER = Path(sys.argv[1])
+X, INTEGERS, REALS = (np.load(FOLDER / f"{name}.npy") for name in ("x", "integers", "reals"))
+
+
+def device(
+    package: Package, kind: type[SimulatedDevice] = SimulatedDevice, rtl: str = "rtl", **options: Any
+) -> SimulatedDevice:
+    """Make this the board of this process."""
+    assert package.manifest.board
+    simulator = next((FOLDER / f"{rtl}_simulator").glob("*.so"))
+    pauses = {"input_gap": 0.1, "output_stall": 0.1, "master_pause": 0.1}
+    made = kind(
+        partial(ShellSimulator, simulator, FOLDER / rtl, **pauses),
+        family=family_of(package.manifest.board.part),
+        **options,
+    )
+    pynq.Device.active_device = made
+    if hasattr(pynq.Clocks, "_real_instance"):
+        del pynq.Clocks._real_instance  # of the device before
+    return made
+
+
+def works(accelerator: Accelerator) -> None:
+    assert np.array_equal(accelerator.run_integers(X), INTEGERS)
+
+
+def check_same_arrays(package: Package) -> None:
+    board = device(package)
+    accelerator = qdeploy.load(package.path, device="board")
+    works(accelerator)
+    assert np.array_equal(accelerator.run(X), REALS)
+    assert np.array_equal(np.concatenate(list(accelerator.stream(X))), REALS)
+    assert board.memory.buffers == 4
+    accelerator.close()
+    assert board.memory.buffers == 0
+    assert len(board.downloads) == 1
+
+
+def check_preflight(package: Package) -> None:
+    device(package)
+    checks = {check.name: check for check in preflight(package)}
+    assert all(check.met for check in checks.values()), checks
+    assert checks["PYNQ"].found == pynq.__version__
+    assert "as the package" in checks["bitstream"].found
+    assert "MHz" in checks["clock"].found
+
+
+def check_flush_is_needed(package: Package) -> None:
+    class Unflushed(SimulatedDevice):
+        def flush(self, *_: Any) -> None:
+            pass
+
+    class Valid(SimulatedDevice):
+        def invalidate(self, *_: Any) -> None:
+            pass
+
+    for kind in (Unflushed, Valid):
+        device(package, kind)
+        with Accelerator(package) as accelerator:
+            assert not np.array_equal(accelerator.run_integers(X), INTEGERS)
+
+
+def check_dma_error(package: Package) -> None:
+    board = device(package)
+    with Accelerator(package) as accelerator:
+        for side, name in ((axi_dma.MM2S, "MM2S"), (axi_dma.S2MM, "S2MM")):
+            board.dma.failing[side] = axi_dma.SLAVE
+            with raises(ToolError, f"{name}.*the memory refused"):
+                accelerator.run(X)
+            works(accelerator)
+
+
+def check_stuck_stream(package: Package) -> None:
+    device(package, rtl="stuck_rtl")
+    with Accelerator(package, timeout=0.3) as accelerator:
+        for _ in range(2):
+            with raises(ToolError, "'pool sliding window -> pool' is stuck.*since the last reset"):
+                accelerator.run(X)
+    device(package)
+    with Accelerator(package) as accelerator:
+        works(accelerator)
+
+
+def check_output_that_nobody_takes(package: Package) -> None:
+    board = device(package)
+    with Accelerator(package, timeout=0.3) as accelerator:
+        board.dma.deaf = True
+        with raises(ToolError, "'fc -> output' is full: the DMA does not take"):
+            accelerator.run(X)
+        board.dma.deaf = False
+        works(accelerator)
+
+
+def check_reset_that_hangs(package: Package) -> None:
+    board = device(package)
+    with Accelerator(package, timeout=0.3) as accelerator:
+        board.dma.deaf = board.dma.hangs = True
+        with raises(ToolError, "nothing has moved"):
+            accelerator.run(X)
+        works(accelerator)
+        assert len(board.downloads) == 2
+    assert board.memory.buffers == 0
+
+
+def check_slow_device(package: Package) -> None:
+    device(package, cycles=100)
+    with Accelerator(package, timeout=0.5) as accelerator:
+        works(accelerator)
+
+
+def check_wrong_bitstream(package: Package) -> None:
+    board = device(package)
+    wrong = Package(package.path, replace(package.manifest, build="f" * 64))
+    with raises(UserError, f"build {package.manifest.build[:12]}.*ffffffffffff"):
+        Accelerator(wrong)
+    assert board.memory.buffers == 0
+    with Accelerator(package) as accelerator:
+        works(accelerator)
+
+
+def check_wrong_overlay(package: Package) -> None:
+    class Renamed(Package):
+        def extract(self, folder: Path, names: Any = None) -> Path:
+            super().extract(folder, names)
+            handoff = folder / HANDOFF
+            handoff.write_text(re.sub('"(/?)dma"', r'"\1axi_dma_0"', handoff.read_text()))
+            return folder
+
+    device(package)
+    with raises(UserError, "no 'dma', it has accelerator, axi_dma_0"):
+        Accelerator(Renamed(package.path, package.manifest))
+
+
+def check_wrong_clock(package: Package) -> None:
+    device(package)
+    promise = replace(package.manifest.board, clock_mhz=640.0)
+    with raises(UserError, "the accelerator was made for 640 MHz"):
+        Accelerator(Package(package.path, replace(package.manifest, board=promise)))
+
+
+def check_no_memory(package: Package) -> None:
+    board = device(package, memory=3 * 8192)
+    with raises(ToolError, "contiguous memory.*cma="):
+        Accelerator(package)
+    assert board.memory.buffers == 0
+
+
+def check_two_processes(package: Package) -> None:
+    device(package, name=f"simulated-{FOLDER.name}")
+    with Accelerator(package) as accelerator:
+        command = [sys.executable, __file__, str(FOLDER), "second"]
+        second = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert second.returncode == UserError.exit_code, second.stderr
+        assert f"in use by process {os.getpid()}" in second.stdout
+        works(accelerator)
+
+
+def second() -> int:
+    package = open_package(FOLDER / "model-PYNQ-Z2.qdp")
+    device(package, name=f"simulated-{FOLDER.name}")
+    try:
+        Accelerator(package)
+    except UserError as error:
+        print(error)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    if sys.argv[2:] == ["second"]:
+        sys.exit(second())
+    CHECKS = {name: value for name, value in list(globals().items()) if name.startswith("check_")}
+    for board in sys.argv[2:]:
+        opened = open_package(FOLDER / f"model-{board}.qdp")
+        for check in CHECKS.values():
+            check(opened)
+        print(board, len(CHECKS), "checks with PYNQ", pynq.__version__)
