@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import numpy.typing as npt
+
+if TYPE_CHECKING:  # the numpy of older boards has no types
+    import numpy.typing as npt
 
 PAGE = 4096
 FIRST = 0x1000_0000  # physical address

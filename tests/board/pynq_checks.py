@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What must hold with an unmodified PYNQ whose FPGA is a verilated accelerator; a script.
 
-    python pynq_checks.py FOLDER [BOARD ...]
+    python pynq_checks.py FOLDER BOARD
 
 FOLDER is that of a `Rehearsal`, with x.npy, integers.npy and reals.npy.
 """
@@ -16,7 +16,9 @@ import warnings
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -25,6 +27,8 @@ import pynq  # noqa: E402
 from runtime_checks import raises  # noqa: E402
 
 import qdeploy  # noqa: E402
+from qdeploy.board import bench  # noqa: E402
+from qdeploy.board.__main__ import main  # noqa: E402
 from qdeploy.board.accelerator import Accelerator  # noqa: E402
 from qdeploy.board.host import HANDOFF  # noqa: E402
 from qdeploy.board.package import Package, open_package  # noqa: E402
@@ -40,12 +44,16 @@ X, INTEGERS, REALS = (np.load(FOLDER / f"{name}.npy") for name in ("x", "integer
 
 
 def device(
-    package: Package, kind: type[SimulatedDevice] = SimulatedDevice, rtl: str = "rtl", **options: Any
+    package: Package,
+    kind: type[SimulatedDevice] = SimulatedDevice,
+    rtl: str = "rtl",
+    **options: Any,
 ) -> SimulatedDevice:
     """Make this the board of this process."""
     assert package.manifest.board
     simulator = next((FOLDER / f"{rtl}_simulator").glob("*.so"))
     pauses = {"input_gap": 0.1, "output_stall": 0.1, "master_pause": 0.1}
+    options.setdefault("name", f"simulated-{os.getpid()}")  # other tests run at the same time
     made = kind(
         partial(ShellSimulator, simulator, FOLDER / rtl, **pauses),
         family=family_of(package.manifest.board.part),
@@ -182,19 +190,42 @@ def check_no_memory(package: Package) -> None:
     assert board.memory.buffers == 0
 
 
+def check_bench(package: Package) -> None:
+    device(package)
+    bench.SECONDS = 0.1
+    rail = SimpleNamespace(power=SimpleNamespace(value=1.25))
+    with patch("pynq.pmbus.get_rails", lambda: {"5V": rail, "12V": rail}):
+        found = bench.measure(package, "board")
+    assert (found.idle_watts, found.busy_watts) == (2.5, 2.5)
+    assert 0 < found.p50 <= found.p99
+    assert bench.measure(package, "board").busy_watts is None
+
+
+def check_commands(package: Package) -> None:
+    device(package)
+    output = FOLDER / f"board-{os.getpid()}.npy"
+    source = ["--input", str(FOLDER / "x.npy"), "-o", str(output)]
+    assert main(["run", str(package.path), "--device", "board", *source]) == 0
+    assert np.array_equal(np.load(output), REALS)
+    for command in ("preflight", "selftest", "bench"):
+        assert main([command, str(package.path)]) == 0
+    with Accelerator(package):
+        assert main(["selftest", str(package.path), "--device", "board"]) == UserError.exit_code
+        assert main(["preflight", str(package.path)]) == UserError.exit_code
+
+
 def check_two_processes(package: Package) -> None:
-    device(package, name=f"simulated-{FOLDER.name}")
+    device(package, name=f"two-{FOLDER.parent.name}")
     with Accelerator(package) as accelerator:
-        command = [sys.executable, __file__, str(FOLDER), "second"]
+        command = [sys.executable, __file__, *sys.argv[1:], "second"]
         second = subprocess.run(command, capture_output=True, text=True, check=False)
         assert second.returncode == UserError.exit_code, second.stderr
         assert f"in use by process {os.getpid()}" in second.stdout
         works(accelerator)
 
 
-def second() -> int:
-    package = open_package(FOLDER / "model-PYNQ-Z2.qdp")
-    device(package, name=f"simulated-{FOLDER.name}")
+def second(package: Package) -> int:
+    device(package, name=f"two-{FOLDER.parent.name}")
     try:
         Accelerator(package)
     except UserError as error:
@@ -204,11 +235,10 @@ def second() -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[2:] == ["second"]:
-        sys.exit(second())
+    opened = open_package(FOLDER / f"model-{sys.argv[2]}.qdp")
+    if sys.argv[3:] == ["second"]:
+        sys.exit(second(opened))
     CHECKS = {name: value for name, value in list(globals().items()) if name.startswith("check_")}
-    for board in sys.argv[2:]:
-        opened = open_package(FOLDER / f"model-{board}.qdp")
-        for check in CHECKS.values():
-            check(opened)
-        print(board, len(CHECKS), "checks with PYNQ", pynq.__version__)
+    for check in CHECKS.values():
+        check(opened)
+    print(len(CHECKS), "checks with PYNQ", pynq.__version__)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,17 +93,41 @@ def _block(rtl: Path) -> None:
     top.write_text(text)
 
 
+def cpu_package(folder: Path) -> Path:
+    """A package of the network that has no accelerator."""
+    network = small_cnn(2)
+    path = folder / "model-cpu.qdp"
+    write_archive(path, _manifest(network), _files(network, folder))
+    return path
+
+
 def _package(rehearsal: Rehearsal, board: str) -> None:
     network, design = rehearsal.network, load_design(rehearsal.folder / "rtl")
-    x = np.random.default_rng(0).random((7, *network.input_tensor.shape)).astype(np.float32)
-    integers = integer.run(network, x)
-    scale, offset = (part.astype(np.float64) for part in network.output_tensor.affine())
-    manifest = {
+    manifest = _manifest(network) | {
+        "board": {"name": board, "part": PARTS[board], "clock_mhz": design.clock_mhz},
+        "build": rehearsal.shell.build,
+        "streams": {"input": _stream(design.input), "output": _stream(design.output)},
+        "stream_names": rehearsal.shell.streams,
+        "cycles_per_frame": design.cycles_per_frame,
+        "latency": design.latency,
+    }
+    overlay = rehearsal.folder / board
+    overlay.mkdir()
+    write_overlay(overlay, PARTS[board], design.clock_mhz)
+    files = _files(network, rehearsal.folder)
+    files |= {name: (overlay / name).read_bytes() for name in ("board.bit", "board.hwh")}
+    for part in ("rtl", "shell"):
+        files |= _contents(rehearsal.folder, part)
+    write_archive(rehearsal.package(board), manifest, files)
+
+
+def _manifest(network: IntegerNetwork) -> dict[str, object]:
+    return {
         "format": "qdeploy package 1",
         "name": network.name,
         "version": qdeploy.__version__,
-        "board": {"name": board, "part": PARTS[board], "clock_mhz": design.clock_mhz},
-        "build": rehearsal.shell.build,
+        "board": None,
+        "build": None,
         "network": {
             "input_shape": network.input_tensor.shape,
             "output_shape": network.output_tensor.shape,
@@ -115,28 +138,27 @@ def _package(rehearsal: Rehearsal, board: str) -> None:
             "accuracy": None,
             "samples": 0,
         },
-        "streams": {"input": _stream(design.input), "output": _stream(design.output)},
-        "stream_names": rehearsal.shell.streams,
-        "cycles_per_frame": design.cycles_per_frame,
-        "latency": design.latency,
+        "streams": None,
+        "stream_names": [],
+        "cycles_per_frame": None,
+        "latency": None,
     }
-    files = {
+
+
+def _files(network: IntegerNetwork, folder: Path) -> dict[str, bytes]:
+    x = np.random.default_rng(0).random((7, *network.input_tensor.shape)).astype(np.float32)
+    integers = integer.run(network, x)
+    scale, offset = (part.astype(np.float64) for part in network.output_tensor.affine())
+    return {
         "boundaries.npy": npy(network.quantizer.boundaries),
         "scale.npy": npy(scale),
         "offset.npy": npy(offset),
         "selftest/input.npy": npy(x),
         "selftest/integers.npy": npy(integers),
         "selftest/output.npy": npy(network.real_output(integers)),
-        "cpu.onnx": pack(network, rehearsal.folder / "cpu.onnx").path.read_bytes(),
+        "cpu.onnx": pack(network, folder / "cpu.onnx").path.read_bytes(),
         **{f"program-{t.architecture}.bin": board_program(network, t) for t in (NEON32, NEON64)},
-        **dict(_contents(rehearsal.folder, "rtl")),
-        **dict(_contents(rehearsal.folder, "shell")),
     }
-    overlay = rehearsal.folder / board
-    overlay.mkdir()
-    write_overlay(overlay, PARTS[board], design.clock_mhz)
-    files |= {name: (overlay / name).read_bytes() for name in ("board.bit", "board.hwh")}
-    write_archive(rehearsal.package(board), manifest, files)
 
 
 def _stream(stream: Stream) -> dict[str, object]:
@@ -146,6 +168,5 @@ def _stream(stream: Stream) -> dict[str, object]:
     }
 
 
-def _contents(folder: Path, name: str) -> Iterator[tuple[str, bytes]]:
-    for path in sorted((folder / name).iterdir()):
-        yield f"{name}/{path.name}", path.read_bytes()
+def _contents(folder: Path, name: str) -> dict[str, bytes]:
+    return {f"{name}/{path.name}": path.read_bytes() for path in (folder / name).iterdir()}

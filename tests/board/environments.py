@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Other Pythons for tests: made once, kept in the project's `.cache`."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from qdeploy.files import atomic_directory
+
+PROJECT = Path(__file__).parents[2]
+TESTS = PROJECT / "tests"
+EMULATORS = {"armhf": "qemu-arm", "arm64": "qemu-aarch64"}
+
+
+def python(version: str, *packages: str) -> Path:
+    """An interpreter of Python `version` that has `packages`."""
+    name = "-".join(["python", version, *packages]).replace("==", "-").replace("<", "-below-")
+    folder = PROJECT / ".cache" / name
+    if not folder.is_dir():
+        base = _interpreter(version)
+        with atomic_directory(folder) as partial:
+            _run(base, "-m", "venv", str(partial))
+            pip = (str(partial / "bin/python"), "-m", "pip", "--disable-pip-version-check")
+            _run(*pip, "install", "--quiet", *packages)
+    return folder / "bin" / "python"
+
+
+def _interpreter(version: str) -> str:
+    versions = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    found = sorted(versions.glob(f"{version}.*/bin/python"))
+    path = str(found[-1]) if found else shutil.which(f"python{version}")
+    if path is None:
+        pytest.skip(f"there is no Python {version}")
+    return path
+
+
+def emulated_python(architecture: str) -> list[str]:
+    """The command of a Debian Python of another architecture that has numpy, in an emulator.
+
+    Files below its folder are found at their usual places too; nothing is mounted, nobody need be
+    root but to make it.
+    """
+    emulator = shutil.which(EMULATORS[architecture])
+    if emulator is None:
+        pytest.skip(f"there is no {EMULATORS[architecture]} (Debian: qemu-user)")
+    folder = PROJECT / ".cache" / f"debian-{architecture}"
+    if not folder.is_dir():
+        if shutil.which("mmdebstrap") is None or os.geteuid():
+            pytest.skip("Debian for ARM takes mmdebstrap and root, once")
+        with atomic_directory(folder) as partial:
+            _run(
+                *("mmdebstrap", "--quiet", "--variant=extract", "--skip=check/qemu"),
+                *(f"--architectures={architecture}", "--include=python3,python3-numpy"),
+                *("--aptopt=Apt::Install-Recommends false", "--aptopt=Acquire::Languages none"),
+                *("bookworm", str(partial / "root"), "http://deb.debian.org/debian"),
+            )
+    root = folder / "root"
+    (libraries,) = (path.parent for path in root.glob("usr/lib/*/blas"))
+    paths = ":".join(str(libraries / name) for name in ("blas", "lapack", "."))
+    interpreter = str(root / "usr/bin/python3.11")
+    return [emulator, "-L", str(root), "-E", f"LD_LIBRARY_PATH={paths}", interpreter]
+
+
+def run(*command: str) -> str:
+    """Standard output of a Python that finds qdeploy and these tests."""
+    path = f"{PROJECT}:{TESTS / 'board'}"
+    environment = {"PYTHONPATH": path, "HOME": os.environ["HOME"], "PATH": os.environ["PATH"]}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        pytest.skip(f"{command[0]} failed: {last}")
