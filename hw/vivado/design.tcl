@@ -23,8 +23,21 @@ proc assign_registers {interface address} {
         -target_address_space [get_bd_addr_spaces ps/Data] [get_bd_addr_segs $interface/*] -force
 }
 
-if {[file exists boards]} {
-    set_param board.repoPaths [list [file normalize boards]]
+# Files of boards that a user has put here, and those that came with Vivado.
+set board_files {}
+set candidates boards
+if {[info exists env(XILINX_VIVADO)]} {
+    foreach folder [list $env(XILINX_VIVADO) [file dirname $env(XILINX_VIVADO)]] {
+        lappend candidates $folder/data/xhub/boards/XilinxBoardStore/boards
+    }
+}
+foreach folder $candidates {
+    if {[file isdirectory $folder]} {
+        lappend board_files [file normalize $folder]
+    }
+}
+if {[llength $board_files]} {
+    set_param board.repoPaths $board_files
 }
 create_project -force -part $settings::part $project_name $project_folder
 set board_part [lindex [get_board_parts -quiet -latest_file_version "$settings::board_part:*"] 0]
@@ -127,7 +140,12 @@ foreach space {dma/Data_MM2S dma/Data_S2MM} {
     }
     foreach segment [get_bd_addr_segs -quiet [dict get $ps segments]/*] {
         if {[file tail $segment] ni $assigned} {
-            exclude_bd_addr_seg -target_address_space [get_bd_addr_spaces $space] $segment
+            # Vivado refuses to exclude what this space could not have.
+            if {[catch {
+                exclude_bd_addr_seg -target_address_space [get_bd_addr_spaces $space] $segment
+            } message]} {
+                puts $message
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 source common.tcl
 
 reopen_project
+set_property STEPS.SYNTH_DESIGN.TCL.PRE [file normalize memories.tcl] [get_runs synth_1]
 complete_run synth_1
 # Vivado goes on with memories full of zeros where it does not find their contents.
 foreach line [lines_of_run synth_1] {

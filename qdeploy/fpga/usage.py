@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a mapped xc7 netlist takes of the board's resources."""
+"""What a mapped netlist (7 series or UltraScale+) takes of the board's resources."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from qdeploy.fpga.sites import occupied_sites
 
-# LUTs that the memories of a SLICEM take (UG474, chapter 2).
+# LUTs that the memories of a SLICEM take (UG474 and UG574, chapter 2).
 _LUTS_OF_MEMORY = {
     "RAM32X1S": 1,
     "RAM64X1S": 1,
@@ -21,6 +21,12 @@ _LUTS_OF_MEMORY = {
     "RAM256X1S": 4,
     "RAM32M": 4,
     "RAM64M": 4,
+    "RAM32M16": 8,
+    "RAM64M8": 8,
+    "RAM32X16DR8": 8,
+    "RAM64X8SW": 8,
+    "RAM256X1D": 8,
+    "RAM512X1S": 8,
     "SRL16E": 1,
     "SRLC16E": 1,
     "SRLC32E": 1,
@@ -64,6 +70,6 @@ def usage(module: dict[str, Any]) -> Usage:
         lut_cells=logic + memory,
         lut_memory=memory,
         ff=sum(n for kind, n in kinds.items() if kind.startswith("FD")),
-        bram36=kinds["RAMB36E1"] + kinds["RAMB18E1"] / 2,
-        dsp=kinds["DSP48E1"],
+        bram36=sum(kinds[f"RAMB36E{n}"] + kinds[f"RAMB18E{n}"] / 2 for n in (1, 2)),
+        dsp=kinds["DSP48E1"] + kinds["DSP48E2"],
     )

@@ -9,7 +9,9 @@ from pathlib import Path
 STUB = Path(__file__).with_name("stub_vivado")
 _PROGRAM = """\
 #!/bin/sh
-exec tclsh "$(dirname "$(readlink -f "$0")")/../stub/vivado.tcl" {version} "$@"
+XILINX_VIVADO="$(dirname "$(dirname "$(readlink -f "$0")")")"
+export XILINX_VIVADO
+exec tclsh "$XILINX_VIVADO/stub/vivado.tcl" {version} "$@"
 """
 
 

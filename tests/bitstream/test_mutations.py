@@ -86,7 +86,8 @@ CHANGED = {
         "concat $settings::sources $settings::memories",
         "lrange $settings::sources 0 end-1",
     ),
-    "no memories": ("package.tcl", "$settings::memories", ""),
+    "memories elsewhere": ("memories.tcl", "ip src", "ip"),
+    "no memories": ("synthesis.tcl", "set_property STEPS.SYNTH_DESIGN.TCL.PRE", "list"),
     "registers without addresses": ("package.tcl", "set_property slave_memory_map_ref", "list"),
     "streams without clock": (
         "package.tcl",

@@ -11,7 +11,8 @@ from qdeploy.fpga.estimation import Estimate, estimate
 from qdeploy.fpga.folding import fold
 from qdeploy.fpga.generation import generate
 from qdeploy.fpga.mapping import map_network
-from qdeploy.fpga.usage import Usage
+from qdeploy.fpga.synthesis import netlists
+from qdeploy.fpga.usage import Usage, usage
 
 BOARD = load_board("pynq-z2")
 
@@ -89,3 +90,28 @@ def test_a_yosys_that_does_not_run_is_a_tool_error(
     monkeypatch.setenv("QDEPLOY_YOSYS", program)
     with pytest.raises(ToolError, match="yosys"):
         estimate(directory, BOARD)
+
+
+RAMS = """\
+module rams (input clk, input write, input [9:0] a, input [15:0] x, output reg [15:0] y,
+             output reg [7:0] z, output reg [31:0] p);
+  reg [15:0] block[0:1023];
+  reg [7:0] distributed[0:31];
+  always @(posedge clk) begin
+    if (write) block[a] <= x;
+    if (write) distributed[a[4:0]] <= x[7:0];
+    y <= block[a];
+    z <= distributed[x[4:0]];
+    p <= x * y;
+  end
+endmodule
+"""
+
+
+@pytest.mark.parametrize("board", ["pynq-z2", "zcu104"])
+def test_memories_and_multipliers_of_both_families_are_counted(board: str, tmp_path: Path) -> None:
+    (tmp_path / "rams.v").write_text(RAMS)
+    (module,) = netlists(["rams.v"], ["rams"], tmp_path, load_board(board).family)
+    used = usage(module)
+    assert (used.bram36, used.dsp) == (0.5, 1)
+    assert 6 <= used.lut_memory <= 16

@@ -68,7 +68,7 @@ namespace eval stub {
     proc set_of_component {object name value} {
         variable project
         set known {
-            core {name version display_name description}
+            core {name version display_name description ipi_drc}
             bus {slave_memory_map_ref}
             parameter {value}
             block {range width usage}
@@ -147,9 +147,9 @@ vendor ipx::add_bus_parameter {} 2 2 {
     set project($object) {}
     return $object
 }
-vendor ipx::get_memory_maps {-of_objects 1} 1 1 {
+vendor ipx::get_memory_maps {-of_objects 1} 0 0 {
     ::stub::needs_core [dict get $option -of_objects]
-    return [::stub::matching map [lindex $words 0]]
+    return [::stub::matching map *]
 }
 vendor ipx::remove_memory_map {} 2 2 {
     array unset project ipx:map:[lindex $words 0]

@@ -53,7 +53,12 @@ namespace eval stub {
 }
 
 vendor version {-short 0} 0 0 {return $::stub::version}
-vendor set_param {} 2 2 {return [lindex $words 1]}
+vendor set_param {} 2 2 {
+    if {[lindex $words 0] ni {board.repoPaths general.maxThreads}} {
+        ::stub::fail "Common 17-55" "Unknown parameter '[lindex $words 0]'"
+    }
+    return [lindex $words 1]
+}
 
 vendor create_project {-force 0 -part 1} 1 2 {
     lassign $words name directory
@@ -178,6 +183,8 @@ proc ::stub::set_one {object name value} {
         clock_of_processor $cell
     } elseif {[string match ipx:* $object]} {
         set_of_component $object $name $value
+    } elseif {$object in {synth_1 impl_1} && [regexp {^STEPS\.\w+\.TCL\.(PRE|POST)$} $name]} {
+        set project(property,$object,$name) $value
     } else {
         set kind [expr {[lsearch -exact $project(files) $object] >= 0 ? "file" : $object}]
         if {![dict exists $known $kind] || $name ni [dict get $known $kind]} {

@@ -23,15 +23,15 @@ namespace eval stub {
         close $channel
     }
 
-    # $readmemh of the sources whose file is not among those of the project.
+    # $readmemh of the sources whose file is not in the folder of the run.
     proc lost_memories {} {
         variable project
-        set names [lmap file $project(sources) {file tail $file}]
+        set folder $project(property,synth_1,DIRECTORY)
         set lost {}
         foreach file $project(sources) {
             set channel [open $file]
             foreach {whole name} [regexp -all -inline {\$readmemh\("([^"]*)"} [read $channel]] {
-                if {$name ni $names} {
+                if {![file exists $folder/$name]} {
                     lappend lost $name
                 }
             }
@@ -53,6 +53,12 @@ namespace eval stub {
         }]
         run_lines synth_1 [list "Starting Synthesize : Time (s): cpu = 00:00:01" \
             "Start RTL Elaboration" "Start Technology Mapping"]
+        if {[info exists project(property,synth_1,STEPS.SYNTH_DESIGN.TCL.PRE)]} {
+            set back [pwd]
+            cd $project(property,synth_1,DIRECTORY)
+            uplevel #0 [list source $project(property,synth_1,STEPS.SYNTH_DESIGN.TCL.PRE)]
+            cd $back
+        }
         foreach name [lost_memories] {
             run_lines synth_1 [list "CRITICAL WARNING: \[Synth 8-4445\] could not open \$readmem data file\
                 '$name'; please make sure the file is added to project and has read permission, ignoring"]
