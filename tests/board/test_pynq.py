@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The runtime through unmodified versions of PYNQ, whose FPGA is the verilated accelerator."""
 
-
 import numpy as np
 import pytest
 from environments import TESTS, python, run
