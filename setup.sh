@@ -23,7 +23,8 @@ if [ "${#need_packages[@]}" -gt 0 ]; then
     exit 2
   fi
 fi
-# For tests alone: programs for ARM boards run under QEMU, scripts for Vivado in Tcl's shell.
+# For tests alone: programs for ARM boards run under QEMU, in a small Debian for ARM that mmdebstrap
+# makes, scripts for Vivado in Tcl's shell.
 if [ "$(id -u)" = 0 ] && ! command -v qemu-arm >/dev/null; then
   apt-get update -qq && apt-get install -y --no-install-recommends qemu-user ||
     echo "[setup] there is no qemu-user: tests of programs for ARM boards will be skipped"
@@ -31,6 +32,10 @@ fi
 if [ "$(id -u)" = 0 ] && ! command -v tclsh >/dev/null; then
   apt-get update -qq && apt-get install -y --no-install-recommends tcl ||
     echo "[setup] there is no tcl: tests of scripts for Vivado will be skipped"
+fi
+if [ "$(id -u)" = 0 ] && ! command -v mmdebstrap >/dev/null; then
+  apt-get update -qq && apt-get install -y --no-install-recommends mmdebstrap arch-test ||
+    echo "[setup] there is no mmdebstrap: tests of the board's runtime on ARM will be skipped"
 fi
 if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
   echo "qdeploy needs Python 3.11 or newer; $("$PYTHON" --version) found." \

@@ -223,7 +223,7 @@ class Accelerator:
                 if moved == before:
                     raise ToolError(
                         "accelerator",
-                        f"nothing has moved for {self._timeout:g} s: "
+                        f"nothing has moved for {self._timeout:.3g} s: "
                         f"{self._shell.explain_standstill()}\n  DMA: {self._dma.describe()}",
                         remedy="call again; if it stands still again, report these lines",
                     )
