@@ -42,9 +42,18 @@ from qdeploy.zoo import model_file  # noqa: E402
 TOOLS = ("yosys", "nextpnr-ice40", "icepack")
 TOP = "scan_top"
 # Pins of package ct256; J3 drives a global clock net.
-PINS = {"clk": "J3", "reset_n": "B5", "scan_step": "B4", "scan_in": "A2", "scan_out": "A1"}
+PINS = {
+    "clk": "J3",
+    "reset_n": "B5",
+    "scan_go": "B4",
+    "scan_shift": "A2",
+    "scan_in": "A1",
+    "scan_out": "C5",
+}
 _PORT = re.compile(r"^\s*(input|output) (?:\[(\d+):0\] )?(\w+)", re.MULTILINE)
 _HANDSHAKE = re.compile(r"(valid|ready)$")
+_PARTNER = {"valid": "ready", "ready": "valid"}
+_WAYS = ("input", "output")
 
 
 @dataclass(frozen=True)
@@ -79,49 +88,52 @@ def write_design(network: IntegerNetwork, fps: float, folder: Path) -> tuple[Des
         shutil.copyfile(source, folder / source.name)
     for name in design.memories:
         shutil.copyfile(rtl / name, folder / name)
-    text = scan_top(shell.top, (around / shell.files[-1]).read_text())
+    head = (around / shell.files[-1]).read_text().partition(");")[0]
+    text = scan_top(shell.top, head)
     (folder / f"{TOP}.v").write_text(text)
     return design, [*map(Path, design.files), *map(Path, shell.files), Path(f"{TOP}.v")]
 
 
-def scan_top(shell: str, verilog: str) -> str:
-    """Verilog of a module that scans the ports of a shell through two pins.
+def scan_top(shell: str, head: str) -> str:
+    """Verilog of a module that scans the ports of a shell through a few pins.
 
-    While scan_step is 0 a chain of all inputs (first port highest) moves up by a bit of scan_in,
-    and the chain of all outputs leaves through scan_out, highest bit first. A cycle with scan_step
-    is a cycle of the interface: in it alone valid and ready inputs are what was scanned in, and
-    the outputs go into their chain.
+    With scan_shift a chain of all inputs (first port highest) moves up by a bit of scan_in, and one
+    of all outputs by a bit that leaves at scan_out, highest first. With scan_go every valid or
+    ready input that is 1 in the chain is raised until its partner answers. In the cycle of such an
+    answer the outputs go into their chain, behind a 1: scan_out shows that it has come.
     """
-    chains: dict[str, list[str]] = {"input": [], "output": []}
-    ports = []
-    for direction, high, name in _PORT.findall(verilog[: verilog.index(");")]):
-        if name in ("aclk", "aresetn"):
-            ports.append(f".{name}({'clk' if name == 'aclk' else 'reset_n'})")
-            continue
-        width = int(high or 0) + 1
-        chains[direction].append(f"[{width}-1:0] {name}")
-        gate = " & scan_step" if _HANDSHAKE.search(name) else ""
-        ports.append(f".{name}({name}{gate if direction == 'input' else ''})")
-    declared = "".join(f"  wire {wire};\n" for wires in chains.values() for wire in wires)
-    ins, outs = (", ".join(wire.split()[-1] for wire in wires) for wires in chains.values())
-    bits = {
-        key: sum(int(wire[1:].split("-")[0]) for wire in wires) for key, wires in chains.items()
-    }
+    ports = [(way, int(high or 0) + 1, name) for way, high, name in _PORT.findall(head)]
+    ports = [port for port in ports if port[2] not in ("aclk", "aresetn")]
+    ins = [name for way, _, name in ports if way == "input"]
+    outs = [name for way, _, name in ports if way == "output"]
+    raised = [name for name in ins if _HANDSHAKE.search(name)]
+    partners = [_HANDSHAKE.sub(lambda word: _PARTNER[word[0]], name) for name in raised]
+    bits = {way: sum(width for this, width, _ in ports if this == way) for way in _WAYS}
+    wires = "".join(f"  wire [{width}-1:0] {name};\n" for _, width, name in ports)
+    pending = {name: f"pending[{bit}]" for bit, name in enumerate(reversed(raised))}
+    connections = [f".{name}({pending.get(name, name)})" for _, _, name in ports]
     return f"""\
 // SPDX-License-Identifier: Apache-2.0
-// The ports of {shell} through two pins; see benchmarks/ice40.py.
-module {TOP} (input clk, input reset_n, input scan_step, input scan_in, output scan_out);
+// The ports of {shell} through a few pins; see benchmarks/ice40.py.
+module {TOP} (
+    input clk, input reset_n, input scan_go, input scan_shift, input scan_in, output scan_out
+);
   reg [{bits["input"]}-1:0] given;
-  reg [{bits["output"]}-1:0] taken;
-{declared}  assign {{{ins}}} = given;
-  assign scan_out = taken[{bits["output"] - 1}];
-  always @(posedge clk)
-    if (scan_step) taken <= {{{outs}}};
-    else begin
-      given <= {{given, scan_in}};
-      taken <= {{taken, 1'b0}};
-    end
-  {shell} shell ({", ".join(ports)});
+  reg [{bits["output"]}:0] taken;
+  reg [{len(raised)}-1:0] pending;
+{wires}  assign {{{", ".join(ins)}}} = given;
+  assign scan_out = taken[{bits["output"]}];
+  wire [{len(raised)}-1:0] answers = pending & {{{", ".join(partners)}}};
+  always @(posedge clk) begin
+    if (!reset_n) pending <= 0;
+    else if (scan_go) pending <= {{{", ".join(raised)}}};
+    else pending <= pending & ~answers;
+    if (scan_go) taken <= 0;
+    else if (|answers) taken <= {{1'b1, {", ".join(outs)}}};
+    else if (scan_shift) taken <= {{taken, 1'b0}};
+    if (scan_shift) given <= {{given, scan_in}};
+  end
+  {shell} shell (.aclk(clk), .aresetn(reset_n), {", ".join(connections)});
 endmodule
 """
 
@@ -157,6 +169,13 @@ def place(folder: Path, files: Sequence[Path]) -> Placed:
         mhz=clock["achieved"],
         bytes=(folder / "chip.bin").stat().st_size,
     )
+
+
+def read_back(folder: Path) -> Path:
+    """The netlist that chip.bin is, as Verilog module `chip` with the ports of `scan_top`."""
+    run(folder, "iceunpack", "chip.bin", "back.asc")
+    run(folder, "sh", "-c", "icebox_vlog -s -n chip -p chip.pcf back.asc > chip.v")
+    return folder / "chip.v"
 
 
 def run(folder: Path, *command: str) -> None:

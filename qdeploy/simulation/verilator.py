@@ -156,7 +156,7 @@ def _compile_model(verilator: Verilator, generated: Path, harness: Path, trace: 
     flags = [*COMPILE_FLAGS, f"-DVM_TRACE={int(trace)}", f"-DVM_TRACE_VCD={int(trace)}"]
     if "clang" not in compiler:
         flags += GCC_FLAGS
-    folders = (generated, HARNESS.parent, library, library / "vltstd")
+    folders = (generated, harness.parent, HARNESS.parent, library, library / "vltstd")
     include = [f"-I{folder}" for folder in folders]
     common = repr((_compiler(), compiler, verilator.root, verilator.version, flags))
     cache = cache_folder("objects")
