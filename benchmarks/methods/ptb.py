@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Words of the Penn Treebank with 1-bit LSTM weights by iterative retraining.
 
-    python benchmarks/methods/ptb.py --json results.json      about an hour on 2 idle cores
+    python benchmarks/methods/ptb.py --json results.json      about 40 minutes on a core
     python benchmarks/methods/ptb.py --quick                  a minute, on the built-in phrases
 
 Lee & Kim (arXiv 1805.11233): a float network is trained, its LSTM weights are quantized to one bit
@@ -58,7 +58,7 @@ class Setting:
     learning_rate: float = 0.002
     bits: int = 1
     evaluated: int = 30_000  # words, for the integer network
-    threads: int = 2
+    threads: int = 1
     seed: int = 0
 
 
