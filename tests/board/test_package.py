@@ -92,14 +92,16 @@ def test_extract(good: Path, tmp_path: Path) -> None:
         package.read("board.bit")
 
 
-@given(st.data())
-def test_a_changed_byte_anywhere(good: Path, data: st.DataObject) -> None:
+def test_a_changed_byte_anywhere(good: Path) -> None:
     content = bytearray(good.read_bytes())
-    place = data.draw(st.integers(0, len(content) - 1))
-    content[place] ^= data.draw(st.integers(1, 255))
     changed = good.with_name("changed.qdp")
+    for place, byte in enumerate(content):
+        content[place] ^= 1 << place % 8
+        changed.write_bytes(content)
+        refuse(changed, "damaged package")
+        content[place] = byte
     changed.write_bytes(content)
-    refuse(changed, "damaged package")
+    open_package(changed)
 
 
 def test_every_length_that_is_too_short(good: Path) -> None:
