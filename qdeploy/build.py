@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -16,7 +17,7 @@ from qdeploy import integer
 from qdeploy.board import Package, devices, open_package
 from qdeploy.board.devices import Runner
 from qdeploy.errors import UserError
-from qdeploy.files import PACKAGE, cache_folder, content_hash
+from qdeploy.files import PACKAGE, cached_file, content_hash
 from qdeploy.integer import IntegerNetwork, Integers
 from qdeploy.stages import StageStore
 
@@ -120,11 +121,8 @@ class Build:
         made_by = [content_hash(PACKAGE / name) for name in ("packaging.py", "board")]
         stages = sorted(path.name for path in self.stages.values())
         key = hashlib.sha256(repr((made_by, stages)).encode()).hexdigest()
-        path = cache_folder("packages") / f"{self.network.name}-{key[:16]}{SUFFIX}"
-        if not path.exists():
-            package(self, path)
-        path.touch()
-        return open_package(path)
+        name = f"{self.network.name}-{key[:16]}{SUFFIX}"
+        return open_package(cached_file("packages", name, partial(package, self)))
 
     def _no_board(self) -> str:
         """Why the build cannot run on a board here; empty if it might."""
@@ -147,6 +145,15 @@ def open_build(directory: Path | str) -> Build:
             remedy="make one with 'qdeploy build' or 'qdeploy compile'",
         )
     return Build(directory, stages)
+
+
+def package_of(path: Path) -> Package:
+    """A package, or the one of a build folder.
+
+    Raises:
+        UserError: if the path holds neither.
+    """
+    return open_build(path).package() if path.is_dir() else open_package(path)
 
 
 def load(path: Path | str, device: BuildDevice = "auto") -> Runner:

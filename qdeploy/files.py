@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -34,6 +34,26 @@ def cache_folder(name: str) -> Path:
             if file.stat().st_mtime < oldest:
                 file.unlink()
     return folder
+
+
+def cached_file(folder: str, name: str, make: Callable[[Path], object]) -> Path:
+    """A file of the user's cache folder, which `make` writes if it is not there.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
+    try:
+        path = cache_folder(folder) / name
+        if not path.exists():
+            with atomic_file(path) as partial:
+                make(partial)
+        path.touch()
+    except OSError as error:
+        raise UserError(
+            f"cannot write to the cache folder: {error}",
+            remedy="make room on the disk, or name another folder in XDG_CACHE_HOME",
+        ) from error
+    return path
 
 
 @contextmanager

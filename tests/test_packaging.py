@@ -165,6 +165,19 @@ def test_full_disk(share: float, build: Build, path: Path, tmp_path: Path) -> No
     assert target.read_bytes() == path.read_bytes()
 
 
+def test_full_disk_of_the_cache(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with files_up_to(5000), pytest.raises(UserError, match="make room on the disk"):
+        build.package()
+    assert not list((tmp_path / "qdeploy/packages").iterdir())
+    assert build.package().manifest.name == "small"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    with pytest.raises(UserError, match="XDG_CACHE_HOME"):
+        build.package()
+
+
 def test_folder_that_cannot_be(build: Build, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from qdeploy.build import open_build
+from qdeploy.board import open_package
+from qdeploy.build import SUFFIX, open_build, package_of
 from qdeploy.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,21 +22,29 @@ if TYPE_CHECKING:
 
 
 def bench(
-    model: Annotated[Path, typer.Argument(help="Build folder, or a packed cpu.onnx.")],
-    device: Annotated[str, typer.Option(help="Only cpu can be measured.")] = "cpu",
+    model: Annotated[Path, typer.Argument(help="Build folder, package (.qdp) or cpu.onnx.")],
+    device: Annotated[str, typer.Option(help="cpu or board.")] = "cpu",
     threads: Annotated[int, typer.Option(min=1, help="Threads of every form.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure a network here, next to ONNX Runtime's own float32 and int8 versions of it."""
+    """Measure a network here: on the cpu next to ONNX Runtime's float32 and int8, or on a board."""
+    if device == "board":
+        _bench_board(model, as_json)
+        return
     if device != "cpu":
         raise UserError(
             f"device '{device}' cannot be measured",
-            remedy="use --device cpu; 'qdeploy report' has the cycles of an accelerator",
+            remedy="use --device cpu or board; 'qdeploy report' has the cycles of an accelerator",
         )
     from qdeploy.cpu.measurement import measure
 
-    path = open_build(model).file("pack", "cpu.onnx") if model.is_dir() else model
-    found = measure(path, threads)
+    with tempfile.TemporaryDirectory() as folder:
+        path = model
+        if model.is_dir():
+            path = open_build(model).file("pack", "cpu.onnx")
+        elif model.suffix == SUFFIX:
+            path = open_package(model).extract(Path(folder), ["cpu.onnx"]) / "cpu.onnx"
+        found = measure(path, threads)
     if as_json:
         print(found.model_dump_json(indent=2))
         return
@@ -60,6 +72,13 @@ def bench(
     )
     if found.layers:
         console.print(_layers(found))
+
+
+def _bench_board(model: Path, as_json: bool) -> None:
+    from qdeploy.board.bench import describe, measure
+
+    found = measure(package_of(model), "board")
+    print(json.dumps(asdict(found), indent=2) if as_json else describe(found))
 
 
 def _latencies(found: Measurement) -> Table:

@@ -15,7 +15,7 @@ from qdeploy.board.conversion import Conversion
 from qdeploy.board.fields import damaged
 from qdeploy.board.package import Package, Streams
 from qdeploy.errors import UserError
-from qdeploy.files import PACKAGE, atomic_file, cache_folder, content_hash
+from qdeploy.files import PACKAGE, cached_file, content_hash
 from qdeploy.fpga.design import load_design
 from qdeploy.fpga.simulated import SimulatedDesign, build_simulator
 
@@ -76,12 +76,9 @@ def _cached_simulator(package: Package, rtl: Path) -> Path:
     for name, file in sorted(package.manifest.files.items()):
         if name.startswith(_RTL):
             digest.update(f"{name}\0{file.sha256}\0".encode())
-    path = cache_folder("simulators") / f"{digest.hexdigest()}.so"
-    if path.exists():
-        path.touch()
-        return path
-    with tempfile.TemporaryDirectory() as folder:
-        built = build_simulator(rtl, Path(folder))
-        with atomic_file(path) as partial:
-            shutil.copyfile(built, partial)
-    return path
+
+    def make(path: Path) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copyfile(build_simulator(rtl, Path(folder)), path)
+
+    return cached_file("simulators", f"{digest.hexdigest()}.so", make)
