@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from qdeploy.board.bench import Measurement, measure
+from qdeploy.board.bench import describe, measure
 from qdeploy.board.devices import load
 from qdeploy.board.package import Package, open_package
 from qdeploy.board.preflight import preflight
@@ -94,22 +94,7 @@ def _self_test(package: Package, options: argparse.Namespace) -> None:
 
 def _bench(package: Package, options: argparse.Namespace) -> None:
     found = measure(package, options.device)
-    print(json.dumps(asdict(found), indent=2) if options.json else _table(found))
-
-
-def _table(found: Measurement) -> str:
-    watts = "not measured on this board"
-    if found.busy_watts is not None and found.idle_watts is not None:
-        watts = f"{found.busy_watts:.2f} W at full speed, {found.idle_watts:.2f} W idle"
-    rows = {
-        "load": f"{found.load:,.0f} ms",
-        "first call": f"{found.first:,.2f} ms",
-        "latency": f"{found.p50:,.3f} ms p50, {found.p99:,.3f} ms p99, {found.calls} single frames",
-        "throughput": f"{found.frames_per_second:,.0f} frames/s, {found.batch} at once",
-        "power": watts,
-    }
-    lines = (f"  {name:10}  {value}" for name, value in rows.items())
-    return "\n".join([f"{found.network}: {found.form}", *lines])
+    print(json.dumps(asdict(found), indent=2) if options.json else describe(found))
 
 
 def _preflight(package: Package, options: argparse.Namespace) -> int:

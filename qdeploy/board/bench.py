@@ -105,6 +105,22 @@ def measure(package: Package, device: Device) -> Measurement:
     )
 
 
+def describe(found: Measurement) -> str:
+    """A measurement for people."""
+    watts = "not measured on this board"
+    if found.busy_watts is not None and found.idle_watts is not None:
+        watts = f"{found.busy_watts:.2f} W at full speed, {found.idle_watts:.2f} W idle"
+    rows = {
+        "load": f"{found.load:,.0f} ms",
+        "first call": f"{found.first:,.2f} ms",
+        "latency": f"{found.p50:,.3f} ms p50, {found.p99:,.3f} ms p99, {found.calls} single frames",
+        "throughput": f"{found.frames_per_second:,.0f} frames/s, {found.batch} at once",
+        "power": watts,
+    }
+    lines = (f"  {name:10}  {value}" for name, value in rows.items())
+    return "\n".join([f"{found.network}: {found.form}", *lines])
+
+
 def _power_sensors() -> list[Any]:
     """PYNQ's sensor of each power rail (PMBus, on some boards); its `value` is in watts."""
     try:

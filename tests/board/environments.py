@@ -12,6 +12,14 @@ from qdeploy.files import atomic_directory
 
 PROJECT = Path(__file__).parents[2]
 TESTS = PROJECT / "tests"
+# Of Python's versions that boards have, the oldest numpy that is tried, else the newest.
+NUMPY = {
+    "3.8": "numpy==1.17.3",
+    "3.9": "numpy",
+    "3.10": "numpy==1.21.6",
+    "3.11": "numpy",
+    "3.12": "numpy",
+}
 EMULATORS = {"armhf": "qemu-arm", "arm64": "qemu-aarch64"}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from old_pythons import interpreter, numpy_folder
+from environments import NUMPY, python
 from packages import doubling, npy, write
 from sample_networks import small_cnn
 
@@ -43,7 +43,7 @@ fi
 [ -n "$master" ] && exit 0
 shift
 cd "$BOARD/home" && HOME="$BOARD/home" PATH="$BOARD/bin:/usr/bin:/bin" exec env -u PYTHONPATH \
-  PYTHONPATH="$BOARD_NUMPY" bash -c "$*"
+  PYTHONPATH="$BOARD_PACKAGES" bash -c "$*"
 """
 SCP = """#!/bin/bash
 printf 'scp' >> "$BOARD/log"; printf ' %q' "$@" >> "$BOARD/log"; echo >> "$BOARD/log"
@@ -84,9 +84,16 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
     board.home.mkdir(parents=True)
     script(tmp_path / "bin" / "ssh", SSH)
     script(tmp_path / "bin" / "scp", SCP)
-    python = interpreter("3.10")
+    interpreter = python("3.10", NUMPY["3.10"])
     subprocess.run(
-        [python, "-m", "venv", "--without-pip", "--system-site-packages", board.folder / "venv"],
+        [
+            interpreter,
+            "-m",
+            "venv",
+            "--without-pip",
+            "--system-site-packages",
+            board.folder / "venv",
+        ],
         check=True,
     )
     board.program("python3", f'#!/bin/sh\nexec {board.folder}/venv/bin/python3 "$@"\n')
@@ -94,7 +101,8 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
     board.program("sudo", f'#!/bin/sh\necho "$@" >> {board.folder}/sudo.log\nexec "$@"\n')
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     monkeypatch.setenv("BOARD", str(board.folder))
-    monkeypatch.setenv("BOARD_NUMPY", str(numpy_folder("3.10")))
+    packages = interpreter.parents[1] / "lib" / "python3.10" / "site-packages"
+    monkeypatch.setenv("BOARD_PACKAGES", str(packages))
     return board
 
 

@@ -4,18 +4,17 @@
 from pathlib import Path
 
 import pytest
-from environments import TESTS, emulated_python, python, run
+from environments import NUMPY, TESTS, emulated_python, python, run
 from rehearsal import cpu_package
 from runtime_checks import CHECKS
 from test_runtime import board_package
 
-PYTHONS = {"3.8": "numpy==1.17.3", "3.9": "numpy", "3.10": "numpy==1.21.6", "3.12": "numpy"}
 CHECKS_SCRIPT = str(TESTS / "board" / "runtime_checks.py")
 
 
-@pytest.mark.parametrize("version", PYTHONS)
+@pytest.mark.parametrize("version", NUMPY)
 def test_pythons(version: str, tmp_path: Path) -> None:
-    interpreter = str(python(version, PYTHONS[version]))
+    interpreter = str(python(version, NUMPY[version]))
     said = run(interpreter, CHECKS_SCRIPT, str(board_package(tmp_path / "model.qdp")))
     assert said.startswith(f"{len(CHECKS)} checks {version} ")
 
