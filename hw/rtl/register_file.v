@@ -16,7 +16,7 @@
 //   0x104 + 8 i  STATE              of stream i: bit 0 valid, bit 1 ready, bit 2 has moved a word since reset
 //
 //   STREAMS     streams observed, at least 2
-//   COUNT_BITS  bits of STALLED, more than those of STREAMS
+//   COUNT_BITS  bits of STALLED, at least 4 more than the number of streams has
 //
 // Every AXI output is a register. A write is taken when its address and data are both there, a read when
 // its answer is known: streams are looked at in turn, one per cycle, so a read of theirs takes up to
@@ -97,30 +97,44 @@ module register_file #(
     end
   end
 
-  // Streams. STALLED is a multiple of 2^LOW_BITS, carried by the memory, and the stream's own counter.
-  localparam LOW_BITS = $clog2(STREAMS + 1);
+  // Streams. STALLED is a multiple of 2^LOW_BITS, kept in a memory, and the stream's own counter, whose
+  // hexadecimal digits are shift registers that go through all states: two LUTs instead of four.
+  localparam DIGITS = ($clog2(STREAMS + 1) + 3) / 4;
+  localparam LOW_BITS = 4 * DIGITS;
   localparam HIGH_BITS = COUNT_BITS - LOW_BITS + 1;  // the highest bit: it is more than fits
-  reg [STREAMS*LOW_BITS-1:0] counts;
+  localparam [63:0] VALUES = 64'hcd7ea84fb6935210;  // of the states of a digit
+  localparam [3:0] LAST = 8;  // the state of value 15
+  wire [STREAMS*LOW_BITS-1:0] digits;
   reg [STREAMS-1:0] moved;
-  genvar s;
+  genvar s, d;
   generate
     for (s = 0; s < STREAMS; s = s + 1) begin : stream
+      wire [DIGITS:0] carry;
+      assign carry[0] = valid[s] && !ready[s];
       always @(posedge clk) begin
-        if (!reset_n) begin
-          counts[s*LOW_BITS+:LOW_BITS] <= 0;
-          moved[s] <= 1'b0;
-        end else begin
-          if (valid[s] && !ready[s]) begin
-            counts[s*LOW_BITS+:LOW_BITS] <= counts[s*LOW_BITS+:LOW_BITS] + 1'b1;
-          end
-          if (valid[s] && ready[s]) moved[s] <= 1'b1;
+        if (!reset_n) moved[s] <= 1'b0;
+        else if (valid[s] && ready[s]) moved[s] <= 1'b1;
+      end
+      for (d = 0; d < DIGITS; d = d + 1) begin : digit
+        reg [3:0] state;
+        assign carry[d+1] = carry[d] && state == LAST;
+        assign digits[s*LOW_BITS+4*d+:4] = state;
+        always @(posedge clk) begin
+          if (!reset_n) state <= 0;
+          else if (carry[d]) state <= {state, state[3] ^ state[2] ^ (state[2:0] == 0)};
         end
       end
     end
   endgenerate
 
-  reg [LOW_BITS-1:0] next, current, low, unseen;  // unseen: streams not looked at since reset
+  reg [LOW_BITS-1:0] next, current, seen, unseen;  // unseen: streams not looked at since reset
   reg [2:0] state;
+  wire [LOW_BITS-1:0] low;
+  generate
+    for (d = 0; d < DIGITS; d = d + 1) begin : digit
+      assign low[4*d+:4] = VALUES[4*seen[4*d+:4]+:4];
+    end
+  endgenerate
   (* ram_style = "distributed" *) reg [HIGH_BITS+LOW_BITS-1:0] stalled[0:STREAMS-1];
   wire [HIGH_BITS+LOW_BITS-1:0] old = unseen != 0 ? 0 : stalled[current];
   wire [HIGH_BITS-1:0] old_high = old[HIGH_BITS+LOW_BITS-1:LOW_BITS];
@@ -132,7 +146,7 @@ module register_file #(
     else next <= next + 1'b1;
     current <= next;
     state <= {reset_n && moved[next], ready[next], valid[next]};
-    low <= reset_n ? counts[next*LOW_BITS+:LOW_BITS] : 0;
+    seen <= reset_n ? digits[next*LOW_BITS+:LOW_BITS] : 0;
     stalled[current] <= {high, low};
     if (!reset_n) unseen <= STREAMS;
     else if (unseen != 0) unseen <= unseen - 1'b1;
