@@ -89,6 +89,17 @@ CHANGED = {
     "memories elsewhere": ("memories.tcl", "ip src", "ip"),
     "no memories": ("synthesis.tcl", "set_property STEPS.SYNTH_DESIGN.TCL.PRE", "list"),
     "registers without addresses": ("package.tcl", "set_property slave_memory_map_ref", "list"),
+    "reset without polarity": ("package.tcl", "value ACTIVE_LOW", "value ACTIVE_HIGH"),
+    "clock without reset": (
+        "package.tcl",
+        "ipx::associate_bus_interfaces -clock aclk -reset",
+        "list",
+    ),
+    "a synthesis for each core": (
+        "design.tcl",
+        "synth_checkpoint_mode None",
+        "synth_checkpoint_mode Singular",
+    ),
     "streams without clock": (
         "package.tcl",
         "foreach name {s_axi s_axis m_axis}",

@@ -179,8 +179,16 @@ vendor ipx::save_core {} 1 1 {
     foreach bus [::stub::matching bus *] {
         set name [lindex [split $bus :] end]
         set kind [dict get $project($bus) kind]
-        if {$kind in {clock reset}} {
-            lappend pins $name I [dict get {clock clk reset rst} $kind]
+        if {$kind eq "clock"} {
+            if {![dict exists $project($bus) reset]} {
+                ::stub::fail "IP_Flow 19-7" "Clock '$name' has no reset."
+            }
+            lappend pins $name I clk
+        } elseif {$kind eq "reset"} {
+            set polarity ipx:parameter:$name:POLARITY
+            set low [expr {[info exists project($polarity)]
+                && $project($polarity) eq "value ACTIVE_LOW"}]
+            lappend pins $name I [expr {$low ? "rst" : "rst_high"}]
         } else {
             if {![dict exists $project($bus) clock]} {
                 ::stub::say "CRITICAL WARNING: \[IP_Flow 19-11770\] Clock interface missing for '$name'"

@@ -75,7 +75,7 @@ vendor create_project {-force 0 -part 1} 1 2 {
     file mkdir $directory
     array unset project
     array set project [list name $name directory $directory part [dict get $option -part] \
-        files {} top {} board {} design {} validated 0]
+        files {} top {} board {} design {} validated 0 synth_checkpoint_mode Hierarchical]
     ::stub::save
     return $name
 }

@@ -53,7 +53,9 @@ namespace eval stub {
         }]
         run_lines synth_1 [list "Starting Synthesize : Time (s): cpu = 00:00:01" \
             "Start RTL Elaboration" "Start Technology Mapping"]
-        if {[info exists project(property,synth_1,STEPS.SYNTH_DESIGN.TCL.PRE)]} {
+        # Otherwise the core is synthesized in a run of its own.
+        if {$project(synth_checkpoint_mode) eq "None"
+            && [info exists project(property,synth_1,STEPS.SYNTH_DESIGN.TCL.PRE)]} {
             set back [pwd]
             cd $project(property,synth_1,DIRECTORY)
             uplevel #0 [list source $project(property,synth_1,STEPS.SYNTH_DESIGN.TCL.PRE)]
