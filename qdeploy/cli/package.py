@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from qdeploy.build import open_build
-from qdeploy.packaging import package as package_build
 
 
 def package(
@@ -17,6 +16,8 @@ def package(
     ),
 ) -> None:
     """Write a build as one file for boards and other machines."""
+    from qdeploy.packaging import package as package_build
+
     written = package_build(open_build(directory), output)
     print(
         f"wrote {output}: {written.bytes:,} bytes, "
