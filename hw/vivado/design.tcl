@@ -152,7 +152,12 @@ foreach space {dma/Data_MM2S dma/Data_S2MM} {
 
 validate_bd_design
 save_bd_design
-puts "QDEPLOY-CLOCK-MHZ [get_property [dict get $ps actual_mhz] [get_bd_cells ps]]"
+set actual [get_property [dict get $ps actual_mhz] [get_bd_cells ps]]
+puts "QDEPLOY-CLOCK-MHZ $actual"
+if {abs($actual - $settings::clock_mhz) > 0.01 * $settings::clock_mhz} {
+    puts "WARNING: \[qdeploy clock\] the processor makes $actual MHz of $settings::clock_mhz MHz;\
+        write that into clock_mhz of the board's file"
+}
 
 # One synthesis of everything: names of instances stay, and there is one log.
 set design_file [get_files $block_design.bd]

@@ -201,6 +201,28 @@ def test_settings_mean_what_was_set(
     assert words == ["a b {", *(part for item in preset.items() for part in item)]
 
 
+@pytest.mark.parametrize(
+    ("name", "asked", "made"),
+    [("pynq-z2", 125, "125.0"), ("pynq-z2", 150, "142.8"), ("zcu104", 200, "187.5")],
+)
+def test_a_clock_that_the_processor_cannot_make_is_told(
+    accelerator: tuple[Path, Path],
+    run_phase: RunPhase,
+    tmp_path: Path,
+    name: str,
+    asked: float,
+    made: str,
+) -> None:
+    board = load_board(name).model_copy(update={"clock_mhz": asked})
+    package, design, *_ = (project := write_project(*accelerator, board, "2024.1", tmp_path)).phases
+    assert run_phase(project, package, "2024.1", "").returncode == 0
+    done = run_phase(project, design, "2024.1", "")
+    assert done.returncode == 0
+    assert f"QDEPLOY-CLOCK-MHZ {made}" in done.stdout
+    warning = re.search(r"\[qdeploy clock\] the processor makes (\S+) MHz", done.stdout)
+    assert (warning is None) == (float(made) == asked)
+
+
 def test_another_version_is_refused(
     accelerator: tuple[Path, Path], run_phase: RunPhase, tmp_path: Path
 ) -> None:
