@@ -11,6 +11,7 @@ demo: setup
 	.venv/bin/qdeploy build models/digits-syq.toml -o build/digits
 
 test: setup
+	./setup.sh tests
 	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup

@@ -1,12 +1,32 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Prepare .venv with everything qdeploy needs: the pinned packages and, where allowed, the compiler.
+# `./setup.sh tests` installs what tests alone use: programs for ARM boards run under QEMU, in a small
+# Debian that mmdebstrap makes, Vivado's scripts in Tcl's shell, bitstreams are built in Docker.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 PYTHON="${PYTHON:-python3}"
 TORCH="torch==2.13.0+cpu"
 TORCH_INDEX="https://download.pytorch.org/whl/cpu"
+
+if [ "${1:-}" = tests ]; then
+  packages=()
+  while read -r program names; do
+    command -v "$program" >/dev/null || packages+=($names)
+  done <<'END'
+qemu-arm qemu-user
+tclsh tcl
+mmdebstrap mmdebstrap arch-test
+dockerd docker.io
+END
+  if [ "${#packages[@]}" -gt 0 ]; then
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq &&
+      apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null ||
+      echo "[setup] not here: ${packages[*]}; tests that need them will be skipped"
+  fi
+  exit
+fi
 
 need_packages=()
 command -v g++ >/dev/null || need_packages+=(g++)
@@ -22,20 +42,6 @@ if [ "${#need_packages[@]}" -gt 0 ]; then
     echo "This machine lacks: ${need_packages[*]}. Run: sudo $install" >&2
     exit 2
   fi
-fi
-# For tests alone: programs for ARM boards run under QEMU, in a small Debian for ARM that mmdebstrap
-# makes, scripts for Vivado in Tcl's shell.
-if [ "$(id -u)" = 0 ] && ! command -v qemu-arm >/dev/null; then
-  apt-get update -qq && apt-get install -y --no-install-recommends qemu-user ||
-    echo "[setup] there is no qemu-user: tests of programs for ARM boards will be skipped"
-fi
-if [ "$(id -u)" = 0 ] && ! command -v tclsh >/dev/null; then
-  apt-get update -qq && apt-get install -y --no-install-recommends tcl ||
-    echo "[setup] there is no tcl: tests of scripts for Vivado will be skipped"
-fi
-if [ "$(id -u)" = 0 ] && ! command -v mmdebstrap >/dev/null; then
-  apt-get update -qq && apt-get install -y --no-install-recommends mmdebstrap arch-test ||
-    echo "[setup] there is no mmdebstrap: tests of the board's runtime on ARM will be skipped"
 fi
 if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
   echo "qdeploy needs Python 3.11 or newer; $("$PYTHON" --version) found." \

@@ -11,6 +11,9 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from qdeploy.bitstream.vivado import find_vivado
+from qdeploy.errors import UserError
+
 SECONDS = 30
 _VERSION = re.compile(r"\d+(\.\d+)+")
 
@@ -88,6 +91,14 @@ def _engine() -> str | None:
     return _program("docker", "version", "--format", "{{.Server.Version}}")()
 
 
+def _vivado() -> str | None:
+    """As `qdeploy bitstream` finds it, without starting it."""
+    try:
+        return find_vivado(None).number
+    except UserError:
+        return None
+
+
 _SETUP = "run 'make setup'"
 _TRAIN = f"{_SETUP} or pip install 'qdeploy[train]'"
 _REPORT = f"{_SETUP} or pip install 'qdeploy[report]'"
@@ -120,14 +131,14 @@ _TOOLS = (
     ),
     _Tool(
         "Docker",
-        "building bitstreams",
-        "see docs.docker.com/engine/install; only needed for bitstreams",
+        "building bitstreams in a container",
+        "see docs.docker.com/engine/install; 'qdeploy bitstream --no-docker' does without",
         _engine,
     ),
     _Tool(
         "Vivado",
         "placing and routing bitstreams",
-        "AMD's installer (2022.2 to 2025.2); only needed for bitstreams",
-        _program("vivado", "-version"),
+        "AMD's installer (2022.2 to 2025.2), and XILINX_VIVADO or PATH; only needed for bitstreams",
+        _vivado,
     ),
 )

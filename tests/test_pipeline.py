@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole path on a small network, through the command line: killed twice, resumed, compared."""
 
+import json
 import os
 import signal
 import subprocess
@@ -149,3 +150,27 @@ def test_board_needs_a_bitstream(build_directory: Path) -> None:
 def test_no_build_is_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no build"):
         qdeploy.load(tmp_path)
+
+
+def test_the_bitstream_of_another_design_is_forgotten(build_directory: Path, model: Path) -> None:
+    made = build_directory / "stages" / "bitstream-old"
+    made.mkdir()
+    counts = {"total": {}, "accelerator": {}, "nodes": {}}
+    results = {
+        "vivado": "2024.1",
+        "design": "another",
+        "part": "xc7z020clg400-1",
+        "clock_mhz": 100,
+        "synthesized": counts,
+        "routed": counts,
+        "timing": {"slack": 1, "hold_slack": 1, "source": "", "destination": "", "node": None},
+        "power": {"total": 1, "dynamic": 1, "static": 1},
+    }
+    (made / "bitstream.json").write_text(json.dumps(results))
+    (made / "board.bit").write_bytes(b"old")
+    (build_directory / "board.bit").symlink_to("stages/bitstream-old/board.bit")
+    names = json.loads((build_directory / "build.json").read_text())
+    (build_directory / "build.json").write_text(json.dumps(names | {"bitstream": made.name}))
+    qdeploy.compile(model, output=build_directory)
+    assert "bitstream" not in open_build(build_directory).stages
+    assert not (build_directory / "board.bit").exists()

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from qdeploy.report import Report
+from qdeploy.report import Implementation, Report
 from qdeploy.report.render import render
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -311,3 +311,26 @@ def test_fifos_of_two_words_are_counted_not_drawn(full_report):
     source = render(full_report.model_copy(update={"schedule": schedule}))
     assert "All 1 FIFOs hold two words" in Page(source).text
     assert "Words in FIFOs" not in source
+
+
+def test_bitstream_is_shown_beside_the_estimates(full_report: Report, full_page: str) -> None:
+    assert "Synthesized" not in full_page
+    made = Implementation(
+        vivado="2024.1",
+        clock_mhz=100,
+        slack_ns=1.234,
+        reachable_mhz=114.1,
+        worst="conv2",
+        watts=1.6,
+    )
+    counts = {"synthesized": 4444, "routed": 4333, "whole": 7777}
+    report = full_report.model_copy(
+        update={
+            "implementation": made,
+            "resources": [part.model_copy(update=counts) for part in full_report.resources],
+        }
+    )
+    page = render(report)
+    for words in ("Synthesized", "Routed", "4,444", "4,333", "7,777", "Vivado 2024.1", "114.1 MHz"):
+        assert words in page
+    assert "the slowest path is in conv2" in page
