@@ -197,6 +197,5 @@ def _run(step: Step, host: str) -> None:
     problem, remedy = _REASONS.get(status, (problem or f"exit status {status}", step.remedy))
     if status == _NO_CONNECTION:
         problem, remedy = f"the connection was lost: {problem}", "run the same command again"
-    raise ToolError(
-        f"{step.name} on {host}", problem, command=shlex.join(step.command), remedy=remedy
-    )
+    # The command is long and its connection is closed by now; --dry-run shows it.
+    raise ToolError(f"{step.name} on {host}", problem, remedy=remedy)

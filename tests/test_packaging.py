@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,9 +119,6 @@ def with_program(build: Build, path: Path, new: Path) -> Path:
 
 
 def manifest_of(path: Path) -> dict[str, object]:
-    import json
-    import zipfile
-
     with zipfile.ZipFile(path) as archive:
         found: dict[str, object] = json.loads(archive.read("manifest.json"))
     return found
@@ -238,3 +237,15 @@ def test_command_line(build: Build, path: Path, tmp_path: Path) -> None:
         answer = command_line(*wrong)
         assert answer.returncode == 2
         assert "either --input or --selftest" in answer.stderr
+
+
+def test_bench(path: Path) -> None:
+    answer = command_line("bench", path, "--json")
+    assert answer.returncode == 0, answer.stderr
+    measured = json.loads(answer.stdout)
+    assert measured["network"] == "small"
+    assert measured["latencies"][0]["name"].startswith("qdeploy")
+    for device, reason in (("board", "holds no bitstream"), ("sim", "cannot be measured")):
+        answer = command_line("bench", path, "--device", device)
+        assert answer.returncode == 2
+        assert reason in answer.stderr
