@@ -48,8 +48,8 @@ class Accelerator:
         board: what it runs on; PYNQ's active device by default.
 
     Raises:
-        UserError: if the package holds no bitstream or one of another build, the board cannot
-            make its clock, or another process uses the device.
+        UserError: if the package holds no bitstream or one of another build, the board's clock is
+            too fast for it, or another process uses the device.
         ToolError: if PYNQ cannot load it, or there is no memory.
 
     Attributes:
@@ -139,9 +139,9 @@ class Accelerator:
         """Load the bitstream, check it, and take memory for transfers."""
         with ExitStack() as stack:
             stack.enter_context(device_lock(self._board.name))
-            folder = Path(stack.enter_context(TemporaryDirectory()))
-            self._package.extract(folder, (BITSTREAM, HANDOFF))
-            self._board.load(folder / BITSTREAM, self._promise.clock_mhz)
+            with TemporaryDirectory() as folder:
+                files = self._package.extract(Path(folder), (BITSTREAM, HANDOFF))
+                self._board.load(files / BITSTREAM, self._promise.clock_mhz)
             self._shell = ShellRegisters(
                 self._board.accelerator, self._package.manifest.stream_names
             )

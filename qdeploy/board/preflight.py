@@ -24,13 +24,15 @@ def preflight(package: Package) -> list[Check]:
         return checks
     try:
         with Accelerator(package) as accelerator:
-            clock = f"{accelerator.clock_mhz:g} MHz, as promised"
+            clock = accelerator.clock_mhz
     except QdeployError as error:
         problem, _, remedy = str(error).partition("\n  What to do: ")
         return [*checks, Check("bitstream", problem, remedy or "see there")]
-    build = package.manifest.build or ""
+    build, board = package.manifest.build, package.manifest.board
+    assert build is not None
+    assert board is not None
     return [
         *checks,
         Check("bitstream", f"loaded; its registers say build {build[:12]}..., as the package"),
-        Check("clock", clock),
+        Check("clock", f"{clock:g} MHz, {board.clock_mhz:g} MHz promised"),
     ]

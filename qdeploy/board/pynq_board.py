@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 
 DMA, ACCELERATOR = "dma", "accelerator"  # instances in the overlay
-TOLERANCE = 0.01  # of the clock: its dividers are integers
+TOLERANCE = 0.001  # of the clock, which is computed from rounded numbers
 
 
 class PynqBoard:
@@ -85,14 +85,14 @@ class PynqBoard:
             self.name: str = self._device.tag
 
     def load(self, bitstream: Path, clock_mhz: float) -> None:
-        """Load an overlay, which replaces whatever the FPGA held, and set its clock.
+        """Load an overlay, which replaces whatever the FPGA held, with its clock.
 
         Args:
             bitstream: .bit file; its .hwh lies beside it.
-            clock_mhz: of the accelerator.
+            clock_mhz: that the accelerator is good for; slower ones are left as they are.
 
         Raises:
-            UserError: if it is no overlay of qdeploy, or the board cannot make the clock.
+            UserError: if it is no overlay of qdeploy, or its clock is too fast.
             ToolError: if PYNQ cannot load it.
         """
         with _pynq_errors("load the overlay"):
@@ -108,7 +108,7 @@ class PynqBoard:
         self.accelerator = self._registers(blocks[ACCELERATOR])
         parameters = {key.lower(): value for key, value in blocks[DMA]["parameters"].items()}
         self.length_bits = int(parameters.get("c_sg_length_width", LENGTH_BITS))
-        self.clock_mhz = self._set_clock(clock_mhz)
+        self.clock_mhz = self._slow_down(clock_mhz)
 
     def allocate(self, size: int) -> Buffer:
         """Memory for the DMA, at least `size` bytes of it.
@@ -134,17 +134,19 @@ class PynqBoard:
             registers: Registers = self._pynq.MMIO(*place, device=self._device)
         return registers
 
-    def _set_clock(self, wanted: float) -> float:
-        clocks = self._pynq.Clocks
-        with _pynq_errors("read the clock"):
-            if abs(clocks.fclk0_mhz - wanted) > TOLERANCE * wanted:
-                clocks.fclk0_mhz = wanted
+    def _slow_down(self, wanted: float) -> float:
+        """Make the overlay's clock no faster than the accelerator is good for; return it."""
+        clocks, limit = self._pynq.Clocks, wanted * (1 + TOLERANCE)
+        with _pynq_errors("set the clock"):
             found = float(clocks.fclk0_mhz)
-        if abs(found - wanted) > TOLERANCE * wanted:
+            if found > limit:
+                clocks.fclk0_mhz = wanted
+                found = float(clocks.fclk0_mhz)
+        if found > limit:
             raise UserError(
-                f"the board makes a clock of {found:g} MHz, the accelerator was made for "
+                f"the board makes a clock of {found:g} MHz, the accelerator is good for "
                 f"{wanted:g} MHz",
-                remedy=f"build it for a clock that divides the board's PLL, {found:g} MHz for one",
+                remedy=f"build it for a clock that the board can make, {found:g} MHz for one",
             )
         return found
 

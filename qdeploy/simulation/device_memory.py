@@ -31,6 +31,7 @@ class DeviceMemory:
         self._next = FIRST
         self._host: dict[int, npt.NDArray[np.uint8]] = {}
         self._device: dict[int, npt.NDArray[np.uint8]] = {}
+        self._dirty: set[int] = set()  # what Linux wrote to clear them waits in the cache
 
     @property
     def buffers(self) -> int:
@@ -51,11 +52,13 @@ class DeviceMemory:
         self._next += pages + PAGE
         self._host[address] = np.full(size, STALE_HOST, np.uint8)
         self._device[address] = np.full(pages, STALE_DEVICE, np.uint8)
+        self._dirty.add(address)
         return address, self._host[address]
 
     def free(self, address: int) -> None:
         """Give back the buffer at `address`."""
         del self._host[address]
+        self._dirty.discard(address)
         self.free_bytes += len(self._device.pop(address))
 
     def flush(self, address: int, offset: int = 0, size: int | None = None) -> None:
@@ -63,6 +66,7 @@ class DeviceMemory:
         part = slice(offset, None if size is None else offset + size)
         host = self._host[address]
         self._device[address][: len(host)][part] = host[part]
+        self._dirty.discard(address)
 
     def invalidate(self, address: int, offset: int = 0, size: int | None = None) -> None:
         """Let the processor see what devices wrote."""
@@ -76,18 +80,21 @@ class DeviceMemory:
         Raises:
             DecodeError: if part of it is no memory.
         """
-        return self._place(address, size).copy()
+        start = self._buffer(address, size)
+        return self._device[start][address - start : address - start + size].copy()
 
     def write(self, address: int, data: npt.NDArray[np.uint8]) -> None:
-        """What a device writes.
+        """What a device writes. In a buffer that was never flushed the cache writes over it.
 
         Raises:
             DecodeError: if part of it is no memory.
         """
-        self._place(address, len(data))[:] = data
+        start = self._buffer(address, len(data))
+        if start not in self._dirty:
+            self._device[start][address - start : address - start + len(data)] = data
 
-    def _place(self, address: int, size: int) -> npt.NDArray[np.uint8]:
+    def _buffer(self, address: int, size: int) -> int:
         for start, content in self._device.items():
             if start <= address and address + size <= start + len(content):
-                return content[address - start : address - start + size]
+                return start
         raise DecodeError(f"0x{address:08x}, {size} bytes")

@@ -11,19 +11,21 @@ from shell_model import ShellModel
 from qdeploy.simulation.axi_dma import AxiDma
 from qdeploy.simulation.device_memory import DeviceMemory
 
+ACCESS_SECONDS = 1e-5  # of a register
+
 
 class ModelRegisters:
-    """Registers of a part of the board; time passes with every access."""
+    """Registers of a part of the board; cycles and time pass with every access."""
 
     def __init__(self, board: ModelBoard, part: ShellModel | AxiDma) -> None:
         self.board, self.part = board, part
 
     def read(self, offset: int) -> int:
-        self.board.shell.step(self.board.pace)
+        self.board.access()
         return self.part.read(offset)
 
     def write(self, offset: int, value: int) -> None:
-        self.board.shell.step(self.board.pace)
+        self.board.access()
         self.part.write(offset, value)
 
 
@@ -44,6 +46,18 @@ class ModelBuffer:
         self.memory.free(self.address)
 
 
+class ModelTime:
+    """In the place of the module `time`."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
 class ModelBoard:
     """Satisfies `qdeploy.board.pynq_board.Board`."""
 
@@ -55,9 +69,14 @@ class ModelBoard:
         self.shell = shell
         self.memory = DeviceMemory(memory)
         self.pace = pace
+        self.time = ModelTime()
         self.loads = 0
         self.engine = AxiDma(shell, self.memory)
         self.clock_mhz = 0.0
+
+    def access(self) -> None:
+        self.shell.step(self.pace)
+        self.time.now += ACCESS_SECONDS
 
     def load(self, bitstream: Path, clock_mhz: float) -> None:
         assert bitstream.is_file()

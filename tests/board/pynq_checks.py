@@ -176,11 +176,21 @@ def check_wrong_overlay(package: Package) -> None:
         Accelerator(Renamed(package.path, package.manifest))
 
 
-def check_wrong_clock(package: Package) -> None:
+def check_clock(package: Package) -> None:
+    def promising(clock_mhz: float) -> Package:
+        promise = replace(package.manifest.board, clock_mhz=clock_mhz)
+        return Package(package.path, replace(package.manifest, board=promise))
+
+    class Stubborn:
+        fclk0_mhz = property(lambda self: 100.0, lambda self, clock: None)
+
     device(package)
-    promise = replace(package.manifest.board, clock_mhz=640.0)
-    with raises(UserError, "the accelerator was made for 640 MHz"):
-        Accelerator(Package(package.path, replace(package.manifest, board=promise)))
+    for promised, real in ((200, "100"), (50, "50"), (33.4, "33.3")):
+        with Accelerator(promising(promised)) as accelerator:
+            assert f"{accelerator.clock_mhz + 0.01:.1f}".startswith(real), accelerator.clock_mhz
+            works(accelerator)
+    with patch("pynq.Clocks", Stubborn()), raises(UserError, "of 100 MHz.*good for 99 MHz"):
+        Accelerator(promising(99))
 
 
 def check_no_memory(package: Package) -> None:

@@ -7,6 +7,7 @@ import packages
 import pytest
 from runtime_checks import CHECKS, FRAMES
 
+from qdeploy.board import accelerator, dma
 from qdeploy.board.package import Package, open_package
 from qdeploy.packaging import write_archive
 
@@ -26,5 +27,7 @@ def board_package(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_runtime(check: str, package: Package) -> None:
+def test_runtime(check: str, package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (accelerator, dma):
+        monkeypatch.setattr(module, "time", module.time)  # checks set another one
     CHECKS[check](package)
