@@ -154,13 +154,16 @@ def test_a_deadlock_shows_where_words_wait_and_are_missing(tmp_path: Path) -> No
     getCustomOp(model.get_node_from_name(deepest.name)).set_nodeattr("depth", 2)
     (tmp_path / "rtl").mkdir()
     accelerator = build(network, tmp_path, generate(model, network, BOARD, tmp_path / "rtl"))
+    streams = accelerator.shell.streams
+    operators = [node for node in accelerator.design.nodes if node.operator != "fifo"]
+    assert len(set(streams)) == len(streams) == sum(n.input_streams for n in operators) + 1
     simulator = accelerator.simulator()
     accelerator.send(simulator, random_codes(network, 3))
     simulator.receive(1 << 16)
     simulator.step(20_000)
     states = {
         name: simulator.read(0x104 + 8 * index) & (VALID | READY)
-        for index, name in enumerate(accelerator.shell.streams)
+        for index, name in enumerate(streams)
     }
     waiting = [name for name, state in states.items() if state == VALID]
     into_add = {name: state for name, state in states.items() if name.endswith("-> first")}
