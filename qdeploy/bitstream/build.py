@@ -23,9 +23,10 @@ from qdeploy.bitstream.run import Watch, full_disk_told, run_phases
 from qdeploy.bitstream.vivado import Installation
 from qdeploy.build import Build, open_build
 from qdeploy.doctor import require
-from qdeploy.files import atomic_directory, content_hash, link
+from qdeploy.files import atomic_directory, link
 from qdeploy.fpga.board import Board, board_named, hardware_directory
 from qdeploy.fpga.design import load_design
+from qdeploy.fpga.shell import load_shell
 from qdeploy.report.contents import Report
 from qdeploy.report.routed import with_bitstream
 from qdeploy.report.writing import write_report
@@ -96,7 +97,7 @@ def bitstream_stage(
             copy(folder / name, directory / name)
         results = Results(
             vivado=installation.number,
-            design=content_hash(rtl),
+            build=load_shell(shell).build,
             part=design.part,
             clock_mhz=design.clock_mhz,
             synthesized=utilization(directory / SYNTHESIZED, design),

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from qdeploy.bitstream.project import BITSTREAM, HANDOFF
 from qdeploy.build import Build
 from qdeploy.errors import ToolError
-from qdeploy.files import content_hash
 from qdeploy.fpga.design import Design, DesignNode
+from qdeploy.fpga.shell import load_shell
 
 FILE_NAME = "bitstream.json"
 RESULTS = (BITSTREAM, HANDOFF, "reports")  # of the stage, linked in the build folder
@@ -96,7 +96,7 @@ class Results(_Part):
 
     Attributes:
         vivado: version.
-        design: hash of the design folder that it was made from.
+        build: hash of accelerator and shell, as the shell's registers give it.
         part: the part.
         clock_mhz: clock of the accelerator.
         synthesized: after synthesis.
@@ -106,7 +106,7 @@ class Results(_Part):
     """
 
     vivado: str
-    design: str
+    build: str
     part: str
     clock_mhz: float
     synthesized: Utilization
@@ -183,11 +183,11 @@ def node_of(pin: str, design: Design) -> DesignNode | None:
 
 def bitstream_of(build: Build) -> tuple[Path, Results] | None:
     """Folder and numbers of the bitstream of a build; None without one of its present design."""
-    folder, rtl = build.stages.get("bitstream"), build.stages.get("generate")
-    if folder is None or rtl is None or not (folder / FILE_NAME).is_file():
+    folder, shell = build.stages.get("bitstream"), build.stages.get("shell")
+    if folder is None or shell is None or not (folder / FILE_NAME).is_file():
         return None
     results = Results.model_validate_json((folder / FILE_NAME).read_bytes())
-    return (folder, results) if results.design == content_hash(rtl / "rtl") else None
+    return (folder, results) if results.build == load_shell(shell / "shell").build else None
 
 
 def by_layer(nodes: dict[str, Taken], design: Design) -> dict[str, Taken]:

@@ -20,7 +20,7 @@ from qdeploy.bitstream.vivado import Installation
 from qdeploy.build import open_build
 from qdeploy.errors import QdeployError, ToolError, UserError
 from qdeploy.fpga.design import load_design
-from qdeploy.fpga.shell import load_shell
+from qdeploy.fpga.shell import generate_shell, load_shell
 
 # Prints a log and ends with a code in one phase, and is the stub in the others.
 _FAILING = """\
@@ -115,9 +115,13 @@ def test_a_second_call_runs_nothing(build: Path, vivado: Installation) -> None:
 
 def test_a_changed_design_starts_anew(build: Path, vivado: Installation) -> None:
     make(build, vivado)
-    stage = open_build(build).stages["generate"]
-    top = stage / "rtl" / load_design(stage / "rtl").files[-1]
+    stages = open_build(build).stages
+    rtl, shell = stages["generate"] / "rtl", stages["shell"] / "shell"
+    top = rtl / load_design(rtl).files[-1]
     top.write_text(top.read_text() + "// changed\n")
+    shutil.rmtree(shell)
+    shell.mkdir()
+    generate_shell(rtl, shell)
     assert bitstream_of(open_build(build)) is None
     _, record = make(build, vivado)
     assert record.entered == PHASES
