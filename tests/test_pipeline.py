@@ -16,6 +16,8 @@ from qonnx_files import QonnxFile, execute
 import qdeploy
 from qdeploy.build import open_build
 from qdeploy.errors import UserError
+from qdeploy.fpga.design import load_design
+from qdeploy.fpga.shell import load_shell
 from qdeploy.verification import Verification
 from qdeploy.verification.targets import verify_build
 
@@ -127,6 +129,14 @@ def test_estimates_and_page_are_there(build_directory: Path) -> None:
     assert conv1.scale_form == "recode"  # one channel leaves no groups to sum
     assert conv1.used.lut
     assert "conv1" in (build_directory / "report.html").read_text()
+
+
+def test_the_shell_is_that_of_the_design(build_directory: Path) -> None:
+    design, shell = load_design(build_directory / "rtl"), load_shell(build_directory / "shell")
+    assert shell.top == f"{design.top}_shell"
+    assert shell.streams == design.streams
+    assert all((build_directory / "shell" / name).is_file() for name in shell.files)
+    assert (shell.input.frame_bytes, shell.output.frame_bytes) == (40, 16)  # 36 and 5 words
 
 
 def test_a_second_run_reuses_every_stage(build_directory: Path, model: Path) -> None:

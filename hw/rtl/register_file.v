@@ -13,14 +13,14 @@
 //   0x40         CYCLES             since reset, modulo 2^32
 //   0x100 + 8 i  STALLED            cycles since reset in which stream i was valid and not ready, or the
 //                                   largest number if there were more
-//   0x104 + 8 i  STATE              of stream i: bit 0 valid, bit 1 ready, bit 2 has moved a word since reset
+//   0x104 + 8 i  STATE              of stream i: bit 0 valid, bit 1 ready, bit 2 moved a word since reset
 //
 //   STREAMS     streams observed, at least 2
 //   COUNT_BITS  bits of STALLED, at least 4 more than the number of streams has
 //
 // Every AXI output is a register. A write is taken when its address and data are both there, a read when
 // its answer is known: streams are looked at in turn, one per cycle, so a read of theirs takes up to
-// STREAMS cycles longer. Each has only a counter long enough for a round; a memory holds what it carried.
+// STREAMS cycles longer. Each has only a counter long enough for a round; a memory holds the rest.
 module register_file #(
     parameter [255:0] BUILD      = 0,
     parameter         STREAMS    = 2,

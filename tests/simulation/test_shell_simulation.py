@@ -182,6 +182,27 @@ def test_a_packet_starts_anew_when_its_length_is_written(small: Echo) -> None:
         assert [len(data) // 8 for data in packets(simulator, 1 << 12)] == frames_of_packets
 
 
+@settings(deadline=None)
+@given(PAUSES, st.lists(st.tuples(st.integers(1, 4), st.integers(0, 60)), min_size=1, max_size=6))
+def test_packets_are_whole_frames_whenever_their_length_changes(
+    echo: Echo, pauses: dict[str, float], lengths: list[tuple[int, int]]
+) -> None:
+    simulator = echo.simulator(**pauses)
+    frames = random_frames(echo, np.random.default_rng(len(lengths)), 15)
+    send(echo, simulator, frames)
+    size = len(echo.echo(frames[0]))
+    found = []
+    for length, cycles in lengths:
+        simulator.write(FRAMES_PER_PACKET, length)
+        simulator.receive(1 << 16)
+        simulator.step(cycles)
+        data, last = simulator.received()
+        found.append(data.tobytes())
+        assert not last or sum(map(len, found)) % size == 0
+    found += packets(simulator, 1 << 16)
+    assert b"".join(found) == b"".join(map(echo.echo, frames))
+
+
 @st.composite
 def transfers(draw: st.DrawFn) -> list[tuple[int, int | None]]:
     known = st.sampled_from([CONTROL, FRAMES_PER_PACKET, *range(0, 0x44, 4)])
