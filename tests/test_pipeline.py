@@ -136,7 +136,7 @@ def test_the_shell_is_that_of_the_design(build_directory: Path) -> None:
     assert shell.top == f"{design.top}_shell"
     assert shell.streams == design.streams
     assert all((build_directory / "shell" / name).is_file() for name in shell.files)
-    assert (shell.input.frame_bytes, shell.output.frame_bytes) == (40, 16)  # 36 and 5 words
+    assert (shell.input.frame_bytes, shell.output.frame_bytes) == (40, 8)  # 36 and 5 words
 
 
 def test_a_second_run_reuses_every_stage(build_directory: Path, model: Path) -> None:
