@@ -23,7 +23,7 @@ from qdeploy.board.manifest import FORMAT
 from qdeploy.board.package import MANIFEST, MODE, SEAL, UNIX, open_package
 from qdeploy.build import Build
 from qdeploy.errors import UserError
-from qdeploy.files import atomic_file, content_hash
+from qdeploy.files import atomic_file
 from qdeploy.fpga.design import Design, load_design
 from qdeploy.fpga.shell import Shell, load_shell
 from qdeploy.integer import IntegerNetwork
@@ -245,8 +245,8 @@ def _bitstream(build: Build) -> dict[str, bytes]:
     """The bitstream and its reports, unless there is none or the design is another one by now."""
     if "bitstream" not in build.stages:
         return {}
-    made_from = json.loads(build.file("bitstream", "bitstream.json").read_text())["design"]
-    if made_from != content_hash(build.file("generate", "rtl")):
+    made_from = json.loads(build.file("bitstream", "bitstream.json").read_text())["build"]
+    if made_from != load_shell(build.file("shell", "shell")).build:
         return {}
     files = {name: build.file("bitstream", name).read_bytes() for name in (BITSTREAM, HANDOFF)}
     return files | _folder(build.file("bitstream", "reports"), "reports")

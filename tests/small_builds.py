@@ -13,7 +13,7 @@ from test_pipeline import small_model
 import qdeploy
 from qdeploy.build import Build
 from qdeploy.doctor import Finding
-from qdeploy.files import content_hash
+from qdeploy.fpga.shell import load_shell
 
 FRAMES = 40
 
@@ -45,8 +45,8 @@ def add_bitstream(build: Build) -> Build:
     (folder / "board.bit").write_bytes(b"bits")
     (folder / "board.hwh").write_bytes(b"<xml/>")
     (folder / "reports" / "timing.rpt").write_bytes(b"slack")
-    design = content_hash(build.file("generate", "rtl"))
-    (folder / "bitstream.json").write_text(json.dumps({"design": design}))
+    made_for = load_shell(build.file("shell", "shell")).build
+    (folder / "bitstream.json").write_text(json.dumps({"build": made_for}))
     names = {stage: path.name for stage, path in build.stages.items()}
     names["bitstream"] = folder.name
     (build.directory / "build.json").write_text(json.dumps(names))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.status import Status
 
 from qdeploy.build import Build
@@ -60,27 +60,25 @@ class ConsoleWatch:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task: TaskID | None = None
+        self._progress: Progress | None = None
         self._phase = ""
 
     def enter(self, phase: str) -> None:
         """See `qdeploy.bitstream.run.Watch`."""
         self._phase = phase
-        self._task = self._progress.add_task(f"{phase} ...", total=None)
-        self._progress.start()
+        if self.console.is_terminal:
+            columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False))
+            self._progress = Progress(
+                *columns, TimeElapsedColumn(), console=self.console, transient=True
+            )
+            self._progress.add_task(f"{phase} ...", total=None)
+            self._progress.start()
 
     def step(self, text: str) -> None:
         """See `qdeploy.bitstream.run.Watch`."""
-        if self._task is not None:
-            self._progress.update(self._task, description=f"{self._phase}: {text[:60]}")
+        if self._progress is not None:
+            task = self._progress.task_ids[0]
+            self._progress.update(task, description=f"{self._phase}: {text[:60]}")
 
     def leave(self, phase: str, seconds: float, *, reused: bool) -> None:
         """See `qdeploy.bitstream.run.Watch`."""
@@ -94,7 +92,6 @@ class ConsoleWatch:
 
     def close(self) -> None:
         """Remove the spinner, also after an error."""
-        if self._task is not None:
+        if self._progress is not None:
             self._progress.stop()
-            self._progress.remove_task(self._task)
-            self._task = None
+            self._progress = None
