@@ -13,6 +13,7 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 LENGTH_BITS = 26  # of the DMA's length registers
+BLOCKS = ("accelerator", "dma")  # that have registers
 RANGE = 0x10000  # bytes of registers of each block
 
 
@@ -53,11 +54,6 @@ def family_of(part: str) -> Family:
     return ZYNQ if part.startswith("xc7z") else ZYNQMP
 
 
-def addresses(family: Family) -> dict[str, int]:
-    """Where the registers of each block are."""
-    return {"accelerator": family.base, "dma": family.base + RANGE}
-
-
 def write_overlay(directory: Path, part: str, clock_mhz: float) -> None:
     """Write board.bit and board.hwh.
 
@@ -74,7 +70,7 @@ def write_overlay(directory: Path, part: str, clock_mhz: float) -> None:
 def _handoff(family: Family, part: str, clock_mhz: float) -> str:
     divisor = round(family.pll_mhz / clock_mhz)
     processor, version = family.processor.split(":")
-    places = addresses(family)
+    places = {name: family.base + index * RANGE for index, name in enumerate(BLOCKS)}
     ranges = "".join(
         "<MEMRANGE"
         + _attributes(

@@ -20,7 +20,7 @@ from pynqmetadata.frontends import Metadata
 
 from qdeploy.simulation.axi_dma import AxiDma
 from qdeploy.simulation.device_memory import DeviceMemory
-from qdeploy.simulation.overlay import LENGTH_BITS, RANGE, ZYNQ, Family, addresses
+from qdeploy.simulation.overlay import BLOCKS, LENGTH_BITS, RANGE, ZYNQ, Family
 
 if TYPE_CHECKING:
     from qdeploy.simulation.shell import ShellSimulator
@@ -70,7 +70,7 @@ class SimulatedDevice(Device):  # type: ignore[misc]  # PYNQ has no types
         self.shell: ShellSimulator | None = None
         self.dma: AxiDma | None = None
         self._simulator = simulator
-        self._addresses = addresses(family)
+        self._addresses: dict[str, int] = {}
         self._clocks = _clock_registers(family)
 
     def has_capability(self, name: str) -> bool:
@@ -92,6 +92,8 @@ class SimulatedDevice(Device):  # type: ignore[misc]  # PYNQ has no types
         self.downloads.append(header["part"])
         self.shell = self._simulator()
         self.dma = AxiDma(self.shell, self.memory, LENGTH_BITS)
+        blocks = parser.ip_dict.items()
+        self._addresses = {name: block["phys_addr"] for name, block in blocks if name in BLOCKS}
 
     def read_registers(self, address: int, length: int) -> bytes:
         """Registers as bytes."""
@@ -131,8 +133,8 @@ class SimulatedDevice(Device):  # type: ignore[misc]  # PYNQ has no types
         """The block at an address, after some time, and the offset in it."""
         for name, base in self._addresses.items():
             if base <= address < base + RANGE:
-                if self.shell is None or self.dma is None:
-                    raise RuntimeError(f"no bitstream is loaded: 0x{address:08x} does not answer")
+                assert self.shell is not None
+                assert self.dma is not None
                 self.shell.step(self.cycles)
                 self.dma.update()
                 return self.dma if name == "dma" else self.shell, address - base
