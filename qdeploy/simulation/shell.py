@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qdeploy.board.streams import BEAT_BYTES
-from qdeploy.errors import InternalError
+from qdeploy.errors import InternalError, UserError
 from qdeploy.simulation.verilator import build_model
 
 HARNESS = Path(__file__).with_name("shell.cpp")
@@ -65,6 +65,7 @@ class ShellSimulator:
         seed: of the pauses.
 
     Raises:
+        UserError: if the shared object is something else.
         InternalError: if the folder cannot be entered.
     """
 
@@ -82,6 +83,11 @@ class ShellSimulator:
         path = Path(shared_object).resolve()
         self._simulation: int | None = None
         library = ctypes.CDLL(str(path))  # symbols stay local to it
+        if not hasattr(library, "shell_cycle"):
+            raise UserError(
+                f"{path} is no simulation of a shell, or of another version of qdeploy",
+                remedy="build it again",
+            )
         # PyDLL keeps other Python threads out while the working directory is another one.
         create = ctypes.PyDLL(str(path)).shell_new
         create.argtypes = [ctypes.c_char_p]
