@@ -216,7 +216,7 @@ class Accelerator:
             return
         begin = time.monotonic()
         moved, look = None, begin
-        while not (self._dma.finished(RECEIVE) and self._dma.finished(SEND)):
+        while not self._dma.finished():
             now = time.monotonic()
             if now >= look:
                 before, moved = moved, self._shell.frames()

@@ -68,18 +68,22 @@ class Dma:
         end = time.monotonic() + RESET_SECONDS
         while registers.read(side + STATUS) & HALTED:
             if time.monotonic() > end:
-                self.finished(side)
+                self._finished(side)
                 raise ToolError("DMA", f"{NAMES[side]} does not start", remedy="call again")
         registers.write(side + ADDRESS, address & 0xFFFFFFFF)
         registers.write(side + ADDRESS_HIGH, address >> 32)
         registers.write(side + LENGTH, size)
 
-    def finished(self, side: int) -> bool:
-        """Whether the transfer is over.
+    def finished(self) -> bool:
+        """Whether the transfers of both channels are over.
 
         Raises:
-            ToolError: if it failed.
+            ToolError: if one failed.
         """
+        sent, received = self._finished(SEND), self._finished(RECEIVE)
+        return sent and received
+
+    def _finished(self, side: int) -> bool:
         status = self._registers.read(side + STATUS)
         if any(status & bit for bit in ERRORS):
             raise ToolError(

@@ -110,7 +110,7 @@ def check_dma_error(package: Package) -> None:
     with Accelerator(package) as accelerator:
         for side, name in ((axi_dma.MM2S, "MM2S"), (axi_dma.S2MM, "S2MM")):
             board.dma.failing[side] = axi_dma.SLAVE
-            with raises(ToolError, f"{name}.*the memory refused"):
+            with raises(ToolError, f"^DMA: .*{name}.*the memory refused"):
                 accelerator.run(X)
             works(accelerator)
 
