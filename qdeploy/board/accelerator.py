@@ -174,15 +174,19 @@ class Accelerator:
 
     def _transfers(self, parts: Iterable[NDArray[np.int64]]) -> Iterator[NDArray[np.int64]]:
         """Integer inputs of one transfer each to the integer outputs of it."""
-        if self._closed or self._busy:
-            state = "closed" if self._closed else "busy: a stream was not read to its end"
-            raise UserError(f"the accelerator is {state}", remedy="end the stream, or load again")
+        self._require_open()
+        if self._busy:
+            raise UserError(
+                "the accelerator is busy: a stream was not read to its end",
+                remedy="read it to its end, or close it",
+            )
         if self._resources is None:
             self._open()
         self._busy = True
         flying: Transfer | None = None
         try:
             for number, codes in enumerate(parts):
+                self._require_open()
                 transfer = self._turns[number % 2]
                 transfer.fill(pack_frames(codes, self._input))
                 landed = flying
@@ -193,13 +197,18 @@ class Accelerator:
                 if landed:
                     yield self._outputs(landed)
             if flying:
+                self._require_open()
                 self._finish(flying)
                 landed, flying = flying, None
                 yield self._outputs(landed)
         finally:
             self._busy = False
-            if flying:
+            if flying and not self._closed:
                 self._recover()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise UserError("the accelerator is closed", remedy="load the package again")
 
     def _start(self, transfer: Transfer) -> None:
         if transfer.frames:

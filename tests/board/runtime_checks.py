@@ -272,6 +272,21 @@ def check_interruptions(package: Package) -> None:
         works(accelerator)
 
 
+def check_closing_under_a_stream(package: Package) -> None:
+    board = model(package)
+    for frames in (1, 7):
+        accelerator = Accelerator(package, board=board)
+        left = accelerator.stream([inputs(7), inputs(frames), inputs(frames)])
+        next(left)
+        accelerator.close()
+        assert board.memory.buffers == 0
+        now = board.time.now
+        with raises(UserError, "closed"):
+            next(left)
+        left.close()
+        assert board.time.now == now  # nobody touched a device that may be another one's by now
+
+
 def check_one_at_a_time(package: Package) -> None:
     board = model(package)
     with Accelerator(package, board=board) as accelerator:
