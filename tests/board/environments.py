@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other Pythons for tests: made once, kept in the project's `.cache`."""
 
+import fcntl
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,14 +28,25 @@ EMULATORS = {"armhf": "qemu-arm", "arm64": "qemu-aarch64"}
 def python(version: str, *packages: str) -> Path:
     """An interpreter of Python `version` that has `packages`."""
     name = "-".join(["python", version, *packages]).replace("==", "-").replace("<", "-below-")
+
+    def make(folder: Path) -> None:
+        _run(_interpreter(version), "-m", "venv", str(folder))
+        pip = (str(folder / "bin/python"), "-m", "pip", "--disable-pip-version-check")
+        _run(*pip, "install", "--quiet", *packages)
+
+    return _kept(name, make) / "bin" / "python"
+
+
+def _kept(name: str, make: Callable[[Path], None]) -> Path:
+    """The folder `name` of the cache, made if it is not there; others who want it wait."""
     folder = PROJECT / ".cache" / name
-    if not folder.is_dir():
-        base = _interpreter(version)
-        with atomic_directory(folder) as partial:
-            _run(base, "-m", "venv", str(partial))
-            pip = (str(partial / "bin/python"), "-m", "pip", "--disable-pip-version-check")
-            _run(*pip, "install", "--quiet", *packages)
-    return folder / "bin" / "python"
+    folder.parent.mkdir(exist_ok=True)
+    with folder.with_name(f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            with atomic_directory(folder) as partial:
+                make(partial)
+    return folder
 
 
 def _interpreter(version: str) -> str:
@@ -54,18 +67,18 @@ def emulated_python(architecture: str) -> list[str]:
     emulator = shutil.which(EMULATORS[architecture])
     if emulator is None:
         pytest.skip(f"there is no {EMULATORS[architecture]} (Debian: qemu-user)")
-    folder = PROJECT / ".cache" / f"debian-{architecture}"
-    if not folder.is_dir():
+
+    def make(folder: Path) -> None:
         if shutil.which("mmdebstrap") is None or os.geteuid():
             pytest.skip("Debian for ARM takes mmdebstrap and root, once")
-        with atomic_directory(folder) as partial:
-            _run(
-                *("mmdebstrap", "--quiet", "--variant=extract", "--skip=check/qemu"),
-                *(f"--architectures={architecture}", "--include=python3,python3-numpy"),
-                *("--aptopt=Apt::Install-Recommends false", "--aptopt=Acquire::Languages none"),
-                *("bookworm", str(partial / "root"), "http://deb.debian.org/debian"),
-            )
-    root = folder / "root"
+        _run(
+            *("mmdebstrap", "--quiet", "--variant=extract", "--skip=check/qemu"),
+            *(f"--architectures={architecture}", "--include=python3,python3-numpy"),
+            *("--aptopt=Apt::Install-Recommends false", "--aptopt=Acquire::Languages none"),
+            *("bookworm", str(folder / "root"), "http://deb.debian.org/debian"),
+        )
+
+    root = _kept(f"debian-{architecture}", make) / "root"
     (libraries,) = (path.parent for path in root.glob("usr/lib/*/blas"))
     paths = ":".join(str(libraries / name) for name in ("blas", "lapack", "."))
     interpreter = str(root / "usr/bin/python3.11")
