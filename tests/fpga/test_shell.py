@@ -123,9 +123,8 @@ def test_a_soft_reset_leaves_nothing_of_the_frames_inside(
     codes = random_codes(cnn.network, 6, seed=cycles)
     cnn.send(simulator, codes)
     simulator.step(cycles)
-    simulator.write(CONTROL, 1)
     simulator.abort()
-    simulator.write(CONTROL, 0)
+    simulator.transfer([(CONTROL, 1), (CONTROL, 0)])  # as short as can be
     simulator.write(FRAMES_PER_PACKET, 2)
     cnn.send(simulator, codes[3:5])
     assert np.array_equal(cnn.receive(simulator, 2), cnn.expected(codes[3:5]))
