@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from docker_engine import running_engine
+from docker_engine import provide_base, running_engine
 from sample_networks import small_cnn
 from stub_installation import install
 
@@ -113,8 +113,9 @@ def vivado(tmp_path: Path) -> Installation:
     return find_vivado(folder)
 
 
-@pytest.fixture(scope="session")
-def engine() -> Iterator[None]:
-    """A Docker engine."""
-    with running_engine():
+@pytest.fixture(scope="module")
+def engine(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A Docker engine with image `docker_engine.BASE`."""
+    with running_engine(request.module.__name__):
+        provide_base()
         yield

@@ -2,10 +2,11 @@
 """A Docker engine for tests: the one that runs, or one started for them on a socket of its own.
 
 The own engine leaves the network of this machine as it is: its containers use the host's network or
-none. There is no registry: the base image is made of Debian packages by mmdebstrap. Images are kept
-in the user's cache folder as tar files.
+none. There is no registry: the base image is made of Debian packages by mmdebstrap. What was made
+stays in the user's cache folder.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -40,8 +41,12 @@ def answers() -> bool:
 
 
 @contextmanager
-def running_engine() -> Iterator[None]:
-    """An engine that `docker` reaches in the block; skips the test where none can be started."""
+def running_engine(name: str) -> Iterator[None]:
+    """An engine that `docker` reaches in the block; skips the test where none can be started.
+
+    An own engine keeps its images in a folder `name` of the user's cache folder; one run of tests
+    at a time has it.
+    """
     if answers():
         yield
         return
@@ -49,38 +54,48 @@ def running_engine() -> Iterator[None]:
     if missing or os.getuid():
         reason = f"{', '.join(missing)} missing" if missing else "only root can start one"
         pytest.skip(f"no Docker engine is running, and none can be started: {reason}")
+    with (cache_folder("docker") / f"{name}.lock").open("w") as lock, _scratch() as folder:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        socket = f"unix://{folder}/docker.sock"
+        places = [f"--data-root={cache_folder('docker') / name}", f"--exec-root={folder}/exec"]
+        network = ["--iptables=false", "--ip6tables=false", "--bridge=none", f"--host={socket}"]
+        command = ["dockerd", *places, f"--pidfile={folder}/pid", *network]
+        with (folder / "log").open("wb") as log:
+            engine = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DOCKER_HOST", socket)
+            try:
+                _wait_for(engine, folder / "log")
+                yield
+            finally:
+                engine.terminate()
+                engine.wait(60)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for an engine; its network namespace stays mounted there."""
     folder = Path(tempfile.mkdtemp(prefix="qdeploy-docker-"))
-    socket = f"unix://{folder}/docker.sock"
-    places = [f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--host={socket}"]
-    network = ["--iptables=false", "--ip6tables=false", "--bridge=none"]
-    command = ["dockerd", *places, f"--pidfile={folder}/pid", *network]
-    with (folder / "log").open("wb") as log:
-        engine = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    before = os.environ.get("DOCKER_HOST")
-    os.environ["DOCKER_HOST"] = socket
     try:
-        deadline = time.monotonic() + SECONDS_TO_START
-        while not answers():
-            if engine.poll() is not None or time.monotonic() > deadline:
-                last = (folder / "log").read_text().strip().splitlines()[-1:]
-                pytest.skip(f"no Docker engine is running, and dockerd does not start: {last}")
-            time.sleep(0.1)
-        yield
+        yield folder
     finally:
-        if before is None:
-            del os.environ["DOCKER_HOST"]
-        else:
-            os.environ["DOCKER_HOST"] = before
-        engine.terminate()
-        engine.wait(60)
         namespace = str(folder / "exec" / "netns" / "default")
         subprocess.run(["umount", namespace], capture_output=True, check=False)
         shutil.rmtree(folder)
 
 
+def _wait_for(engine: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + SECONDS_TO_START
+    while not answers():
+        if engine.poll() is not None or time.monotonic() > deadline:
+            last = log.read_text().strip().splitlines()[-1:]
+            pytest.skip(f"no Docker engine is running, and dockerd does not start: {last}")
+        time.sleep(0.1)
+
+
 def provide_base() -> None:
     """See that the engine has image BASE: Debian 12 with Tcl, which the stub Vivado needs."""
-    if _has(BASE):
+    if has(BASE):
         return
     tar = cache_folder("docker") / "bookworm-tcl.tar"
     if not tar.exists():
@@ -106,27 +121,7 @@ def provide_base() -> None:
     docker("import", "--change", f"ENV {_ENVIRONMENT}", str(tar), BASE)
 
 
-def restore(image: str) -> None:
-    """Load an image that `keep` saved; if it did not, see that there is the base to build it on."""
-    tar = _kept(image)
-    if not tar.exists():
-        provide_base()
-    elif not _has(image):
-        tar.touch()
-        docker("load", "--input", str(tar))
-
-
-def keep(image: str) -> None:
-    """Save an image for other runs of the tests."""
-    if not _kept(image).exists():
-        with atomic_file(_kept(image)) as partial:
-            docker("save", "--output", str(partial), image)
-
-
-def _kept(image: str) -> Path:
-    return cache_folder("docker") / f"{image.replace(':', '-')}.tar"
-
-
-def _has(image: str) -> bool:
+def has(image: str) -> bool:
+    """Whether the engine has an image."""
     command = ["docker", "image", "inspect", image]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0

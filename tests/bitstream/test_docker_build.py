@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from bitstream_runs import PHASES, make, start
-from docker_engine import BASE, docker, keep, restore
+from docker_engine import BASE, docker
 
 from qdeploy.bitstream.docker import BUILDER, Container
 from qdeploy.bitstream.results import bitstream_of
@@ -31,12 +31,10 @@ exec "$(dirname "$0")/stub" "$@"
 
 @pytest.fixture
 def container(engine: None, vivado: Installation) -> Container:
-    """The container of this test's Vivado; its image may still have to be built."""
+    """The container of this test's Vivado."""
     vivado.program.rename(vivado.program.with_name("stub"))
     pretend(vivado, "")
-    place = Container(vivado, None, BASE)
-    restore(place.image)
-    return place
+    return Container(vivado, None, BASE)
 
 
 def pretend(vivado: Installation, stub: str) -> None:
@@ -44,8 +42,10 @@ def pretend(vivado: Installation, stub: str) -> None:
     vivado.program.chmod(0o755)
 
 
-def containers() -> list[str]:
-    return docker("ps", "--all", "--quiet", "--filter", "name=qdeploy-").split()
+def containers(build: Path) -> list[str]:
+    """Containers that have the build's project mounted, running or not."""
+    (project,) = (build / "vivado").iterdir()
+    return docker("ps", "--all", "--quiet", "--filter", f"volume={project}").split()
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
@@ -65,7 +65,6 @@ def test_the_flow_runs_without_root_and_network(
 ) -> None:
     report, record = make(build, vivado, container)
     assert [phase for phase in record.entered if phase != "image"] == PHASES
-    keep(container.image)
     assert report.implementation is not None
     assert bitstream_of(open_build(build)) is not None
     (project,) = (build / "vivado").iterdir()
@@ -75,7 +74,7 @@ def test_the_flow_runs_without_root_and_network(
     assert network == "/sys/class/net/lo"
     assert mount.split()[3].split(",")[0] == "ro"
     assert home == str(project / "home")
-    assert not containers()
+    assert not containers(build)
     # The vendor's tools are no part of the image.
     outside = docker("run", "--rm", "--network=none", container.image, "ls", "/")
     assert "tools" not in outside.split()
@@ -87,13 +86,13 @@ def test_docker_stop_in_mid_build(build: Path, vivado: Installation, container: 
     pretend(vivado, "seconds=60")
     process = start(build, vivado, "", "--base-image", BASE)
     wait_for(lambda: at_synthesis(build) or process.poll() is not None, 300)
-    docker("stop", "--time=1", *containers())
+    docker("stop", "--time=1", *containers(build))
     output, _ = process.communicate(timeout=60)
     assert process.returncode == ToolError.exit_code, output
     assert output.count("error:") == 1
     assert "Docker: phase synthesis: the container was stopped from outside" in output
     assert "run the same command again" in output
-    assert not containers()
+    assert not containers(build)
     pretend(vivado, "")
     _, record = make(build, vivado, container)
     assert record.reused == ["package", "design"]
@@ -106,17 +105,17 @@ def test_ctrl_c_and_sigkill(build: Path, vivado: Installation, container: Contai
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
-    assert not containers()
+    assert not containers(build)
     next((build / "vivado").glob("*/synthesis.log")).unlink()
     process = start(build, vivado, "", "--base-image", BASE)
     wait_for(lambda: at_synthesis(build))
     process.kill()
     process.communicate()
-    assert len(containers()) == 1
+    assert len(containers(build)) == 1
     pretend(vivado, "")
     _, record = make(build, vivado, container)
     assert record.reused == ["package", "design"]
-    assert not containers()
+    assert not containers(build)
 
 
 def test_a_base_that_does_not_exist(

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from docker_engine import BASE, keep, restore
+from docker_engine import BASE
 from sample_networks import small_mlp
 from scanned_shell import ScannedShell, chip_model
 
@@ -36,8 +36,6 @@ def ice40(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Mo
     if not all(map(shutil.which, module.TOOLS)):
         request.getfixturevalue("engine")
         monkeypatch.setenv("QDEPLOY_ICE40_BASE", BASE)
-        restore(module.image())
-        keep(module.provide_image())
     return module
 
 
