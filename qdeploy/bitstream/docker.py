@@ -58,14 +58,7 @@ class Container:
         Raises:
             ToolError: if not.
         """
-        try:
-            answer = _docker("version", "--format", "{{.Server.Version}}", limit=SECONDS_TO_ANSWER)
-        except FileNotFoundError as error:
-            raise ToolError("Docker", "there is no program 'docker'", remedy=_INSTALL) from error
-        except subprocess.TimeoutExpired as error:
-            raise ToolError(
-                "Docker", "the engine does not answer", remedy="start the Docker engine again"
-            ) from error
+        answer = _docker("version", "--format", "{{.Server.Version}}", limit=SECONDS_TO_ANSWER)
         if answer.returncode:
             denied = "permission denied" in answer.stderr.lower()
             raise ToolError(
@@ -191,7 +184,21 @@ def _name(project: Path) -> str:
     return f"qdeploy-{hashlib.sha256(str(project).encode()).hexdigest()[:12]}"
 
 
-def _docker(*arguments: str, limit: float | None = 60) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["docker", *arguments], capture_output=True, text=True, timeout=limit, check=False
-    )
+def _docker(*arguments: str, limit: float = 60) -> subprocess.CompletedProcess[str]:
+    """A docker command that answers within `limit` seconds.
+
+    Raises:
+        ToolError: if there is no docker or no answer.
+    """
+    command = ["docker", *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
+    except OSError as error:
+        raise ToolError("Docker", "there is no program 'docker'", remedy=_INSTALL) from error
+    except subprocess.TimeoutExpired as error:
+        raise ToolError(
+            "Docker",
+            "the engine does not answer",
+            command=" ".join(command),
+            remedy="start the Docker engine again",
+        ) from error

@@ -13,6 +13,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from qdeploy.errors import ToolError
+
 MARK = "QDEPLOY_BITSTREAM"
 PATIENCE = 10.0  # seconds until what ignores SIGTERM is killed
 
@@ -23,12 +25,19 @@ def marked(directory: Path) -> dict[str, str]:
 
 
 def stop(directory: Path) -> None:
-    """End all processes that build in `directory`; waits until they are gone."""
-    deadline = time.monotonic() + PATIENCE
-    number = signal.SIGTERM
+    """End all processes that build in `directory`; waits until they are gone.
+
+    Raises:
+        ToolError: if one cannot be ended.
+    """
+    begun = time.monotonic()
     while processes := _of(directory):
-        if time.monotonic() > deadline:
-            number = signal.SIGKILL
+        waited = time.monotonic() - begun
+        if waited > 2 * PATIENCE:
+            raise ToolError(
+                "Vivado", f"process {processes[0]} does not end", remedy=f"kill -9 {processes[0]}"
+            )
+        number = signal.SIGTERM if waited < PATIENCE else signal.SIGKILL
         for process in processes:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(process, number)

@@ -23,7 +23,7 @@ from qdeploy.bitstream import log
 from qdeploy.bitstream.local import Place
 from qdeploy.bitstream.log import Cause
 from qdeploy.bitstream.project import Phase, Project
-from qdeploy.errors import UserError
+from qdeploy.errors import ToolError, UserError
 from qdeploy.files import atomic_file
 
 MOST_LINES = 100_000  # of a phase's output that are searched for its error
@@ -125,6 +125,10 @@ def _run(folder: Path, phase: Phase, place: Place, watch: Watch) -> Failure | No
             cause = place.ended(folder, code) or cause
         cause = cause or Cause("other", _end(lines, code), "the log says more")
         return Failure(phase.name, cause, folder / record, shlex.join(command))
+    except PermissionError as error:
+        raise ToolError(
+            "Vivado", f"cannot run {command[0]}: {error.strerror}", remedy="see its permissions"
+        ) from error
     finally:
         place.stop(folder)
 

@@ -345,6 +345,22 @@ def test_vivado_killed_from_outside(build: Path, vivado: Installation) -> None:
     assert "ended from outside (SIGKILL)" in output
 
 
+def test_a_vivado_that_ignores_sigterm_is_killed(
+    build: Path, vivado: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vivado.program.rename(vivado.program.with_name("stub"))
+    vivado.program.write_text("#!/bin/sh\ntrap '' TERM\necho Launched > package.log\nsleep 60\n")
+    vivado.program.chmod(0o755)
+    process = start(build, vivado, "", "--no-docker")
+    wait_for(lambda: in_phase(build, "package"))
+    process.kill()
+    process.communicate()
+    monkeypatch.setattr("qdeploy.bitstream.processes.PATIENCE", 1.0)
+    vivado.program.with_name("stub").replace(vivado.program)
+    make(build, vivado)
+    assert not at_work(build)
+
+
 def test_two_builds_of_one_folder(build: Path, vivado: Installation) -> None:
     fail(vivado, "bitstream", "")
     (project,) = _project_of(build, vivado)

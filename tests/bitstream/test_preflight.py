@@ -191,3 +191,20 @@ def test_remarks_do_not_stop_a_build(
     _, record = make(build, vivado)
     assert any("goes with PYNQ 3.0, 3.1" in note for note in record.notes)
     assert any("tul.com.tw:pynq-z2 were not found" in note for note in record.notes)
+
+
+def test_an_engine_that_hangs(
+    build: Path, vivado: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client(tmp_path, "exec sleep 60", monkeypatch)
+    monkeypatch.setattr("qdeploy.bitstream.docker.SECONDS_TO_ANSWER", 0.2)
+    with refused(ToolError, "the engine does not answer"):
+        make(build, vivado, Container(vivado, None, None))
+
+
+def test_a_vivado_that_may_not_be_run(build: Path, vivado: Installation) -> None:
+    vivado.program.chmod(0o644)
+    with pytest.raises(ToolError, match=r"cannot run .*vivado"):
+        make(build, vivado)
+    vivado.program.chmod(0o755)
+    make(build, vivado)
