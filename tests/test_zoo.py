@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +32,11 @@ FRAMES, FPS = 3, 2000
 MEGABYTE = 1_000_000
 
 
-def samples_of(model):
+@cache
+def samples_of(dataset):
     """Inputs and classes of the test set, if its files are here."""
     try:
-        data = datasets.load(model.dataset)
+        data = datasets.load(dataset)
     except UserError as missing:
         pytest.skip(missing.problem)
     return data.x_test, data.y_test
@@ -43,7 +45,7 @@ def samples_of(model):
 @pytest.mark.parametrize("name", ZOO)
 def test_integers_predict_what_torch_did(name, tmp_path):
     model = ZOO[name]
-    x, y = samples_of(model)
+    x, y = samples_of(model.dataset)
     network = lower(model.file)
     packed = pack(network, tmp_path / "cpu.onnx")
     assert (packed.float_bytes, packed.weight_bytes) == (model.float_bytes, model.packed_bytes)
@@ -62,10 +64,11 @@ def test_integers_predict_what_torch_did(name, tmp_path):
 def test_simulated_accelerator(name, tmp_path):
     board = load_board("pynq-z2")
     network = lower(ZOO[name].file)
-    folded = fold(map_network(network), board, FPS)
+    fps = min(FPS, load_config(models_folder() / f"{name}.toml").compile.fps)
+    folded = fold(map_network(network), board, fps)
     generate(folded.model, network, board, tmp_path)
     simulator = build_simulator(tmp_path, tmp_path)
-    x = samples_of(ZOO[name])[0][:FRAMES]
+    x = samples_of(ZOO[name].dataset)[0][:FRAMES]
     simulated = SimulatedAccelerator(tmp_path, simulator, network).run_integers(x)
     assert np.array_equal(simulated, integer.run(network, x))
 

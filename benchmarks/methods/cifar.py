@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SYQ's scales against one constant or learned scale per layer: CNV on CIFAR-10.
+"""SYQ's scales against Brevitas' quantizers with one scale per layer: CNV on CIFAR-10.
 
     python benchmarks/methods/cifar.py --json results.json    an hour on a core
     python benchmarks/methods/cifar.py --quick                a minute
@@ -7,10 +7,10 @@
 CNV with half its channels on the first 20,000 images. One float network is trained, from which all
 others start: binary weights and activations (w1a1), binary weights and 2-bit activations (w1a2),
 ternary weights and 2-bit activations (wTa2), with SYQ's scale per kernel position, or Brevitas' own
-quantizers with a scale per layer. All layers are quantized, the input has 8 bits. Everything else
-is equal: Adam at 0.002 falling to 0 along a cosine, batches of 64, the float network on moved and
-mirrored images. Loss of the training and test accuracy of each epoch, minutes of one processor;
-seed 0.
+quantizers: binary ones with the constant scale of FINN's networks, ternary ones with the mean
+magnitude of a layer. All layers are quantized, the input has 8 bits. Everything else is equal: Adam
+at 0.002 falling to 0 along a cosine, batches of 64, the float network on moved and mirrored images.
+Loss of the training and test accuracy of each epoch, minutes of one processor; seed 0.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import brevitas.nn as qnn
-from brevitas.inject.enum import ScalingImplType
+from brevitas.inject.enum import ScalingImplType, StatsOp
 from brevitas.quant import (
     Int8WeightPerTensorFixedPoint,
     Int8WeightPerTensorFloat,
@@ -105,7 +105,7 @@ def weight_quantizer(config: QuantizationConfig, weights: Tensor) -> type | None
         return _LAQ[config.weights].let(  # type: ignore[no-any-return]
             bit_width=config.bits, solver=config.solver, scale_rule=config.scale_rule
         )
-    return _brevitas(config, weights)
+    return _brevitas(config)
 
 
 _SYQ = {
@@ -125,12 +125,13 @@ _LAQ: dict[str, Any] = {
 }
 
 
-def _brevitas(config: QuantizationConfig, weights: Tensor) -> type:
+def _brevitas(config: QuantizationConfig) -> type:
     if config.weights == "binary":  # the constant scale of FINN's published networks
         return SignedBinaryWeightPerTensorConst.let(scaling_init=0.1)  # type: ignore[no-any-return]
-    # A learned one: a constant scale would leave all weights of wide layers at 0.
+    # The mean magnitude: a constant scale would leave all weights of wide layers at 0; a learned
+    # one, which batch normalization makes irrelevant, drifts to 0 and beyond.
     return SignedTernaryWeightPerTensorConst.let(  # type: ignore[no-any-return]
-        scaling_impl_type=ScalingImplType.PARAMETER, scaling_init=weights.abs().mean().item()
+        scaling_impl_type=ScalingImplType.STATS, scaling_stats_op=StatsOp.AVE
     )
 
 

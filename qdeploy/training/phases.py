@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from brevitas.core.scaling import ParameterScaling
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -45,17 +44,16 @@ class Phase:
 
 
 def adam(network: nn.Module, learning_rate: float) -> Adam:
-    """Adam with learned scales apart from the other parameters, at a learning rate of their own.
-
-    They are those of SYQ's and of Brevitas' weight quantizers.
-    """
-    quantizers = (SyqWeightQuantizer, ParameterScaling)
-    scales = [p for m in network.modules() if isinstance(m, quantizers) for p in m.parameters()]
-    chosen = {id(parameter) for parameter in scales}
-    others = [p for p in network.parameters() if id(p) not in chosen]
+    """Adam with SYQ's scales apart from the other parameters, at a learning rate of their own."""
+    quantizers = [m for m in network.modules() if isinstance(m, SyqWeightQuantizer)]
+    scales = {id(quantizer.scale) for quantizer in quantizers}
+    others = [p for p in network.parameters() if id(p) not in scales]
     return Adam(
         [
             {"params": others, "lr": learning_rate},
-            {"params": scales, "lr": learning_rate * SCALE_LEARNING_RATE},
+            {
+                "params": [quantizer.scale for quantizer in quantizers],
+                "lr": learning_rate * SCALE_LEARNING_RATE,
+            },
         ]
     )
