@@ -7,9 +7,12 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from qdeploy.bitstream.build import build_bitstream
 from qdeploy.bitstream.local import Local, Place
 from qdeploy.bitstream.vivado import Installation
+from qdeploy.errors import ToolError
 from qdeploy.report import Report
 
 PHASES = ["package", "design", "synthesis", "implementation", "bitstream"]
@@ -65,3 +68,37 @@ def start(build: Path, vivado: Installation, stub: str, *options: str) -> subpro
         text=True,
         start_new_session=True,
     )
+
+
+# Prints a log and ends with a code in one phase, and is the stub in the others.
+_FAILING = """\
+#!/bin/sh
+for word; do case $word in {phase}.log)
+  cat "$(dirname "$0")/messages" | tee "$word"
+  exit {code};;
+esac; done
+exec "$(dirname "$0")/stub" "$@"
+"""
+
+
+def fail(vivado: Installation, phase: str, messages: str, code: int = 1) -> None:
+    """Let the stub print `messages` and end with `code` in `phase`."""
+    stub = vivado.program.with_name("stub")
+    if not stub.exists():
+        vivado.program.rename(stub)
+    vivado.program.write_text(_FAILING.format(phase=phase, code=code))
+    vivado.program.chmod(0o755)
+    vivado.program.with_name("messages").write_text(messages)
+
+
+def heal(vivado: Installation) -> None:
+    """Undo `fail`."""
+    vivado.program.with_name("stub").replace(vivado.program)
+
+
+def failed_project(build: Path, vivado: Installation) -> Path:
+    """Folder of the project of a build that fails."""
+    with pytest.raises(ToolError):
+        make(build, vivado)
+    (project,) = (build / "vivado").iterdir()
+    return project
