@@ -12,7 +12,7 @@ from qdeploy.bitstream.vivado import Installation
 from qdeploy.errors import UserError
 from qdeploy.fpga.board import Board
 
-NEEDED_GIGABYTES = 6  # of a whole project, logs and reports included
+NEEDED_GIGABYTES = 3  # of a whole project, logs and reports included
 # Beginnings of parts that Vivado Standard builds without a licence (UG973).
 _FREE = (
     *("xc7z007s", "xc7z010", "xc7z012s", "xc7z014s", "xc7z015", "xc7z020", "xc7z030"),
