@@ -7,7 +7,7 @@
 Lee & Kim (arXiv 1805.11233): a float network is trained, its LSTM weights are quantized to one bit
 per weight and a scale per row, and from there it is trained in full precision again, round after
 round. Here one layer of 200 units with dropout of 0.2, sequences of 35 words, 4 epochs in batches
-of 20 before and 3 rounds of one epoch each, Adam at 0.002 along a cosine; seed 0. Test perplexity
+of 20 before and 2 rounds of one epoch each, Adam at 0.002 along a cosine; seed 0. Test perplexity
 per word with the state carried on; embedding and decoder are float. The last rows compare networks
 on sequences from a state of zeros: float activations, and the integer network with 8-bit
 activations, embedding and decoder.
@@ -54,7 +54,7 @@ class Setting:
     steps: int = 35
     batch: int = 20
     float_epochs: int = 4
-    rounds: int = 3
+    rounds: int = 2
     learning_rate: float = 0.002
     bits: int = 1
     evaluated: int = 30_000  # words, for the integer network
