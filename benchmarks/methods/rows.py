@@ -20,11 +20,11 @@ class Rows:
     """
 
     def __init__(self, path: Path | None, setting: Row) -> None:
-        self.path, self.setting = path, setting
+        self.path, self.setting = path, json.loads(json.dumps(setting))  # lists, no tuples
         self.rows: dict[str, Row] = {}
         if path is not None and path.exists():
             document = json.loads(path.read_text())
-            if document["setting"] == setting:
+            if document["setting"] == self.setting:
                 self.rows = document["rows"]
 
     def measure(self, name: str, run: Callable[[], Row]) -> Row:
