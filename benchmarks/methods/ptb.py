@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Words of the Penn Treebank with 1-bit LSTM weights by iterative retraining.
 
-    python benchmarks/methods/ptb.py --json results.json            ten minutes on a core
+    python benchmarks/methods/ptb.py --json results.json    ten minutes on a core
     python benchmarks/methods/ptb.py --whole --json results.json    all words: an hour
-    python benchmarks/methods/ptb.py --quick                        a minute, on the built-in phrases
+    python benchmarks/methods/ptb.py --quick    a minute, on the built-in phrases
 
 Lee & Kim (arXiv 1805.11233): a float network is trained, its LSTM weights are quantized to one bit
 per weight and a scale per row, and from there it is trained in full precision again, round after
