@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Learned bit widths against uniform ones, at equal average bits and at equal LUTs.
 
-    python benchmarks/methods/mixed.py --json results.json    half an hour on 2 idle cores
+    python benchmarks/methods/mixed.py --json results.json    a quarter of an hour of a core
     python benchmarks/methods/mixed.py --quick                a minute
 
 LeNet-5 with half its channels on Fashion-MNIST, activations of 3 bits. All variants start from one
@@ -56,10 +56,10 @@ class Setting:
     """How long, and how often."""
 
     channels: tuple[int, ...] = (10, 25, 250)
-    samples: int = 20_000
-    float_epochs: int = 6
-    epochs: int = 10
-    seeds: int = 3
+    samples: int = 10_000
+    float_epochs: int = 4
+    epochs: int = 6
+    seeds: int = 2
 
 
 QUICK = Setting(channels=(3, 4, 8), samples=1000, float_epochs=1, epochs=2, seeds=1)

@@ -59,6 +59,7 @@ class Setting:
     float_epochs: int = 4
     rounds: int = 3
     learning_rate: float = 0.002
+    round_learning_rate: float = 0.0001
     bits: int = 1
     evaluated: int = 10_000  # words, for the integer network
     threads: int = 1
@@ -73,6 +74,7 @@ QUICK = Setting(
     float_epochs=2,
     rounds=3,
     learning_rate=0.01,
+    round_learning_rate=0.01,
     evaluated=2000,
     threads=1,
 )
@@ -110,7 +112,8 @@ def measure(text: Text, setting: Setting, states: Path | None) -> Row:
     network.lstm = QuantizedLstm(plain, lambda _: quantizer, None)
     row["quantized once"] = task.evaluate(network)
     config = RetrainingConfig(method="retraining", bits=setting.bits, rounds=setting.rounds)
-    rounds = train(retraining_phases(config, training), "rounds")
+    slower = training.model_copy(update={"learning_rate": setting.round_learning_rate})
+    rounds = train(retraining_phases(config, slower), "rounds")
     row |= {f"round {number}": value for number, value in enumerate(rounds[:-1], 1)}
     row["decoder and embedding trained"] = rounds[-1]
     test = text.test[: setting.evaluated]
