@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Learned bit widths against uniform ones, at equal average bits and at equal LUTs.
 
-    python benchmarks/methods/mixed.py --json results.json    a quarter of an hour of a core
+    python benchmarks/methods/mixed.py --json results.json    20 to 30 minutes of a core
     python benchmarks/methods/mixed.py --quick                a minute
 
 LeNet-5 with half its channels on Fashion-MNIST, activations of 3 bits. All variants start from one
