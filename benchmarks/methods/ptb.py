@@ -8,10 +8,11 @@
 Lee & Kim (arXiv 1805.11233): a float network is trained, its LSTM weights are quantized to one bit
 per weight and a scale per row, and from there it is trained in full precision again, round after
 round. Here one layer of 200 units with dropout of 0.2, the first 150,000 words in sequences of 35,
-4 epochs in batches of 20 before and 3 rounds of one epoch each (all 929,589 words and 6 rounds XX at 0.002 along a cosine; seed 0. Minutes are those of one processor. Test perplexity
-per word with the state carried on; embedding and decoder are float. The last rows compare networks
-on sequences from a state of zeros: float activations, and the integer network with 8-bit
-activations, embedding and decoder.
+4 epochs in batches of 20 before and 3 rounds of one epoch each (all 929,589 words and 6 rounds with
+--whole), Adam at 0.002 along a cosine, in the rounds at 0.0001; seed 0. Minutes are those of one
+processor. Test perplexity per word with the state carried on; embedding and decoder are float. The
+last rows compare networks on sequences from a state of zeros: float activations, and the integer
+network with 8-bit activations, embedding and decoder.
 """
 
 from __future__ import annotations
