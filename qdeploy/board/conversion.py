@@ -6,7 +6,7 @@ The same operations as in `qdeploy.integer`, which boards do not have.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,25 +35,40 @@ class Conversion:
         Raises:
             UserError: if the shape does not fit or an input is not a number.
         """
-        values, expected = np.asarray(x, np.float32), self._network.input_shape
-        if values.shape == expected:
-            values = values[np.newaxis]
-        if values.shape[1:] != expected:
-            raise UserError(
-                f"the input has shape {values.shape}, the model takes {('N', *expected)}",
-                remedy=f"reshape the array to [N, {', '.join(map(str, expected))}]",
-            )
-        if np.isnan(values).any():
-            raise UserError("the input holds NaN", remedy="feed finite numbers")
+        values = checked_input(x, self._network.input_shape)
         reached = np.searchsorted(self._boundaries, values, side="right")
         return self._network.low + self._network.step * reached.astype(np.int64)
 
     def reals(self, integers: NDArray[np.int64]) -> NDArray[np.float32]:
         """Integer outputs [N, ...] to the model's real outputs, float32."""
         real: NDArray[np.float64] = self._scale * integers + self._offset
-        if self._network.output_function == "softmax":
-            powers = np.exp(real - real.max(axis=1, keepdims=True))
-            real = powers / powers.sum(axis=1, keepdims=True)
-        elif self._network.output_function == "sigmoid":
-            real = (1 + np.tanh(real / 2)) / 2
-        return real.astype(np.float32)
+        return apply_function(self._network.output_function, real).astype(np.float32)
+
+
+def checked_input(x: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Inputs as float32 [N, *shape]; a missing batch axis is added.
+
+    Raises:
+        UserError: if the shape does not fit or an input is not a number.
+    """
+    values = np.asarray(x, np.float32)
+    if values.shape == shape:
+        values = values[np.newaxis]
+    if values.shape[1:] != shape:
+        raise UserError(
+            f"the input has shape {values.shape}, the model takes {('N', *shape)}",
+            remedy=f"reshape the array to [N, {', '.join(map(str, shape))}]",
+        )
+    if np.isnan(values).any():
+        raise UserError("the input holds NaN", remedy="feed finite numbers")
+    return values
+
+
+def apply_function(name: str, reals: NDArray[Any]) -> NDArray[Any]:
+    """The function at a network's output, "softmax", "sigmoid" or "", of reals [N, ...]."""
+    if name == "softmax":
+        powers = np.exp(reals - reals.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
+    if name == "sigmoid":
+        return (1 + np.tanh(reals / 2)) / 2
+    return reals

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qdeploy.board.conversion import apply_function, checked_input
 from qdeploy.errors import UserError
 
 if TYPE_CHECKING:  # the numpy of older boards has no types
@@ -79,12 +80,7 @@ class Program:
             UserError: if the shape does not fit or an input is not a number.
         """
         reals = self._outputs(x)[0]
-        if self._function == "softmax":
-            powers = np.exp(reals - reals.max(axis=1, keepdims=True))
-            reals = powers / powers.sum(axis=1, keepdims=True)
-        elif self._function == "sigmoid":
-            reals = (1 + np.tanh(reals / 2)) / 2
-        return reals.astype(np.float32)
+        return apply_function(self._function, reals).astype(np.float32)
 
     def run_integers(self, x: ArrayLike) -> NDArray[np.int64]:
         """Like `run`, but to the exact integer outputs, int64."""
@@ -92,7 +88,7 @@ class Program:
 
     def _outputs(self, x: ArrayLike) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Reals, float64 before a function and else float32, and integers."""
-        values = self._input(x)
+        values = np.ascontiguousarray(checked_input(x, self.input_shape))
         kind = np.float64 if self._function else np.float32
         reals = np.zeros((len(values), *self.output_shape), kind)
         integers = np.zeros(reals.shape, np.int64)
@@ -101,19 +97,6 @@ class Program:
             places = (a.ctypes.data + index * a.strides[0] for a in arrays)
             self._run(self._constants, self._arena.ctypes.data, 1, *places)
         return reals, integers
-
-    def _input(self, x: ArrayLike) -> NDArray[np.float32]:
-        values = np.ascontiguousarray(x, np.float32)
-        if values.shape == self.input_shape:
-            values = values[np.newaxis]
-        if values.shape[1:] != self.input_shape:
-            raise UserError(
-                f"the input has shape {values.shape}, the model takes {('N', *self.input_shape)}",
-                remedy=f"reshape the array to [N, {', '.join(map(str, self.input_shape))}]",
-            )
-        if np.isnan(values).any():
-            raise UserError("the input holds NaN", remedy="feed finite numbers")
-        return values
 
 
 def machine() -> str:
