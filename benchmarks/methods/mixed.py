@@ -28,7 +28,7 @@ from torch import nn
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
-from rows import Row, Rows  # noqa: E402
+from rows import Row, Rows, spread  # noqa: E402
 
 from qdeploy.networks import NetworkConfig, build_network  # noqa: E402
 from qdeploy.networks.network import Network  # noqa: E402
@@ -164,13 +164,11 @@ def main() -> None:
             rows.measure(f"{name} {seed}", lambda case=case, seed=seed: case(experiment(seed)))
             for seed in range(setting.seeds)
         ]
-        accuracies = [100 * row["accuracy"] for row in measured]
-        deviation = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
+        accuracy = spread([row["accuracy"] for row in measured], 100)
         bits, luts = (statistics.mean(row[budget] for row in measured) for budget in BUDGETS)
         minutes = sum(row["seconds"] for row in measured) / 60
         print(
-            f"{name:28}{statistics.mean(accuracies):9.2f} ± {deviation:4.2f}{bits:7.2f}{luts:9,.0f}"
-            f"{minutes:9.1f}  {measured[0]['widths']}"
+            f"{name:28}{accuracy:>16}{bits:7.2f}{luts:9,.0f}{minutes:9.1f}  {measured[0]['widths']}"
         )
 
 

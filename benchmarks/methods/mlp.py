@@ -15,7 +15,6 @@ of one processor.
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import tempfile
 import time
@@ -27,7 +26,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
-from rows import Row, Rows  # noqa: E402
+from rows import Row, Rows, spread  # noqa: E402
 
 from qdeploy.networks.config import NetworkConfig  # noqa: E402
 from qdeploy.quantizers.config import quantization_config  # noqa: E402
@@ -109,10 +108,9 @@ def main() -> None:
                 )
                 for seed in range(setting.seeds)
             ]
-            accuracies = [100 * row["accuracy"] for row in measured]
-            deviation = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
+            accuracy = spread([row["accuracy"] for row in measured], 100)
             minutes = sum(row["seconds"] for row in measured) / 60
-            line += f"{statistics.mean(accuracies):11.2f} ± {deviation:4.2f}{minutes:9.1f}"
+            line += f"{accuracy:>18}{minutes:9.1f}"
         lines.append(line)
     print(f"{'method':18}" + "".join(f"{dataset + ' %':>18}{'minutes':>9}" for dataset in DATASETS))
     print("\n".join(lines))

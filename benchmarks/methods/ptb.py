@@ -38,7 +38,7 @@ from qdeploy.quantizers.config import RetrainingConfig  # noqa: E402
 from qdeploy.quantizers.lstm import QuantizedLstm  # noqa: E402
 from qdeploy.quantizers.multibit.quantizer import MultibitWeights  # noqa: E402
 from qdeploy.training.config import TrainingConfig  # noqa: E402
-from qdeploy.training.devices import Device  # noqa: E402
+from qdeploy.training.devices import devices  # noqa: E402
 from qdeploy.training.fitting import fit, progress_bars  # noqa: E402
 from qdeploy.training.language import LanguageModeling  # noqa: E402
 from qdeploy.training.methods import float_phases  # noqa: E402
@@ -98,12 +98,11 @@ def measure(text: Text, setting: Setting, states: Path | None) -> Row:
         learning_rate=setting.learning_rate,
         batch_size=setting.batch,
     )
-    device = Device(torch.device("cpu"), 0, 1)
     quantizer = MultibitWeights.let(bits=setting.bits)
 
     def train(phases, name: str) -> list[float]:
         state = None if states is None else states.with_suffix(f".{name}")
-        with progress_bars() as progress:
+        with devices(training) as device, progress_bars() as progress:
             history = fit(network, task, phases, device, progress, setting.seed, state)
         return [epoch.metric for epoch in history]
 

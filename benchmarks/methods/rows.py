@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +36,11 @@ class Rows:
                 document = {"setting": self.setting, "rows": self.rows}
                 self.path.write_text(json.dumps(document, indent=2) + "\n")
         return self.rows[name]
+
+
+def spread(values: Sequence[float], factor: float = 1, digits: int = 2) -> str:
+    """Mean and deviation of some seeds, in units of 1 / `factor`."""
+    mean = f"{factor * statistics.mean(values):.{digits}f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {factor * statistics.stdev(values):.{digits}f}"

@@ -65,7 +65,7 @@ def alq_phases(quantization: AlqConfig, training: TrainingConfig) -> tuple[Phase
     coordinates, last = round(each * COORDINATES), round(share * training.epochs * COORDINATES)
     phases = []
     for _ in range(quantization.rounds):
-        cut = Pruning(math.exp(-quantization.pruning))
+        cut = Pruning(math.exp(-quantization.pruning), loss_aware_costs)
         phases += [
             phase("bases", round(each) - coordinates, _of_weights, begin=_begin, after_step=_bases),
             phase("coordinates", coordinates, _of_scales, begin=_begin, after_step=_coordinates),
@@ -89,9 +89,17 @@ def alq_phases(quantization: AlqConfig, training: TrainingConfig) -> tuple[Phase
 
 @dataclass
 class Pruning:
-    """Hooks of a phase that moves scales and leaves a share of them."""
+    """Hooks of a phase that moves scales and leaves a share of them.
+
+    Attributes:
+        share: of the bases, that stays.
+        criterion: what removing each base of a layer costs, [groups, bases] as its scales.
+        goal: how many bases stay.
+        costs: of each layer, as last seen.
+    """
 
     share: float
+    criterion: Callable[[AlqQuantizer, Optimizer], Tensor]
     goal: int = 0
     costs: Sequence[Tensor] = ()
 
@@ -103,7 +111,7 @@ class Pruning:
     def after_step(self, network: nn.Module, optimizer: Optimizer) -> None:
         """Remove a few bases."""
         _coordinates(network, optimizer)
-        self.costs = [_removal_costs(q, optimizer) for _, q in _layers(network)]
+        self.costs = [self.criterion(q, optimizer) for _, q in _layers(network)]
         few = math.ceil(REMOVED_PER_STEP * _count(network))
         self._remove(network, CONSIDERED_PER_STEP, few)
 
@@ -119,6 +127,14 @@ class Pruning:
         for (layer, quantizer), removed in zip(layers, chosen, strict=True):
             quantizer.set_bases(without(quantizer.bases, removed))
             layer.weight.copy_(quantizer.values())
+
+
+def loss_aware_costs(quantizer: AlqQuantizer, optimizer: Optimizer) -> Tensor:
+    """What removing each base costs by the model of the loss that the optimizer's moments make."""
+    state, group = optimizer.state[quantizer.scales], optimizer.param_groups[1]
+    gradient = state["exp_avg"] / (1 - group["betas"][0] ** float(state["step"]))
+    curvature = _curvature(optimizer, quantizer.scales)
+    return removal_costs(quantizer.scales.detach(), gradient, curvature, group["initial_lr"])
 
 
 def _layers(network: nn.Module) -> Iterator[tuple[Any, AlqQuantizer]]:
@@ -217,13 +233,6 @@ def _turn(quantizer: AlqQuantizer, optimizer: Optimizer) -> None:
     codes = quantizer.codes * sign.to(torch.int8)[:, :, None]
     quantizer.set_bases(Bases(codes, quantizer.scales * sign))
     optimizer.state[quantizer.scales]["exp_avg"].mul_(sign)
-
-
-def _removal_costs(quantizer: AlqQuantizer, optimizer: Optimizer) -> Tensor:
-    state, group = optimizer.state[quantizer.scales], optimizer.param_groups[1]
-    gradient = state["exp_avg"] / (1 - group["betas"][0] ** float(state["step"]))
-    curvature = _curvature(optimizer, quantizer.scales)
-    return removal_costs(quantizer.scales.detach(), gradient, curvature, group["initial_lr"])
 
 
 def _curvature(optimizer: Optimizer, parameter: nn.Parameter) -> Tensor:
