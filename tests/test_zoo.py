@@ -22,6 +22,7 @@ from qdeploy.fpga.mapping import map_network
 from qdeploy.fpga.simulated import SimulatedAccelerator, build_simulator
 from qdeploy.lowering import lower
 from qdeploy.training import datasets
+from qdeploy.verification import Samples, compare_source
 from qdeploy.zoo import load_zoo, model_file, models_folder
 
 ZOO = {model.name: model for model in load_zoo()}
@@ -58,6 +59,17 @@ def test_integers_predict_what_torch_did(name, tmp_path):
     assert np.array_equal(integers[:SAMPLES], reference)
     portable = Session(tmp_path / "cpu.onnx", portable=True)
     assert np.array_equal(portable.run_integers(some), reference)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_integers_are_what_the_file_means(name):
+    model = ZOO[name]
+    x = samples_of(model.dataset)[0][:1]
+    comparison, rescaling = compare_source(model.file, lower(model.file), Samples(x, None))
+    assert (comparison.exact_frames, comparison.rescaled, rescaling) == (1, False, None)
+    assert comparison.differing == comparison.proven
+    if model.accelerator:  # qonnx executes no LSTM
+        assert comparison.frames == 1
 
 
 @pytest.mark.parametrize("name", [name for name, model in ZOO.items() if model.accelerator])

@@ -20,7 +20,7 @@ def build_network(config: NetworkConfig) -> Network:
     Raises:
         UserError: if `config` gives another number of channels than the network lets one choose.
     """
-    from qdeploy.networks.convolutional import Cnv, LeNet5, SignalCnn, VggSmall
+    from qdeploy.networks.convolutional import Cnv, LaqCnn, LeNet5, SignalCnn, VggSmall
     from qdeploy.networks.digits_cnn import DigitsCnn
     from qdeploy.networks.lstm import language_model
     from qdeploy.networks.mlp import LaqMlp, Lfc, Sfc, Tfc
@@ -34,6 +34,7 @@ def build_network(config: NetworkConfig) -> Network:
         "laq_mlp": LaqMlp,
         "lenet5": LeNet5,
         "cnv": Cnv,
+        "laq_cnn": LaqCnn,
         "vgg_small": VggSmall,
         "resnet18": ResNet18,
         "resnet20": ResNet20,

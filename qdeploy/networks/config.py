@@ -14,6 +14,7 @@ NetworkName = Literal[
     "sfc",
     "lfc",
     "laq_mlp",
+    "laq_cnn",
     "lenet5",
     "cnv",
     "vgg_small",

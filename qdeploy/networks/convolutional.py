@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Feed-forward convolutional networks: LeNet-5, CNV, VGG-small, and one for signals."""
+"""Feed-forward convolutional networks: LeNet-5, CNV, VGG-small in two forms, one for signals."""
 
 from __future__ import annotations
 
@@ -100,6 +100,24 @@ class VggSmall(_Convolutional):
         widths = (one, one, two, two, three, three)
         self.features = self._convolutions(widths, 3, 1, pooled=(1, 3, 5))
         self.classifier = self._fully_connected(three * 4 * 4, ())
+
+
+class LaqCnn(_Convolutional):
+    """Images [N, 3, 32, 32] in 0 .. 1 to logits [N, 10]: LAQ's and ALQ's network for CIFAR-10.
+
+    VGG-small with two hidden layers: 2x 128C3 - P2 - 2x 256C3 - P2 - 2x 512C3 - P2 - 2x 1024 - 10,
+    padding 1 (Hou & Kwok, arXiv 1802.08635).
+    """
+
+    input_shape = (3, 32, 32)
+    standard_channels = (128, 256, 512, 1024)
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__(config)
+        one, two, three, hidden = self.channels
+        widths = (one, one, two, two, three, three)
+        self.features = self._convolutions(widths, 3, 1, pooled=(1, 3, 5))
+        self.classifier = self._fully_connected(three * 4 * 4, (hidden, hidden))
 
 
 class SignalCnn(Network):

@@ -21,6 +21,7 @@ NARROW = {
     "sfc": (16, 12, 20),
     "lfc": (16, 12, 20),
     "laq_mlp": (16, 12, 20),
+    "laq_cnn": (8, 10, 12, 16),
     "lenet5": (3, 4, 8),
     "cnv": (8, 10, 12, 16),
     "vgg_small": (8, 10, 12),
@@ -66,7 +67,8 @@ def test_the_float_twin_has_the_same_parameters(name: str) -> None:
 def test_published_sizes() -> None:
     """Weights of the published networks, counted by hand."""
     counts = {"tfc": 59_008, "sfc": 334_336, "lfc": 2_910_208, "lenet5": 430_500, "cnv": 1_542_848}
-    counts |= {"laq_mlp": 10_014_720, "resnet18": 11_164_352, "resnet20": 270_896}
+    counts |= {"vgg_small": 4_656_512, "laq_cnn": 14_022_016, "laq_mlp": 10_014_720}
+    counts |= {"resnet18": 11_164_352, "resnet20": 270_896}
     for name, expected in counts.items():
         network = build_network(NetworkConfig(name=name))
         weights = [p for key, p in network.named_parameters() if p.ndim > 1]
