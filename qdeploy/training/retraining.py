@@ -10,6 +10,8 @@ evaluated as they would be deployed. A last epoch trains all but the quantized w
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.optim import Adam, Optimizer
@@ -22,25 +24,31 @@ from qdeploy.training.phases import Phase
 
 
 def retraining_phases(
-    quantization: RetrainingConfig, training: TrainingConfig
+    quantization: RetrainingConfig,
+    training: TrainingConfig,
+    algorithm: Callable[[list[nn.Parameter], float], Optimizer] = Adam,
 ) -> tuple[Phase, ...]:
     """Rounds of about `training.epochs` epochs, and one for the parameters that stay real.
 
     The learning rate decides whether weights leave the codes they start from: with small ones the
     error of Q hardly falls.
+
+    Args:
+        quantization: table [quantization].
+        training: table [training].
+        algorithm: makes the optimizer of parameters at a learning rate.
     """
     learning_rate, augmented = training.learning_rate, training.augmentation == "both"
     share = max(1, round(training.epochs / quantization.rounds))
 
     def optimizer(network: nn.Module) -> Optimizer:
-        return Adam(network.parameters(), learning_rate)
+        return algorithm(list(network.parameters()), learning_rate)
 
     def others(network: nn.Module) -> Optimizer:
         weights = {id(layer.weight) for _, layer, _ in quantized_layers(network)}
         scales = {id(quantizer.scales) for quantizer in _quantizers(network)}
-        return Adam(
-            [p for p in network.parameters() if id(p) not in weights | scales], learning_rate
-        )
+        real = [p for p in network.parameters() if id(p) not in weights | scales]
+        return algorithm(real, learning_rate)
 
     trained = [
         Phase(
