@@ -89,7 +89,7 @@ class ZooModel(_Part):
             for the test set.
         average_bits: of the weights.
         float_bytes, packed_bytes: of the weights as float32 and packed.
-        cpu: latency; None where ONNX Runtime has no versions of the network to compare with.
+        cpu: latency.
         accelerator: size and speed; None for networks that cannot have hardware.
     """
 
@@ -103,7 +103,7 @@ class ZooModel(_Part):
     average_bits: float
     float_bytes: int
     packed_bytes: int
-    cpu: CpuTimes | None
+    cpu: CpuTimes
     accelerator: Accelerator | None
 
     @property
@@ -117,7 +117,7 @@ class ZooModel(_Part):
             *(self.name, self.method, self.dataset),
             *(f"{self.float_accuracy:.2%}", f"{self.accuracy:.2%}", f"{self.average_bits:.2f}"),
             f"{self.packed_bytes:,}",
-            *(self.cpu.cells() if self.cpu else [""] * 3),
+            *self.cpu.cells(),
             *(self.accelerator.cells() if self.accelerator else [""] * 4),
         )
 

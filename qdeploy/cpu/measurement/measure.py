@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 
 from qdeploy.cpu.description import read_network
 from qdeploy.cpu.fast import NoFastForm, use_kernels
@@ -38,7 +39,7 @@ def measure(path: Path, threads: int = 1) -> Measurement:
         threads: of every form.
 
     Raises:
-        UserError: if the file is missing or no packed model, or that of a recurrent network.
+        UserError: if the file is missing or no packed model.
     """
     if not path.is_file():
         raise UserError(f"there is no file {path}", remedy="write it with 'qdeploy compile'")
@@ -50,13 +51,6 @@ def measure(path: Path, threads: int = 1) -> Measurement:
             f"{path} is no ONNX model", remedy="write it again with 'qdeploy compile'"
         ) from error
     network = read_network(model)
-    for node in network.nodes:
-        if isinstance(node, (Embedding, Lstm)):
-            raise UserError(
-                f"there are no float32 and int8 versions of a network with an {node.kind}",
-                layer=node.name,
-                remedy="benchmarks/cpu.py --parts lstm measures LSTM layers beside others",
-            )
     loading: Loading | None = None
     layers: tuple[Layer, ...] = ()
     options = session_options(threads)
@@ -95,12 +89,19 @@ def measure(path: Path, threads: int = 1) -> Measurement:
 
 
 def macs(network: IntegerNetwork) -> int:
-    """Multiplications of an image in convolutions and fully connected layers."""
+    """Multiplications of an input in convolutions, fully connected and LSTM layers."""
     total = 0
     for node in network.nodes:
         if isinstance(node, (Convolution, Linear)):
             outputs = int(np.prod(network.tensors[node.output].shape))
             total += outputs * int(np.prod(node.weights.shape[1:]))
+        elif isinstance(node, Lstm):
+            steps = network.tensors[node.input].shape[0]
+            layer = node.layer
+            total += steps * sum(
+                int(np.prod(weights.shape))
+                for weights in (layer.input_weights, layer.hidden_weights)
+            )
     return total
 
 
@@ -118,8 +119,16 @@ def processor() -> str:
 def _calls(
     sessions: dict[str, Any], network: IntegerNetwork, count: int
 ) -> dict[str, Callable[[], object]]:
-    x = np.random.default_rng(0).random((count, *network.input_tensor.shape), np.float32)
+    x = _inputs(network, count)
     return {name: call_of(loaded, x) for name, loaded in sessions.items()}
+
+
+def _inputs(network: IntegerNetwork, count: int) -> NDArray[np.float32]:
+    """Random numbers 0 .. 1, or tokens."""
+    rng, shape = np.random.default_rng(0), (count, *network.input_tensor.shape)
+    if isinstance(network.nodes[0], Embedding):
+        return rng.integers(len(network.nodes[0].table), size=shape).astype(np.float32)
+    return rng.random(shape, np.float32)
 
 
 def _latency(name: str, single: Times, many: Times, threads: int, count: int, size: int) -> Latency:

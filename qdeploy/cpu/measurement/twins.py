@@ -2,7 +2,8 @@
 """The same network as ONNX Runtime would run it without qdeploy: in float32, or in int8.
 
 Layers have the same shapes and random weights; quantizers of activations become Relu. Latency does
-not depend on the values.
+not depend on the values. LSTM layers are LSTM, in int8 ONNX Runtime's DynamicQuantizeLSTM, which
+quantizes inputs and hidden states itself.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from qdeploy.integer import (
     ArgMax,
     Concat,
     Convolution,
+    Embedding,
     Flatten,
     IntegerNetwork,
     Linear,
+    Lstm,
     MaxPool,
     Node,
     Pad,
@@ -35,6 +38,7 @@ from qdeploy.integer import (
 )
 
 _OPSET, _IR_VERSION = 17, 8
+_CONTRIBUTED = "com.microsoft"
 _INPUT_SCALE, _SCALE = 1 / 255, 0.05
 # Weights that no int8 kernel saturates with, whatever the activations.
 _LARGEST = 63
@@ -68,7 +72,12 @@ class _Twin:
 
     def model(self) -> ModelProto:
         network = self.network
-        values = {network.input: self._rounded(network.input_name, "input", _INPUT_SCALE)}
+        of_tokens = any(isinstance(node, Embedding) for node in self.readers[network.input])
+        values = {
+            network.input: network.input_name
+            if of_tokens
+            else self._rounded(network.input_name, "input", _INPUT_SCALE)
+        }
         for node in network.nodes:
             inputs = [values[name] for name in node.inputs]
             values[node.output] = self._node(node, inputs)
@@ -86,7 +95,7 @@ class _Twin:
             [helper.make_tensor_value_info(values[network.output], kind, ["N", *output.shape])],
             self.initializers,
         )
-        opsets = [helper.make_opsetid("", _OPSET)]
+        opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(_CONTRIBUTED, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
 
     def _node(self, node: Node, inputs: list[str]) -> str:
@@ -97,6 +106,10 @@ class _Twin:
             value = self._matrix(node, inputs[0], scale)
             if len(reading) == 1 and isinstance(reading[0], (Threshold, Requantize)):
                 return value
+        elif isinstance(node, Embedding):
+            return self._embedding(node, inputs[0])
+        elif isinstance(node, Lstm):
+            value = self._lstm(node, inputs[0])
         elif isinstance(node, ArgMax):
             if node.count > 1:
                 count = self._constant(f"{name}/count", np.array([node.count], np.int64))
@@ -104,8 +117,10 @@ class _Twin:
             return self._add("ArgMax", inputs, name, axis=1)
         else:
             value = self._other(node, inputs)
-        # What ONNX Runtime computes in float32 anyway ends there.
-        return self._rounded(value, name, _SCALE) if reading else value
+        # What ONNX Runtime computes in float32 anyway ends there, or goes on in an LSTM.
+        if not reading or isinstance(reading[0], Lstm):
+            return value
+        return self._rounded(value, name, _SCALE)
 
     def _matrix(self, node: Convolution | Linear, x: str, scale: float) -> str:
         shape = node.weights.shape
@@ -124,6 +139,43 @@ class _Twin:
             dilations=node.dilations,
             group=node.groups,
         )
+
+    def _embedding(self, node: Embedding, tokens: str) -> str:
+        table = self.rng.standard_normal(node.table.shape).astype(np.float32)
+        indices = self._add("Cast", [tokens], f"{node.name}/indices", to=TensorProto.INT64)
+        return self._add(
+            "Gather", [self._constant(f"{node.name}/table", table), indices], node.name
+        )
+
+    def _lstm(self, node: Lstm, x: str) -> str:
+        """[N, T, I] to [N, T, H], with steps in front in between."""
+        name, sizes = node.name, (node.layer.input_weights.shape, node.layer.hidden_weights.shape)
+        rows, hidden = sizes[1]
+        steps = self._add("Transpose", [x], f"{name}/steps", perm=[1, 0, 2])
+        bias = self._constant(f"{name}/bias", np.full((1, 2 * rows), 0.01, np.float32))
+        weights, units = [], []
+        for side, shape in zip("WR", sizes, strict=True):
+            real = (self.rng.standard_normal(shape) * shape[1] ** -0.5).astype(np.float32)
+            if not self.quantized:
+                weights.append(self._constant(f"{name}/{side}", real[None]))
+                continue
+            scale = np.abs(real).max() / 127
+            codes = np.rint(real.T / scale).astype(np.int8)[None]
+            weights.append(self._constant(f"{name}/{side}", codes))
+            units += [
+                self._constant(f"{name}/{side}/scale", np.array([scale], np.float32)),
+                self._constant(f"{name}/{side}/zero", np.zeros(1, np.int8)),
+            ]
+        if self.quantized:
+            left_out = [""] * 4  # lengths, initial states, peepholes
+            inputs = [steps, *weights, bias, *left_out, *units]
+            operator, domain = "DynamicQuantizeLSTM", _CONTRIBUTED
+        else:
+            inputs, operator, domain = [steps, *weights, bias], "LSTM", ""
+        states = self._add(operator, inputs, name, domain=domain, hidden_size=hidden)
+        axis = self._constant(f"{name}/direction", np.array([1], np.int64))
+        states = self._add("Squeeze", [states, axis], f"{name}/states")
+        return self._add("Transpose", [states], f"{name}/samples", perm=[1, 0, 2])
 
     def _parameters(
         self, name: str, weights: NDArray[np.float32], biases: NDArray[np.float32], scale: float
