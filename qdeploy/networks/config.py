@@ -24,6 +24,7 @@ NetworkName = Literal[
     "char_lstm",
     "word_lstm",
 ]
+_OF_TEXTS = ("char_lstm", "word_lstm")
 
 
 class NetworkConfig(BaseModel):
@@ -41,3 +42,8 @@ class NetworkConfig(BaseModel):
     name: NetworkName = "digits_cnn"
     channels: tuple[Channels, ...] | None = None
     vocabulary: Annotated[int, Field(ge=1, le=1 << 20)] | None = None
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether inputs are tokens."""
+        return self.name in _OF_TEXTS

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from qdeploy.errors import UserError
 from qdeploy.integer import IntegerNetwork
-from qdeploy.quantizers.bits import quantized_layers
+from qdeploy.quantizers.bits import layer_bits, quantized_layers
 from qdeploy.quantizers.config import FractionalBitsConfig
 from qdeploy.quantizers.fractional_bits.quantizer import FractionalBitsQuantizer
 from qdeploy.quantizers.fractional_bits.solvers import LEAST_BITS, MOST_BITS
@@ -48,18 +48,32 @@ def layer_costs(
         example: one input [1, ...].
 
     Raises:
-        UserError: if the budget is less than the network takes with the least widths.
+        UserError: if no width is to be learned, the budget is less than the network takes with the
+            least widths, or what a layer costs cannot be told.
     """
     layers = fractional_layers(network)
+    if not layers:
+        raise UserError(
+            "no layer has a width to learn",
+            remedy="leave a layer without weights of its own in quantization.layers",
+        )
     if config.budget == "bits":
-        sizes = {name: network.get_parameter(f"{name}.weight").numel() for name in layers}
-        share = torch.tensor([size / sum(sizes.values()) for size in sizes.values()])
-        costs, rest = share[:, None] * torch.tensor([float(width) for width in WIDTHS]), 0.0
+        sizes = layer_bits(network)
+        total = sum(count for count, _ in sizes.values())
+        share = torch.tensor([sizes[name][0] / total for name in layers])
+        costs = share[:, None] * torch.tensor([float(width) for width in WIDTHS])
+        rest = sum(bits / total for name, (_, bits) in sizes.items() if name not in layers)
     else:
         measure = _cpu_times() if config.budget == "cpu-time" else _board_costs(config)
         found = [measure(lowered) for lowered in _at_every_width(network, example)]
-        costs = torch.tensor([[cost.get(name, 0.0) for cost in found] for name in layers])
-        rest = max(sum(cost.values()) - sum(cost.get(n, 0.0) for n in layers) for cost in found)
+        if unknown := sorted(name for name in layers if any(name not in cost for cost in found)):
+            raise UserError(
+                f"no {config.budget} can be told for this layer's weights alone",
+                layer=unknown[0],
+                remedy='choose quantization.budget = "bits"',
+            )
+        costs = torch.tensor([[cost[name] for cost in found] for name in layers])
+        rest = max(sum(cost.values()) - sum(cost[name] for name in layers) for cost in found)
         costs = costs.cummax(dim=1).values  # more bits are never chosen because they cost less
     least = float(costs[:, 0].sum()) + rest
     if config.amount < least:
@@ -132,6 +146,7 @@ def _cpu_times() -> Callable[[IntegerNetwork], dict[str, float]]:
     from qdeploy.cpu.measurement.roofline import roofline
     from qdeploy.cpu.measurement.steps import step_times
     from qdeploy.cpu.parts import split
+    from qdeploy.cpu.program.wanted import NoKernel
 
     target = host_targets()[0]
     roof = roofline(target)
@@ -139,7 +154,15 @@ def _cpu_times() -> Callable[[IntegerNetwork], dict[str, float]]:
     def measure(network: IntegerNetwork) -> dict[str, float]:
         costs: dict[str, float] = {}
         for part in split(network):
-            for step in step_times(part, target, roof):
+            try:
+                times = step_times(part, target, roof)
+            except NoKernel as missing:
+                raise UserError(
+                    f"there is no kernel to time: {missing.reason}",
+                    layer=missing.node,
+                    remedy='choose another quantization.budget, for instance "bits"',
+                ) from missing
+            for step in times:
                 costs[step.layer] = costs.get(step.layer, 0.0) + step.microseconds
         return costs
 

@@ -38,7 +38,8 @@ class TrainingConfig(BaseModel):
         loss: of classes; the squared hinge is that of one against all.
         augmentation: which of the two networks sees moved (and mirrored) images, if the data set
             allows it.
-        seed: of parameters and shuffling; the same seed gives the same network.
+        seed: of parameters and shuffling; the same seed gives the same network, on the same kind of
+            device and with as many processes.
         threads: of the CPU; another number rounds sums in another order.
         device: "auto" is the first CUDA device, if there is one, else the CPU.
     """

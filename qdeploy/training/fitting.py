@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,10 +18,12 @@ from qdeploy.quantizers.bits import average_bits
 from qdeploy.training import resumption
 from qdeploy.training.devices import Device
 from qdeploy.training.phases import Phase
-from qdeploy.training.resumption import Epoch, State
-from qdeploy.training.task import Task
+from qdeploy.training.resumption import BEGINNING, Epoch, State
+from qdeploy.training.task import Task, joined
 
 _LARGEST_SEED = 2**63
+# Samples of a batch per process: batch normalization has no variance of one.
+_LEAST_PART = 2
 
 
 def progress_bars() -> Progress:
@@ -47,7 +50,8 @@ def fit(
 
     Every epoch draws its random numbers from (seed, phase, epoch), so that a training that goes on
     from `state_file` (of the first process) ends as an uninterrupted one. After the last epoch the
-    statistics of batch normalization are measured once more, without augmentation.
+    statistics of batch normalization are measured once more, without augmentation. The last metric
+    is that of the CPU.
 
     Args:
         network: its parameters are the start.
@@ -62,16 +66,16 @@ def fit(
         UserError: if the loss is not finite.
     """
     network.to(device.device)
-    state = State(0, 0, (), {})
-    if state_file is not None:
-        state = resumption.load(state_file, network)
+    state = BEGINNING if state_file is None else resumption.load(state_file, network)
     history = list(state.history)
     for index, phase in enumerate(phases):
         if index < state.phase or phase.epochs == 0:
             continue
         resumed = index == state.phase and state.epochs > 0
         first = state.epochs if resumed else 0
-        if not resumed:
+        if resumed:
+            phase.kept.update(state.kept)
+        else:
             phase.begin(network)
             device.share(network)
         optimizer = phase.optimizer(network)
@@ -90,9 +94,11 @@ def fit(
             history.append(Epoch(phase.name, loss, task.evaluate(network)))
             progress.update(bar, advance=1, state=_shown(history[-1], task, network))
             if state_file is not None and device.rank == 0:
-                done = State(index, number + 1, tuple(history), {})
+                done = State(index, number + 1, tuple(history), phase.kept, {})
                 resumption.save(state_file, network, optimizer, done)
     network.to("cpu")
+    if history and device.device.type != "cpu":
+        history[-1] = replace(history[-1], metric=task.evaluate(network))
     return history
 
 
@@ -107,20 +113,23 @@ def _epoch(
     """Train for one epoch; the mean loss."""
     network.train()
     total, count = 0.0, 0
-    for step, (x, y) in enumerate(task.batches(phase.augmented)):
+    batches = joined(task.batches(phase.augmented), _LEAST_PART * device.count)
+    for step, (x, y) in enumerate(batches):
         done = (number * task.steps + step) / (phase.epochs * task.steps)
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * phase.schedule(done)
-        loss = task.loss(network(device.part(x)), device.part(y))
-        total += loss.item() * len(x)
+        own = device.part(x)
+        loss = task.loss(network(own), device.part(y))
+        total += loss.item() * len(own)
         count += len(x)
         if phase.penalty is not None:
             loss = loss + phase.penalty(network)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        device.average_gradients(network)
+        device.average_gradients(network, len(own) / len(x))
         optimizer.step()
         phase.after_step(network, optimizer)
+    total = device.total(total)
     if not math.isfinite(total):
         rate = optimizer.param_groups[0]["initial_lr"]
         raise UserError(
@@ -152,7 +161,7 @@ def _estimate_statistics(network: nn.Module, task: Task, device: Device) -> None
         layer.momentum = None  # plain average
     network.train()
     with torch.no_grad():
-        for batch in task.inputs():
+        for (batch,) in joined(((x,) for x in task.inputs()), _LEAST_PART):
             network(batch.to(device.device))
     for layer, value in zip(layers, momentum, strict=True):
         layer.momentum = value

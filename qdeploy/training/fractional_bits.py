@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from qdeploy.networks.network import Network
 from qdeploy.quantizers.config import FractionalBitsConfig
 from qdeploy.quantizers.fractional_bits.solvers import (
     LEAST_BITS,
@@ -19,6 +20,7 @@ from qdeploy.quantizers.fractional_bits.solvers import (
 )
 from qdeploy.training.budgets import fractional_layers, layer_costs
 from qdeploy.training.config import TrainingConfig
+from qdeploy.training.devices import of_first
 from qdeploy.training.phases import Phase, adam
 
 BITS_LEARNING_RATE = 1e-2
@@ -27,40 +29,38 @@ STRENGTH = 0.1
 
 
 class Search:
-    """The costs of the network's layers, found once."""
+    """Widths of the least loss within a budget.
+
+    Attributes:
+        kept: "costs" [L, widths] of the layers and the "budget" for them, both found once.
+    """
 
     def __init__(self, config: FractionalBitsConfig) -> None:
         self.config = config
-        self.costs: Tensor | None = None
-        self.budget = 0.0
+        self.kept: dict[str, Tensor] = {}
 
     def begin(self, network: nn.Module) -> None:
         """Find the costs; all layers start with the width that the budget would allow them all."""
-        start = uniform_bits(self._costs(network), self.budget)
+        assert isinstance(network, Network)
+        example = torch.zeros(1, *network.input_shape, dtype=network.input_dtype)
+        costs, budget = of_first(lambda: layer_costs(network, self.config, example))
+        self.kept.update(costs=costs, budget=torch.tensor(budget, dtype=torch.float64))
         for quantizer in fractional_layers(network).values():
-            quantizer.bits.data.fill_(start)
+            quantizer.bits.data.fill_(uniform_bits(costs, budget))
 
     def penalty(self, network: nn.Module) -> Tensor:
         """What is beyond the budget."""
-        bits = self._bits(network)
-        costs = self._costs(network).to(bits.device)
-        excess = interpolated_cost(bits, costs) / self.budget - 1
+        bits = _bits(network)
+        costs, budget = self.kept["costs"].to(bits.device), self.kept["budget"].item()
+        excess = interpolated_cost(bits, costs) / budget - 1
         return 100 * STRENGTH * excess.clamp(min=0)
 
     def round(self, network: nn.Module) -> None:
         """Whole widths within the budget."""
-        widths = rounded_bits(self._bits(network).tolist(), self._costs(network), self.budget)
+        costs, budget = self.kept["costs"], self.kept["budget"].item()
+        widths = rounded_bits(_bits(network).tolist(), costs, budget)
         for quantizer, width in zip(fractional_layers(network).values(), widths, strict=True):
             quantizer.bits.data.fill_(width)
-
-    def _bits(self, network: nn.Module) -> Tensor:
-        return torch.stack([quantizer.bits for quantizer in fractional_layers(network).values()])
-
-    def _costs(self, network: nn.Module) -> Tensor:
-        if self.costs is None:
-            example = torch.zeros(1, *network.input_shape)  # type: ignore[misc]
-            self.costs, self.budget = layer_costs(network, self.config, example)
-        return self.costs
 
 
 def fractional_bits_phases(
@@ -80,6 +80,7 @@ def fractional_bits_phases(
             penalty=search.penalty,
             after_step=_clamp,
             augmented=augmented,
+            kept=search.kept,
         ),
         Phase(
             name="fine-tune",
@@ -89,6 +90,10 @@ def fractional_bits_phases(
             augmented=augmented,
         ),
     )
+
+
+def _bits(network: nn.Module) -> Tensor:
+    return torch.stack([quantizer.bits for quantizer in fractional_layers(network).values()])
 
 
 def _optimizer(network: nn.Module, learning_rate: float) -> Adam:

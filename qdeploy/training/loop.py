@@ -24,7 +24,7 @@ from qdeploy.stages import code_path
 from qdeploy.training import checkpoint, datasets
 from qdeploy.training.config import DataConfig, TrainingConfig
 from qdeploy.training.datasets import Dataset
-from qdeploy.training.devices import devices
+from qdeploy.training.devices import devices, is_first
 from qdeploy.training.fitting import fit, progress_bars
 from qdeploy.training.methods import float_phases, phases
 from qdeploy.training.resumption import Epoch
@@ -44,7 +44,7 @@ class TrainingResult:
         float_checkpoint: float.safetensors.
         accuracy: of the quantized network on the test set, 0 .. 1.
         float_accuracy: of the float network.
-        average_bits: of the weights, None if only Brevitas' own quantizers are used.
+        average_bits: of the weights, None if they are float.
         seconds: wall time of both trainings.
     """
 
@@ -103,17 +103,18 @@ def train(
     checkpoint.save(plain, directory / _FLOAT_CHECKPOINT)
     with atomic_file(directory / _RECORD) as partial:
         partial.write_text(json.dumps(record, indent=2) + "\n")
-    for file in (float_state, quantized_state):
-        file.unlink(missing_ok=True)
+    if is_first():  # the one that wrote them
+        for file in (float_state, quantized_state):
+            file.unlink(missing_ok=True)
     return load_training_result(directory)
 
 
 def _for_data(network: NetworkConfig, dataset: Dataset) -> NetworkConfig:
     """The network with as many tokens as the text has."""
-    reads_text, is_text = network.name.endswith("_lstm"), dataset.x_train.dtype == np.int64
-    if reads_text != is_text:
+    is_text = dataset.x_train.dtype == np.int64
+    if network.reads_text != is_text:
         raise UserError(
-            f"{network.name} reads {'text' if reads_text else 'images'}, the data are none",
+            f"{network.name} reads {'text' if network.reads_text else 'images'}, the data are none",
             remedy="choose another data.dataset or network.name",
         )
     if not is_text:

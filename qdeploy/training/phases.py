@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
@@ -30,6 +30,8 @@ class Phase:
         after_step: called with the network and the optimizer behind each step.
         after_epoch: called with the network behind each epoch, before it is evaluated.
         augmented: whether images are moved.
+        kept: what the hooks found out and need again, besides the network: a resumed training has
+            it too.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Phase:
     after_step: Callable[[nn.Module, Optimizer], None] = lambda network, optimizer: None
     after_epoch: Callable[[nn.Module], None] = lambda network: None
     augmented: bool = False
+    kept: dict[str, Tensor] = field(default_factory=dict)
 
 
 def adam(network: nn.Module, learning_rate: float) -> Adam:

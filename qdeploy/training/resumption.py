@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from qdeploy.files import atomic_file
+from qdeploy.training.devices import of_first
 
 _STATE = "qdeploy.training"
 
@@ -36,13 +37,18 @@ class State:
         phase: index of the phase.
         epochs: of it that are done.
         history: of all epochs so far.
+        kept: what the phase keeps (`Phase.kept`).
         optimizer: tensors of the optimizer by parameter and name, "3.exp_avg".
     """
 
     phase: int
     epochs: int
     history: tuple[Epoch, ...]
+    kept: dict[str, Tensor]
     optimizer: dict[str, Tensor]
+
+
+BEGINNING = State(0, 0, (), {}, {})
 
 
 def save(path: Path, network: nn.Module, optimizer: Optimizer, state: State) -> None:
@@ -50,6 +56,7 @@ def save(path: Path, network: nn.Module, optimizer: Optimizer, state: State) -> 
     tensors = {
         f"network.{name}": tensor.contiguous() for name, tensor in network.state_dict().items()
     }
+    tensors |= {f"kept.{name}": tensor.contiguous() for name, tensor in state.kept.items()}
     for index, values in optimizer.state_dict()["state"].items():
         for name, value in values.items():
             tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).contiguous()
@@ -63,15 +70,28 @@ def save(path: Path, network: nn.Module, optimizer: Optimizer, state: State) -> 
 
 
 def load(path: Path, network: nn.Module) -> State:
-    """Put the network into the saved state; the beginning if there is none that fits."""
-    beginning = State(0, 0, (), {})
+    """Put the network into the state that the first process saved; the beginning without one."""
+    saved = of_first(lambda: _read(path))
+    if saved is None:
+        return BEGINNING
+    state, tensors = saved
+    if {name: tensor.shape for name, tensor in tensors.items()} != {
+        name: tensor.shape for name, tensor in network.state_dict().items()
+    }:
+        return BEGINNING
+    network.load_state_dict(tensors)
+    return state
+
+
+def _read(path: Path) -> tuple[State, dict[str, Tensor]] | None:
+    """State and tensors of the network, if there is an undamaged file."""
     if not path.is_file():
-        return beginning
+        return None
     try:
         with safe_open(path, framework="pt") as file:
             record: dict[str, Any] = json.loads((file.metadata() or {})[_STATE])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        parts: dict[str, dict[str, Tensor]] = {"network": {}, "optimizer": {}}
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "kept": {}, "optimizer": {}}
         for name, tensor in tensors.items():
             part, _, rest = name.partition(".")
             parts[part][rest] = tensor
@@ -79,17 +99,12 @@ def load(path: Path, network: nn.Module) -> State:
             phase=int(record["phase"]),
             epochs=int(record["epochs"]),
             history=tuple(Epoch(**epoch) for epoch in record["history"]),
+            kept=parts["kept"],
             optimizer=parts["optimizer"],
         )
     except (SafetensorError, OSError, ValueError, KeyError, TypeError):
-        return beginning
-    expected = network.state_dict()
-    if {name: tensor.shape for name, tensor in parts["network"].items()} != {
-        name: tensor.shape for name, tensor in expected.items()
-    }:
-        return beginning
-    network.load_state_dict(parts["network"])
-    return state
+        return None
+    return state, parts["network"]
 
 
 def restore(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import torch
@@ -70,6 +70,19 @@ class Classification:
     def evaluate(self, network: nn.Module) -> float:
         """Share of the test images whose largest logit is that of their class."""
         return accuracy(network, self.dataset.x_test, self.dataset.y_test)
+
+
+def joined(batches: Iterable[tuple[Tensor, ...]], least: int) -> Iterator[tuple[Tensor, ...]]:
+    """The batches; a last one of fewer than `least` samples is a part of the one before."""
+    iterator = iter(batches)
+    held = next(iterator)
+    for batch in iterator:
+        if len(batch[0]) < min(least, len(held[0])):
+            held = tuple(torch.cat(parts) for parts in zip(held, batch, strict=True))
+        else:
+            yield held
+            held = batch
+    yield held
 
 
 def _shifted(images: Tensor, largest: int) -> Tensor:
