@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from qdeploy.board.conversion import Conversion
 from qdeploy.board.fields import damaged
 from qdeploy.board.package import Package, Streams
 from qdeploy.errors import UserError
-from qdeploy.files import PACKAGE, cached_file, content_hash
 from qdeploy.fpga.design import load_design
 from qdeploy.fpga.simulated import SimulatedDesign, build_simulator
 
@@ -45,7 +42,7 @@ class PackagedAccelerator:
         names = [name for name in package.manifest.files if name.startswith(_RTL)]
         rtl = package.extract(Path(self._folder.name), names) / _RTL
         _check_design(package.manifest.streams, rtl)
-        self._design = SimulatedDesign(rtl, _cached_simulator(package, rtl))
+        self._design = SimulatedDesign(rtl, build_simulator(rtl, rtl))
 
     def run(self, x: ArrayLike) -> NDArray[np.float32]:
         """Real inputs [N, ...] in the model's units and layout to its real outputs.
@@ -66,19 +63,3 @@ def _check_design(streams: Streams, rtl: Path) -> None:
     for stream, said in ((design.input, streams.input), (design.output, streams.output)):
         if any(getattr(said, name) != value for name, value in stream.model_dump().items()):
             raise damaged(f"{_RTL}design.json and manifest.json describe different streams")
-
-
-def _cached_simulator(package: Package, rtl: Path) -> Path:
-    """The simulator of the Verilog in `rtl`, compiled unless the cache has it."""
-    digest = hashlib.sha256()
-    for folder in ("simulation", "fpga"):
-        digest.update(content_hash(PACKAGE / folder).encode())
-    for name, file in sorted(package.manifest.files.items()):
-        if name.startswith(_RTL):
-            digest.update(f"{name}\0{file.sha256}\0".encode())
-
-    def make(path: Path) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            shutil.copyfile(build_simulator(rtl, Path(folder)), path)
-
-    return cached_file("simulators", f"{digest.hexdigest()}.so", make)

