@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`finn build` where Vivado is missing: FINN's own builder, with tools that only take notes.
 
-As a program: what `finn build` does with a configuration and a model, without its look for XSI.
-The tools leave the files that FINN waits for, empty; they prove the flow and its Tcl, no synthesis.
+As a program: what `finn build` does with a configuration and a model, without its look for XSI, for
+every folder that its input names, since to import FINN takes longer than most builds. The tools
+leave the files that FINN waits for, empty; they prove the flow and its Tcl, no synthesis.
 """
 
 import os
@@ -34,36 +35,61 @@ for project in re.findall(r"set config_proj_name (\\S+)", text):
 """
 
 
-def run_finn_build(folder: Path, scratch: Path) -> list[tuple[str, Path]]:
-    """Build what `emit_finn` wrote; returns the calls of vendor tools: name and script."""
-    tools, log = scratch / "tools", scratch / "calls.txt"
-    for path in (tools, scratch / "finn"):
-        path.mkdir(parents=True)
-    for name in ("vivado", "vitis_hls"):
-        (tools / name).write_text(_TOOL.format(python=sys.executable, log=str(log)))
-        (tools / name).chmod(0o755)
-    done = subprocess.run(
-        [sys.executable, __file__, "build.json", "model.onnx"],
-        cwd=folder,
-        env=os.environ
-        | {
-            "FINN_BUILD_DIR": str(scratch / "finn"),
-            "FINN_TOOL_DIR_OVERRIDE": str(tools),
-            "NUM_DEFAULT_WORKERS": "2",
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-            "XILINX_VIVADO": "/missing/Vivado/2024.2",
-            "XILINX_HLS": "/missing/Vitis_HLS/2024.2",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    calls = [line.split() for line in log.read_text().splitlines()]
-    return [(tool, Path(script)) for tool, script in calls]
+class FinnBuilds:
+    """A process of FINN that makes builds one after the other."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.calls, self.output = scratch / "calls.txt", scratch / "output.txt"
+        tools = scratch / "tools"
+        for path in (tools, scratch / "finn"):
+            path.mkdir(parents=True)
+        for name in ("vivado", "vitis_hls"):
+            (tools / name).write_text(_TOOL.format(python=sys.executable, log=str(self.calls)))
+            (tools / name).chmod(0o755)
+        with self.output.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, __file__],
+                env=os.environ
+                | {
+                    "FINN_BUILD_DIR": str(scratch / "finn"),
+                    "FINN_TOOL_DIR_OVERRIDE": str(tools),
+                    "NUM_DEFAULT_WORKERS": "2",
+                    "PYTHONPATH": str(Path(__file__).parents[2]),
+                    "XILINX_VIVADO": "/missing/Vivado/2024.2",
+                    "XILINX_HLS": "/missing/Vitis_HLS/2024.2",
+                },
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                text=True,
+            )
+
+    def run(self, folder: Path) -> list[tuple[str, Path]]:
+        """Build what `emit_finn` wrote; returns the calls of vendor tools: name and script."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.calls.write_text("")
+        print(folder, file=self.process.stdin, flush=True)
+        assert self.process.stdout.readline() == "0\n", self.output.read_text()[-8000:]
+        calls = [line.split() for line in self.calls.read_text().splitlines()]
+        return [(tool, Path(script)) for tool, script in calls]
+
+    def close(self) -> None:
+        assert self.process.communicate() == ("", None)
 
 
-def main() -> int:
+def expect_finished_files() -> None:
+    """FINN looks at every file for 50 ms, whether it grows; those of our tools do not."""
+    from finn.util import basic
+
+    timeout, _, _, kind = basic.wait_for_file.__defaults__
+    basic.wait_for_file.__defaults__ = (timeout, 0.0, 0.001, kind)
+
+
+def main() -> None:
+    """Exit codes of builds go to standard output, whatever else FINN prints to standard error."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     import finn.xsi
 
     for name in finn.xsi._LAZY_NAMES - vars(finn.xsi).keys():
@@ -72,11 +98,15 @@ def main() -> int:
     from finn.builder.build_dataflow_config import DataflowBuildConfig
     from finn.util.multiprocessing import configure_start_method
 
-    configure_start_method()
-    configuration = DataflowBuildConfig.construct_from(Path(sys.argv[1]))
-    configuration.verify_steps = None  # the only one is the simulation of the stitched IP
-    return build_dataflow_cfg(sys.argv[2], configuration)
+    for line in sys.stdin:
+        os.chdir(line.strip())
+        configure_start_method()
+        configuration = DataflowBuildConfig.construct_from(Path("build.json"))
+        configuration.verify_steps = None  # the only one is the simulation of the stitched IP
+        print(build_dataflow_cfg("model.onnx", configuration), file=answers, flush=True)
 
 
+if __name__ in ("__main__", "__mp_main__"):  # FINN's workers, too
+    expect_finished_files()
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -4,6 +4,7 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from branching_networks import (
     residual_network,
     separable_network,
 )
-from finn_build import run_finn_build
+from finn_build import FinnBuilds
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from sample_networks import small_cnn, small_mlp
@@ -153,6 +154,13 @@ def check_block_design(design: BlockDesign, network: IntegerNetwork) -> None:
     assert ports.keys() == expected
 
 
+@pytest.fixture(scope="module")
+def finn_builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FinnBuilds]:
+    builds = FinnBuilds(tmp_path_factory.mktemp("builds"))
+    yield builds
+    builds.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "network",
@@ -160,10 +168,10 @@ def check_block_design(design: BlockDesign, network: IntegerNetwork) -> None:
     ids=lambda n: n.name,
 )
 def test_finn_builds_it_up_to_the_tcl_of_the_bitstream(
-    network: IntegerNetwork, tmp_path: Path
+    network: IntegerNetwork, finn_builds: FinnBuilds, tmp_path: Path
 ) -> None:
     emit(tmp_path / "finn", network)
-    calls = run_finn_build(tmp_path / "finn", tmp_path / "scratch")
+    calls = finn_builds.run(tmp_path / "finn")
     scripts = [(tool, script.name) for tool, script in calls]
     assert scripts[0] == ("vivado", "make_project.tcl")
     assert scripts[-1] == ("vivado", "ip_config.tcl")
@@ -181,10 +189,12 @@ def test_finn_builds_it_up_to_the_tcl_of_the_bitstream(
 
 
 @pytest.mark.slow
-def test_finn_reports_our_cycles_and_finds_our_memories(tmp_path: Path) -> None:
+def test_finn_reports_our_cycles_and_finds_our_memories(
+    finn_builds: FinnBuilds, tmp_path: Path
+) -> None:
     network = small_mlp(widths=(512, 64, 8))
     emit(tmp_path / "finn", network)
-    calls = run_finn_build(tmp_path / "finn", tmp_path / "scratch")
+    calls = finn_builds.run(tmp_path / "finn")
     reports = tmp_path / "finn" / "build" / "report"
     cycles = json.loads((reports / "estimate_layer_cycles.json").read_text())
     folded = fold(map_network(network), BOARD, 20_000)
@@ -207,9 +217,9 @@ def test_finn_reports_our_cycles_and_finds_our_memories(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_finn_generates_the_hls_layers_too(tmp_path: Path) -> None:
+def test_finn_generates_the_hls_layers_too(finn_builds: FinnBuilds, tmp_path: Path) -> None:
     emit(tmp_path / "finn", CNN, "conv2", "fc")
-    calls = run_finn_build(tmp_path / "finn", tmp_path / "scratch")
+    calls = finn_builds.run(tmp_path / "finn")
     hls = [script.stem for tool, script in calls if tool == "vitis_hls"]
     assert sum("MVAU_hls" in name for name in hls) == 2
     assert sum("IODMA_hls" in name for name in hls) == 2
