@@ -2,8 +2,8 @@
 """Quantized weights of a character LSTM on War and Peace: loss-aware ones and what they beat.
 
     python benchmarks/methods/warpeace.py --json results.json    a quarter of an hour on a core
-    python benchmarks/methods/warpeace.py --quick                  a minute, on the built-in phrases
-    python benchmarks/methods/warpeace.py --paper --json p.json    the paper's size, on a GPU
+    python benchmarks/methods/warpeace.py --quick                a minute, on the built-in phrases
+    python benchmarks/methods/warpeace.py --paper --json p.json  the paper's size, on a GPU
 
 The table of LAQ (Hou & Kwok, ICLR 2018) in a small setting: the first 330,000 characters of the
 text, 10/11 for training; one layer of 128 units, one scale per gate and side, the decoder in
