@@ -117,7 +117,7 @@ class Experiment:
             if phase.name == "prune":
                 cut = Pruning(math.exp(-pruning), CRITERIA[criterion])
                 phase = replace(  # noqa: PLW2901
-                    phase, begin=cut.begin, after_step=cut.after_step, after_epoch=cut.after_epoch
+                    phase, begin=cut.begin, after_step=cut.after_step
                 )
             own.append(phase)
         accuracy = self._fit(twin, own)

@@ -107,7 +107,7 @@ def shortened(text: Text, characters: int | None) -> Text:
     return replace(text, train=train, validation=test, test=test)
 
 
-def clip(network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def clip(network: nn.Module, optimizer: torch.optim.Optimizer, done: float) -> None:
     """Real weights stay within -1..1, as in the authors' code for all methods."""
     with torch.no_grad():
         for module in network.modules():

@@ -7,7 +7,8 @@ bases after each step.
 - bases: AMSGrad moves the weights; then each takes the nearest of its group's sums, and the scales
   ("coordinates") are solved for.
 - coordinates: AMSGrad moves the scales. It starts with the moments that the bases' ones imply.
-- prune: the same, while bases are removed that cost the least, until the round's share is left.
+- prune: the same, from the moments of the coordinates on, while the bases that cost the least are
+  removed in equal shares, until the round's share is left.
 - fine-tuning, afterwards: float weights that start from the sums choose the codes straight
   through; scales are trained along.
 """
@@ -15,7 +16,7 @@ bases after each step.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -40,9 +41,8 @@ from qdeploy.training.phases import Phase
 
 # Of codes and scales, relative to the other parameters.
 WEIGHT_LEARNING_RATE = 0.2
-# Of all scales that are left, removed in one step; and of a layer's, considered in one step.
-REMOVED_PER_STEP = 0.03
-CONSIDERED_PER_STEP = 0.08
+# How many times as many bases of each layer are considered as are removed on average in a step.
+CONSIDERED = 2.5
 # Of the epochs, for the fine-tuning; of a round's, for the coordinates.
 FINE_TUNING = 0.4
 COORDINATES = 1 / 3
@@ -75,7 +75,6 @@ def alq_phases(quantization: AlqConfig, training: TrainingConfig) -> tuple[Phase
                 _of_scales,
                 begin=cut.begin,
                 after_step=cut.after_step,
-                after_epoch=cut.after_epoch,
             ),
         ]
     if quantization.fine_tuning:
@@ -89,41 +88,35 @@ def alq_phases(quantization: AlqConfig, training: TrainingConfig) -> tuple[Phase
 
 @dataclass
 class Pruning:
-    """Hooks of a phase that moves scales and leaves a share of them.
+    """Hooks of a phase of one epoch that moves scales and leaves a share of them.
 
     Attributes:
         share: of the bases, that stays.
         criterion: what removing each base of a layer costs, [groups, bases] as its scales.
-        goal: how many bases stay.
-        costs: of each layer, as last seen.
+        start: number of bases at the beginning.
     """
 
     share: float
     criterion: Callable[[AlqQuantizer, Optimizer], Tensor]
-    goal: int = 0
-    costs: Sequence[Tensor] = ()
+    start: int = 0
 
     def begin(self, network: nn.Module) -> None:
-        """Set the goal."""
+        """Count the bases."""
         _begin(network)
-        self.goal = round(self.share * _count(network))
-
-    def after_step(self, network: nn.Module, optimizer: Optimizer) -> None:
-        """Remove a few bases."""
-        _coordinates(network, optimizer)
-        self.costs = [self.criterion(q, optimizer) for _, q in _layers(network)]
-        few = math.ceil(REMOVED_PER_STEP * _count(network))
-        self._remove(network, CONSIDERED_PER_STEP, few)
-
-    def after_epoch(self, network: nn.Module) -> None:
-        """Remove what is left to remove."""
-        self._remove(network, 1.0, _count(network))
+        self.start = _count(network)
 
     @torch.no_grad()
-    def _remove(self, network: nn.Module, share: float, count: int) -> None:
+    def after_step(self, network: nn.Module, optimizer: Optimizer, done: float) -> None:
+        """Remove bases until start · share^done are left."""
+        _coordinates(network, optimizer, done)
+        left = _count(network)
+        count = left - round(self.start * self.share**done)
+        if count <= 0:
+            return
         layers = list(_layers(network))
-        count = min(count, _count(network) - self.goal)
-        chosen = cheapest(self.costs, [q.scales.detach() for _, q in layers], share, count)
+        costs = [self.criterion(quantizer, optimizer) for _, quantizer in layers]
+        scales = [quantizer.scales.detach() for _, quantizer in layers]
+        chosen = cheapest(costs, scales, CONSIDERED * count / left, count)
         for (layer, quantizer), removed in zip(layers, chosen, strict=True):
             quantizer.set_bases(without(quantizer.bases, removed))
             layer.weight.copy_(quantizer.values())
@@ -162,7 +155,7 @@ def _of_weights(network: nn.Module, learning_rate: float) -> Optimizer:
 
 
 def _of_scales(network: nn.Module, learning_rate: float) -> Optimizer:
-    """AMSGrad of scales, from the moments that the bases left; Adam of all else but weights."""
+    """AMSGrad of scales, from the moments that the last phase left; Adam of all but weights."""
     quantizers = [quantizer for _, quantizer in _layers(network)]
     optimizer = _optimizer(network, [q.scales for q in quantizers], learning_rate)
     for quantizer in quantizers:
@@ -195,7 +188,7 @@ def _optimizer(network: nn.Module, own: list[nn.Parameter], learning_rate: float
 
 
 @torch.no_grad()
-def _bases(network: nn.Module, optimizer: Optimizer) -> None:
+def _bases(network: nn.Module, optimizer: Optimizer, done: float) -> None:
     """The nearest sums to where AMSGrad went, and their best scales."""
     for layer, quantizer in _layers(network):
         split, state = quantizer.groups.split, optimizer.state[layer.weight]
@@ -204,28 +197,28 @@ def _bases(network: nn.Module, optimizer: Optimizer) -> None:
         quantizer.set_bases(bases)
         layer.weight.copy_(quantizer.values())
         first, second = split(state["exp_avg"]), split(state["max_exp_avg_sq"])
-        first, second = scale_moments(bases.codes, first, second)
-        quantizer.first_moment.copy_(first)
-        quantizer.second_moment.copy_(second)
-        quantizer.steps.fill_(int(state["step"]))
+        quantizer.set_moments(*scale_moments(bases.codes, first, second), int(state["step"]))
 
 
 @torch.no_grad()
-def _coordinates(network: nn.Module, optimizer: Optimizer) -> None:
+def _coordinates(network: nn.Module, optimizer: Optimizer, done: float) -> None:
     """Bases whose scale became negative turn; those that are gone stay so."""
     for layer, quantizer in _layers(network):
         _turn(quantizer, optimizer)
         layer.weight.copy_(quantizer.values())
+        state = optimizer.state[quantizer.scales]
+        quantizer.set_moments(state["exp_avg"], state["max_exp_avg_sq"], int(state["step"]))
 
 
 @torch.no_grad()
-def _straight_through(network: nn.Module, optimizer: Optimizer) -> None:
-    """The codes that are nearest to the float weights."""
+def _straight_through(network: nn.Module, optimizer: Optimizer, done: float) -> None:
+    """The codes that are nearest to the float weights; the moments were those of other codes."""
     for layer, quantizer in _layers(network):
         _turn(quantizer, optimizer)
         scales = quantizer.bases.scales
         codes = nearest_codes(quantizer.groups.split(layer.weight), scales)
         quantizer.set_bases(Bases(codes, scales))
+        quantizer.steps.fill_(0)
 
 
 def _turn(quantizer: AlqQuantizer, optimizer: Optimizer) -> None:

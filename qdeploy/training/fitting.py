@@ -68,8 +68,9 @@ def fit(
     network.to(device.device)
     state = BEGINNING if state_file is None else resumption.load(state_file, network)
     history = list(state.history)
+    phases = [phase for phase in phases if phase.epochs > 0]
     for index, phase in enumerate(phases):
-        if index < state.phase or phase.epochs == 0:
+        if index < state.phase:
             continue
         resumed = index == state.phase and state.epochs > 0
         first = state.epochs if resumed else 0
@@ -128,7 +129,7 @@ def _epoch(
         loss.backward()  # type: ignore[no-untyped-call]
         device.average_gradients(network, len(own) / len(x))
         optimizer.step()
-        phase.after_step(network, optimizer)
+        phase.after_step(network, optimizer, done + 1 / (phase.epochs * task.steps))
     total = device.total(total)
     if not math.isfinite(total):
         rate = optimizer.param_groups[0]["initial_lr"]

@@ -111,6 +111,6 @@ def _with_fixed_bits(network: nn.Module, learning_rate: float) -> Adam:
     return adam(network, learning_rate)
 
 
-def _clamp(network: nn.Module, optimizer: Optimizer) -> None:
+def _clamp(network: nn.Module, optimizer: Optimizer, done: float) -> None:
     for quantizer in fractional_layers(network).values():
         quantizer.bits.data.clamp_(LEAST_BITS, MOST_BITS)

@@ -27,7 +27,8 @@ class Phase:
         schedule: learning rate relative to the optimizer's, by the share 0 .. 1 of steps done.
         begin: changes the network before the first epoch.
         penalty: what is added to the loss, in its units.
-        after_step: called with the network and the optimizer behind each step.
+        after_step: called behind each step with the network, the optimizer and the share 0 .. 1 of
+            the phase's steps that are done.
         after_epoch: called with the network behind each epoch, before it is evaluated.
         augmented: whether images are moved.
         kept: what the hooks found out and need again, besides the network: a resumed training has
@@ -40,7 +41,9 @@ class Phase:
     schedule: Callable[[float], float] = lambda done: (1 + math.cos(math.pi * done)) / 2
     begin: Callable[[nn.Module], None] = lambda network: None
     penalty: Callable[[nn.Module], Tensor] | None = None
-    after_step: Callable[[nn.Module, Optimizer], None] = lambda network, optimizer: None
+    after_step: Callable[[nn.Module, Optimizer, float], None] = lambda network, optimizer, done: (
+        None
+    )
     after_epoch: Callable[[nn.Module], None] = lambda network: None
     augmented: bool = False
     kept: dict[str, Tensor] = field(default_factory=dict)

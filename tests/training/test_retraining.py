@@ -39,7 +39,7 @@ def trained(start, **values):
             phase.after_epoch(network)
             errors.append(relative_error(network))
 
-        def after_step(network, optimizer):
+        def after_step(network, optimizer, done):
             optimizers.append(optimizer)
 
         return replace(phase, after_epoch=after_epoch, after_step=after_step)

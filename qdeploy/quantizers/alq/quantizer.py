@@ -25,9 +25,9 @@ class AlqQuantizer(BasesQuantizer):
         tracked_parameter_list: the layer's weights, handed in by Brevitas.
 
     Attributes:
-        first_moment: of the gradient by the scales when the bases were last trained, [G, bits].
-        second_moment: likewise.
-        steps: how many steps they are the moments of, int64.
+        first_moment: AMSGrad's, of the gradient by the scales, [G, bits].
+        second_moment: its largest one so far, [G, bits].
+        steps: how many steps they are the moments of, int64; 0 if there are none for the codes.
     """
 
     first_moment: Tensor
@@ -51,6 +51,12 @@ class AlqQuantizer(BasesQuantizer):
     def initial(self, weights: Tensor) -> Bases:
         """Structured sketching."""
         return sketch(weights, self.bits)
+
+    def set_moments(self, first: Tensor, second: Tensor, steps: int) -> None:
+        """Replace the moments."""
+        self.first_moment.copy_(first)
+        self.second_moment.copy_(second)
+        self.steps.fill_(steps)
 
     def code_bits(self, weights: Tensor) -> float:
         """One bit per weight of a group and base that the group has."""
