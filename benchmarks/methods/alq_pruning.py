@@ -4,12 +4,13 @@
     python benchmarks/methods/alq_pruning.py --json results.json    half an hour on a core
     python benchmarks/methods/alq_pruning.py --quick                a minute
 
-LeNet-5 with half its channels on the first 10,000 images of Fashion-MNIST, activations of 2 bits,
-groups of output channels that start with two bases. All variants start from one float network per
-seed and train for the same epochs: 4 rounds of 2 epochs of bases, 1 of coordinates, 1 of pruning,
-no fine-tuning. "loss" ranks bases across all layers by the model of the loss (Qu et al., CVPR
-2020), "smallest scale" across all layers by their scales, "every layer" removes the smallest scales
-of each layer in equal shares. Test accuracy of the last epoch, mean and deviation of 3 seeds.
+LeNet-5 with 5, 25 and 50 channels on the first 5,000 images of Fashion-MNIST, activations of 2
+bits. All groups have 25 weights (kernels of 5 x 5, pieces of rows), so that as many bases are as
+many bits, and start with two bases. All variants start from one float network per seed and train
+for the same epochs: 4 rounds of 2 epochs of bases, 1 of coordinates, 1 of pruning, no fine-tuning.
+"loss" ranks bases across all layers by the model of the loss (Qu et al., CVPR 2020), "smallest
+scale" across all layers by their scales, "every layer" removes the smallest scales of each layer in
+equal shares. Test accuracy of the last epoch, mean and deviation of 3 seeds.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ from qdeploy.training.methods import float_phases  # noqa: E402
 from qdeploy.training.phases import Phase  # noqa: E402
 from qdeploy.training.task import Classification  # noqa: E402
 
-PRUNING = (0.2, 0.3, 0.4)  # a round leaves exp(-p) of the bases
+PRUNING = (0.35, 0.5)  # a round leaves exp(-p) of the bases
+CHANNELS = (5, 25, 50)
+PIECES = {"classifier.0": 16, "classifier.3": 2}
 
 
 def smallest_scale(quantizer: AlqQuantizer, optimizer: Optimizer) -> Tensor:
@@ -76,14 +79,13 @@ CRITERIA: dict[str, Callable[[AlqQuantizer, Optimizer], Tensor]] = {
 class Setting:
     """See above."""
 
-    channels: tuple[int, ...] = (10, 25, 250)
-    samples: int = 10_000
+    samples: int = 5000
     float_epochs: int = 4
     epochs: int = 12
     seeds: int = 3
 
 
-QUICK = Setting(channels=(3, 4, 8), samples=1000, float_epochs=1, epochs=12, seeds=1)
+QUICK = Setting(samples=500, float_epochs=1, seeds=1)
 
 
 class Experiment:
@@ -102,14 +104,21 @@ class Experiment:
         data = datasets.load("fashion-mnist", setting.samples)
         self.task = Classification(data, self.training)
         torch.manual_seed(seed)
-        self.plain = build_network(NetworkConfig(name="lenet5", channels=setting.channels))
+        self.plain = build_network(NetworkConfig(name="lenet5", channels=CHANNELS))
         self._fit(self.plain, float_phases(self.training))
 
     def row(self, criterion: str, pruning: float) -> Row:
         """Train a twin."""
         started = time.process_time()
         config = AlqConfig(
-            method="alq", bits=2, rounds=4, pruning=pruning, activations=2, fine_tuning=False
+            method="alq",
+            structure="kernelwise",
+            layers={name: {"pieces": pieces} for name, pieces in PIECES.items()},
+            bits=2,
+            rounds=4,
+            pruning=pruning,
+            activations=2,
+            fine_tuning=False,
         )
         twin = quantize(self.plain, config)
         own = []

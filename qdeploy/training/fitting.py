@@ -93,7 +93,8 @@ def fit(
                 _estimate_statistics(network, task, device)
             device.share(network)
             history.append(Epoch(phase.name, loss, task.evaluate(network)))
-            progress.update(bar, advance=1, state=_shown(history[-1], task, network))
+            shown = f"{_shown(history[-1], task, network)}  {phase.note(network)}"
+            progress.update(bar, advance=1, state=shown)
             if state_file is not None and device.rank == 0:
                 done = State(index, number + 1, tuple(history), phase.kept, {})
                 resumption.save(state_file, network, optimizer, done)

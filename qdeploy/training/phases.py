@@ -28,8 +28,9 @@ class Phase:
         begin: changes the network before the first epoch.
         penalty: what is added to the loss, in its units.
         after_step: called behind each step with the network, the optimizer and the share 0 .. 1 of
-            the phase's steps that are done.
+            the phase's steps that are done (one less than 1 if the last batch joined another).
         after_epoch: called with the network behind each epoch, before it is evaluated.
+        note: what the progress bar shows behind each epoch, besides loss, metric and bits.
         augmented: whether images are moved.
         kept: what the hooks found out and need again, besides the network: a resumed training has
             it too.
@@ -41,10 +42,9 @@ class Phase:
     schedule: Callable[[float], float] = lambda done: (1 + math.cos(math.pi * done)) / 2
     begin: Callable[[nn.Module], None] = lambda network: None
     penalty: Callable[[nn.Module], Tensor] | None = None
-    after_step: Callable[[nn.Module, Optimizer, float], None] = lambda network, optimizer, done: (
-        None
-    )
+    after_step: Callable[[nn.Module, Optimizer, float], None] = lambda *step: None
     after_epoch: Callable[[nn.Module], None] = lambda network: None
+    note: Callable[[nn.Module], str] = lambda network: ""
     augmented: bool = False
     kept: dict[str, Tensor] = field(default_factory=dict)
 

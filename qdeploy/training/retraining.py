@@ -5,7 +5,8 @@
     deploy Q(weights)
 
 Each round has a new optimizer. After each epoch Q is applied to a copy, so that networks are
-evaluated as they would be deployed. A last epoch trains all but the quantized weights.
+evaluated as they would be deployed; the progress bar shows the relative error of Q,
+||weights - Q(weights)||² / ||weights||². A last epoch trains all but the quantized weights.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ def retraining_phases(
             optimizer=optimizer,
             begin=_begin,
             after_epoch=_requantize,
+            note=_error,
             augmented=augmented,
         )
         for number in range(quantization.rounds)
@@ -86,6 +88,18 @@ def _requantize(network: nn.Module) -> None:
     for _, layer, quantizer in quantized_layers(network):
         if isinstance(quantizer, MultibitQuantizer):
             quantizer.requantize(layer.weight)
+
+
+@torch.no_grad()
+def _error(network: nn.Module) -> str:
+    """Of Q, over all layers."""
+    errors, squares = 0.0, 0.0
+    for _, layer, quantizer in quantized_layers(network):
+        if isinstance(quantizer, MultibitQuantizer):
+            weights = layer.weight * quantizer.groups.joined(quantizer.kept)
+            errors += float((weights - quantizer.values()).square().sum())
+            squares += float(weights.square().sum())
+    return f"error {errors / squares:.4f}" if squares else ""
 
 
 def _quantizers(network: nn.Module) -> list[MultibitQuantizer]:

@@ -98,6 +98,8 @@ def test_refused(arguments: dict[str, Any]) -> None:
         {"method": "laq", "weights": "linear", "bits": 3},
         {"method": "syq", "weights": "binary", "first_and_last": "int8"},
         {"method": "retraining", "bits": 2},
+        {"method": "alq", "bits": 2},
+        {"method": "fractional-bits", "amount": 3.0},
     ],
     ids=lambda values: values["method"],
 )

@@ -33,10 +33,12 @@ def float_network(channels: tuple[int, int]) -> torch.nn.Module:
     return network
 
 
-def twin(network: torch.nn.Module, **values: Any) -> tuple[torch.nn.Module, tuple[Phase, ...]]:
+def twin(
+    network: torch.nn.Module, training: TrainingConfig = TRAINING, **values: Any
+) -> tuple[torch.nn.Module, tuple[Phase, ...]]:
     """The quantized network and its phases."""
     config = quantization_config(**values)
-    return quantize(network, config), phases(config, TRAINING)
+    return quantize(network, config), phases(config, training)
 
 
 def fitted(network: torch.nn.Module, own: tuple[Phase, ...]) -> list[Epoch]:

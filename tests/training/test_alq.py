@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from multibit_training import checked_file, fitted, float_network, twin
+from multibit_training import TRAINING, checked_file, fitted, float_network, twin
+from torch.nn import BatchNorm2d
 
 from qdeploy.fpga.board import load_board
 from qdeploy.fpga.folding import fold
@@ -28,12 +29,16 @@ def start():
     return float_network((4, 6))
 
 
+def quantizers(network):
+    return [quantizer for _, _, quantizer in quantized_layers(network)]
+
+
 def bases_left(network) -> int:
-    return sum(int((q.scales > 0).sum()) for _, _, q in quantized_layers(network))
+    return sum(int((q.scales > 0).sum()) for q in quantizers(network))
 
 
 def means(network) -> torch.Tensor:
-    layers = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    layers = [m for m in network.modules() if isinstance(m, BatchNorm2d)]
     return torch.cat([layer.running_mean for layer in layers]).clone()
 
 
@@ -81,6 +86,67 @@ def test_batch_normalization_learns_while_bases_are_pruned(trained):
     before = [mean for name, _, mean in seen if name == "prune begins"]
     after = [mean for name, _, mean in seen if name == "prune"]
     assert all(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_bases_are_removed_in_equal_shares(start):
+    network, phases = twin(start, method="alq", bits=3, rounds=1, pruning=1.5, fine_tuning=False)
+    counts = []
+
+    def watched(phase):
+        def begin(network):
+            phase.begin(network)
+            counts.append(bases_left(network))
+
+        def after_step(network, optimizer, done):
+            phase.after_step(network, optimizer, done)
+            counts.append(bases_left(network))
+
+        return replace(phase, begin=begin, after_step=after_step)
+
+    assert phases[-1].name == "prune"
+    fitted(network, (*phases[:-1], watched(phases[-1])))
+    steps = 640 // TRAINING.batch_size
+    assert counts == [round(counts[0] * math.exp(-1.5 * i / steps)) for i in range(steps + 1)]
+
+
+def test_scales_start_from_the_moments_of_the_codes_they_belong_to(start):
+    network, phases = twin(start, method="alq", bits=2, rounds=1, pruning=0.7)
+    first, last = {}, {}
+
+    def copies(network, optimizer):
+        states = [optimizer.state[quantizer.scales] for quantizer in quantizers(network)]
+        return [{name: value.clone() for name, value in state.items()} for state in states]
+
+    def watched(index, phase):
+        def optimizer(network):
+            made = phase.optimizer(network)
+            first[index] = copies(network, made)
+            return made
+
+        def after_step(network, optimizer, done):
+            phase.after_step(network, optimizer, done)
+            last[index] = copies(network, optimizer)
+
+        return replace(phase, optimizer=optimizer, after_step=after_step)
+
+    fitted(network, tuple(watched(*numbered) for numbered in enumerate(phases)))
+    names = [phase.name for phase in phases]
+    assert names == ["bases", "coordinates", "prune", "fine-tuning", "coordinates"]
+    assert all(first[1])
+    for left, taken in zip(last[1], first[2], strict=True):
+        for name in ("step", "exp_avg", "max_exp_avg_sq"):
+            assert torch.equal(left[name], taken[name])
+    assert not any(first[4])  # fine-tuning chose other codes
+
+
+def test_few_epochs_end_with_measured_statistics(start):
+    """The last phase has no epochs then."""
+    training = TRAINING.model_copy(update={"epochs": 2})
+    network, phases = twin(start, training, method="alq", bits=2, rounds=1)
+    assert phases[-1].epochs == 0
+    fitted(network, phases)
+    batches = [m.num_batches_tracked for m in network.modules() if isinstance(m, BatchNorm2d)]
+    assert batches == [640 // TRAINING.batch_size] * 2
 
 
 def test_below_one_bit_and_in_integers_on_both_back_ends(trained, tmp_path):

@@ -2,10 +2,12 @@
 """Iterative retraining on the real images, from floats to integers."""
 
 from dataclasses import replace
+from functools import cache
 
+import numpy as np
 import pytest
 import torch
-from multibit_training import checked_file, fitted, float_network, twin
+from multibit_training import TRAINING, checked_file, fitted, float_network, twin
 
 from qdeploy.quantizers.bits import average_bits, quantized_layers
 
@@ -29,22 +31,23 @@ def relative_error(network) -> float:
     return errors / squares
 
 
-def trained(start, **values):
+def trained(start, training=TRAINING, rounds=ROUNDS, **values):
     """The network, and the errors of Q and optimizers of its rounds."""
-    network, phases = twin(start, method="retraining", rounds=ROUNDS, **values)
+    network, phases = twin(start, training, method="retraining", rounds=max(1, rounds), **values)
     errors, optimizers = [], []
 
     def watched(phase):
         def after_epoch(network):
             phase.after_epoch(network)
             errors.append(relative_error(network))
+            assert phase.note(network) == f"error {errors[-1]:.4f}"
 
         def after_step(network, optimizer, done):
             optimizers.append(optimizer)
 
         return replace(phase, after_epoch=after_epoch, after_step=after_step)
 
-    history = fitted(network, tuple(map(watched, phases[:-1])) + phases[-1:])
+    history = fitted(network, tuple(map(watched, phases[:rounds])) + phases[-1:])
     return network, errors, optimizers, history
 
 
@@ -72,3 +75,48 @@ def test_pruned_weights_stay_pruned(start, tmp_path):
     integers = checked_file(network, tmp_path)
     kinds = [n.weights.planes[0].kind for n in integers.nodes if hasattr(n, "weights")]
     assert kinds == ["ternary"] * 3
+
+
+@pytest.fixture(scope="module")
+def one_bit():
+    """Errors of Q of each round and accuracy in the end, for two networks."""
+
+    @cache
+    def results(rounds=8, learning_rate=0.03, pruned=0.0):
+        training = TRAINING.model_copy(
+            update={"epochs": max(1, rounds), "learning_rate": learning_rate}
+        )
+        found = [
+            trained(start, training, rounds, bits=1, pruned=pruned, activations=None)
+            for start in starts
+        ]
+        return [errors for _, errors, _, _ in found], np.mean([h[-1].metric for *_, h in found])
+
+    starts = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        starts.append(float_network((6, 8)))
+    return results
+
+
+def test_error_falls_and_accuracy_rises_over_the_rounds(one_bit):
+    (_, at_once), (errors, accuracy) = one_bit(rounds=0), one_bit()
+    assert accuracy > at_once + 0.1
+    for error in errors:
+        assert error[-1] < 0.7 * error[0]
+
+
+def test_a_small_learning_rate_does_not_leave_the_codes(one_bit):
+    """There is no error then, but no better codes are found either."""
+    (slow_errors, slow), (errors, accuracy) = one_bit(learning_rate=0.001), one_bit()
+    assert accuracy > slow + 0.1
+    for error, slow_error in zip(errors, slow_errors, strict=True):
+        assert slow_error[0] < 0.1 * error[0]
+
+
+def test_what_pruning_leaves_suits_one_bit(one_bit):
+    """Magnitudes that are left are alike. Whether fewer weights are more accurate is luck here."""
+    (errors, _), (pruned_errors, accuracy) = one_bit(), one_bit(pruned=0.5)
+    assert accuracy > 0.6
+    for error, pruned in zip(errors, pruned_errors, strict=True):
+        assert pruned[0] < 0.7 * error[0]
