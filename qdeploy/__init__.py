@@ -13,13 +13,14 @@ __all__ = [
     "TrainingResult",
     "compile",
     "export",
+    "fit",
     "load",
     "quantize",
     "train",
 ]
 
 if TYPE_CHECKING:
-    from qdeploy.api import compile, export, quantize, train  # noqa: A004
+    from qdeploy.api import compile, export, fit, quantize, train  # noqa: A004
     from qdeploy.build import Build, Runner, load
     from qdeploy.report.contents import Report
     from qdeploy.training import TrainingResult
@@ -31,6 +32,7 @@ _HOME = {
     "TrainingResult": "qdeploy.training",
     "compile": "qdeploy.api",
     "export": "qdeploy.api",
+    "fit": "qdeploy.api",
     "load": "qdeploy.build",
     "quantize": "qdeploy.api",
     "train": "qdeploy.api",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Python calls behind `qdeploy.train`, `qdeploy.export` and `qdeploy.compile`."""
+"""The Python calls `qdeploy.quantize`, `fit`, `train`, `export` and `compile`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from qdeploy.build import Build
 from qdeploy.config import compile_config, load_config
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import torch
 
     from qdeploy.training import TrainingResult
+    from qdeploy.training.batches import Batches, Loss
+    from qdeploy.training.resumption import Epoch
 
 
 def quantize(module: torch.nn.Module, **options: Any) -> torch.nn.Module:
@@ -40,6 +42,67 @@ def quantize(module: torch.nn.Module, **options: Any) -> torch.nn.Module:
     from qdeploy.quantizers.quantize import quantize as twin_of
 
     return twin_of(module, quantization_config(**options))
+
+
+def fit(
+    module: torch.nn.Module,
+    train: Batches,
+    test: Batches,
+    *,
+    epochs: int = 40,
+    learning_rate: float = 5e-3,
+    loss: Loss | None = None,
+    seed: int = 0,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    state_file: Path | str | None = None,
+) -> list[Epoch]:
+    """Train a twin in place by its method, or any other module with Adam; shows progress.
+
+    The learning rate falls along a cosine. In the end the statistics of batch normalization are
+    averaged over the training data. The caller's random state and the module's device are kept.
+
+    Args:
+        module: what `quantize` returned, with parameters of a trained float module to start from;
+            or an ordinary module, which stays float.
+        train: batches (inputs, targets), a `torch.utils.data.DataLoader` for instance. Inputs of a
+            twin lie in 0 .. 1, or are tokens; targets are classes, int64.
+        test: likewise.
+        epochs: passes over `train`; methods with several phases take about as many together.
+        learning_rate: Adam's at the start.
+        loss: of outputs and targets, mean over the batch; by default the cross entropy of classes.
+        seed: of shuffling; the same one gives the same network on the same machine.
+        device: "auto" is the first CUDA device, if there is one, else the CPU.
+        state_file: a call that was interrupted goes on from it, after the last finished epoch; it
+            is removed in the end.
+
+    Returns:
+        Of each epoch the phase, the mean training loss, and as `metric` the accuracy (0 .. 1) on
+        `test`, or the mean of your own `loss`.
+
+    Raises:
+        UserError: if a value is wrong, training diverges, or there is no CUDA device.
+    """
+    import torch
+    from pydantic import ValidationError
+
+    from qdeploy.config import complaints
+    from qdeploy.training.batches import OwnTask, fit_module
+    from qdeploy.training.config import TrainingConfig
+
+    try:
+        training = TrainingConfig(
+            float_epochs=epochs,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            seed=seed,
+            device=device,
+        )
+    except ValidationError as error:
+        raise UserError(complaints(error), remedy="docs/formats.md has all keys") from error
+    file = None if state_file is None else Path(state_file)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return fit_module(module, OwnTask(train, test, loss), training, file)
 
 
 def train(recipe: Path | str, output: Path | str = "run") -> TrainingResult:

@@ -109,7 +109,8 @@ class Experiment:
         width, method = case.split()
         config = quantization_config(**METHODS[method], **WIDTHS[width])
         twin = quantize(self.trained_float[0], config)
-        return self._trained(twin, f"{method}-{width}", phases(config, self.training))
+        own = phases(config, self.training, torch.zeros(1, *twin.input_shape))
+        return self._trained(twin, f"{method}-{width}", own)
 
     def _trained(self, network: Network, name: str, own: tuple[Phase, ...]) -> Row:
         started, seed = time.process_time(), self.training.seed

@@ -98,20 +98,20 @@ class Experiment:
         self.plain = build_network(NetworkConfig(name="lenet5", channels=setting.channels))
         with devices(self.training) as device, progress_bars() as progress:
             fit(self.plain, self.task, float_phases(self.training), device, progress, seed)
-        example = torch.zeros(1, *self.plain.input_shape)
+        self.example = torch.zeros(1, *self.plain.input_shape)
         self.costs: dict[str, torch.Tensor] = {}
         self.rest: dict[str, float] = {}  # what all but the weights costs
         for budget in BUDGETS:
             twin = quantize(self.plain, budget_config(budget))
             twin(torch.rand(8, *self.plain.input_shape))  # statistics of batch normalization
-            self.costs[budget], left = layer_costs(twin, budget_config(budget), example)
+            self.costs[budget], left = layer_costs(twin, budget_config(budget), self.example)
             self.rest[budget] = AMPLE - left
 
     def uniform(self, bits: int) -> Row:
         """All layers with so many bits."""
         config = budget_config("bits")
         twin = quantize(self.plain, config)
-        phase = fractional_bits_phases(config, self.training)[1]
+        phase = fractional_bits_phases(config, self.training, self.example)[1]
 
         def begin(network: nn.Module) -> None:
             for quantizer in fractional_layers(network).values():
@@ -126,7 +126,7 @@ class Experiment:
         extra = EXTRA[bits] * (costs[bits - 1] - costs[bits - 2])
         amount = float(costs[bits - 2] + extra) + self.rest[budget]
         config = budget_config(budget, amount)
-        phases = fractional_bits_phases(config, self.training)
+        phases = fractional_bits_phases(config, self.training, self.example)
         return self._trained(quantize(self.plain, config), phases)
 
     def _trained(self, twin: Network, phases: Sequence[Phase]) -> Row:

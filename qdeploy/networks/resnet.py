@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from qdeploy.networks.config import NetworkConfig
 from qdeploy.networks.network import Network
-from qdeploy.quantizers.quantize import Branch
+from qdeploy.quantizers.twins import Branch
 
 CLASSES = 10
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     )
     from qdeploy.quantizers.multibit.activation import MultibitReLU
     from qdeploy.quantizers.multibit.quantizer import MultibitWeights
-    from qdeploy.quantizers.quantize import Branch
     from qdeploy.quantizers.syq import (
         SyqBinaryLayer,
         SyqBinaryPixel,
@@ -33,10 +32,11 @@ if TYPE_CHECKING:
         SyqTernaryPixel,
         SyqTernaryRow,
     )
+    from qdeploy.quantizers.twins import Branch
 
 _HOME = {
     "AlqWeights": "alq.quantizer",
-    "Branch": "quantize",
+    "Branch": "twins",
     "FixedPointActivation": "activations",
     "LossAwareAdam": "loss_aware.optimizer",
     "LossAwareBinary": "loss_aware.weights",

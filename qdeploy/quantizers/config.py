@@ -32,8 +32,8 @@ class _Quantization(BaseModel):
         input_bits: of the network's input, which lies in 0 .. 1; None quantizes no input. One bit
             says whether it is above a half. By default what the network's attribute `input_bits`
             says (0 for none), 8 without one.
-        first_and_last: weights of the first and the last layer: like the others ("quantized") or 8
-            bits with one scale ("int8").
+        first_and_last: weights of the first and the last layer, in the order in which the module
+            registers them: like the others ("quantized") or 8 bits with one scale ("int8").
         layers: other values of these keys for single layers, by name: of weights, of an activation
             ({"act1": {"activations": 4}}). `{"weights": "int8"}` gives 8 bits with one scale,
             `{"weights": "float"}` leaves a layer as it is.

@@ -125,7 +125,7 @@ class QuantizedLstm(qnn.QuantLSTM):  # type: ignore[misc]
                 setattr(gate, side, quantized)
         _round_scales(self)
         self.register_load_state_dict_post_hook(_round_scales)
-        self.to(lstm.weight_hh_l0.device)
+        self.to(lstm.weight_hh_l0.device, lstm.weight_hh_l0.dtype)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """As of torch.nn.LSTM: x [T, N, I] ([N, T, I] if batch_first) to [T, N, H] and (h, c).

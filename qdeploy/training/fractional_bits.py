@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from qdeploy.networks.network import Network
 from qdeploy.quantizers.config import FractionalBitsConfig
 from qdeploy.quantizers.fractional_bits.solvers import (
     LEAST_BITS,
@@ -35,15 +34,14 @@ class Search:
         kept: "costs" [L, widths] of the layers and the "budget" for them, both found once.
     """
 
-    def __init__(self, config: FractionalBitsConfig) -> None:
+    def __init__(self, config: FractionalBitsConfig, example: Tensor) -> None:
         self.config = config
+        self.example = example
         self.kept: dict[str, Tensor] = {}
 
     def begin(self, network: nn.Module) -> None:
         """Find the costs; all layers start with the width that the budget would allow them all."""
-        assert isinstance(network, Network)
-        example = torch.zeros(1, *network.input_shape, dtype=network.input_dtype)
-        costs, budget = of_first(lambda: layer_costs(network, self.config, example))
+        costs, budget = of_first(lambda: layer_costs(network, self.config, self.example))
         self.kept.update(costs=costs, budget=torch.tensor(budget, dtype=torch.float64))
         for quantizer in fractional_layers(network).values():
             quantizer.bits.data.fill_(uniform_bits(costs, budget))
@@ -64,10 +62,10 @@ class Search:
 
 
 def fractional_bits_phases(
-    config: FractionalBitsConfig, training: TrainingConfig
+    config: FractionalBitsConfig, training: TrainingConfig, example: Tensor
 ) -> tuple[Phase, ...]:
-    """Two phases; the second starts with whole widths."""
-    search = Search(config)
+    """Two phases, for inputs as `example` [1, ...]; the second starts with whole widths."""
+    search = Search(config, example)
     epochs = max(1, round(config.search * training.epochs))
     augmented = training.augmentation == "both"
     return (

@@ -86,7 +86,7 @@ def train(
             plain, task, float_phases(training), device, progress, training.seed, float_state
         )
         twin = quantize(plain, quantization)
-        own = phases(quantization, training)
+        own = phases(quantization, training, next(task.inputs())[:1])
         history = fit(twin, task, own, device, progress, training.seed, quantized_state)
         before = start[-1].metric if start else task.evaluate(plain)
     record = {

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from qdeploy.quantizers.config import (
@@ -35,14 +35,16 @@ def float_phases(training: TrainingConfig) -> tuple[Phase, ...]:
     )
 
 
-def phases(quantization: QuantizationConfig, training: TrainingConfig) -> tuple[Phase, ...]:
-    """Phases of the quantized network."""
+def phases(
+    quantization: QuantizationConfig, training: TrainingConfig, example: Tensor
+) -> tuple[Phase, ...]:
+    """Phases of the quantized network, which takes inputs as `example` [1, ...]."""
     if isinstance(quantization, RetrainingConfig):
         return retraining_phases(quantization, training)
     if isinstance(quantization, AlqConfig):
         return alq_phases(quantization, training)
     if isinstance(quantization, FractionalBitsConfig):
-        return fractional_bits_phases(quantization, training)
+        return fractional_bits_phases(quantization, training, example)
     return (
         Phase(
             name=quantization.method,

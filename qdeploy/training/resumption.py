@@ -53,8 +53,9 @@ BEGINNING = State(0, 0, (), {}, {})
 
 def save(path: Path, network: nn.Module, optimizer: Optimizer, state: State) -> None:
     """Write the state; `state.optimizer` is taken from `optimizer`."""
-    tensors = {
-        f"network.{name}": tensor.contiguous() for name, tensor in network.state_dict().items()
+    tensors = {  # copies, since safetensors refuses tensors of two names
+        f"network.{name}": tensor.clone(memory_format=torch.contiguous_format)
+        for name, tensor in network.state_dict().items()
     }
     tensors |= {f"kept.{name}": tensor.contiguous() for name, tensor in state.kept.items()}
     for index, values in optimizer.state_dict()["state"].items():

@@ -63,13 +63,18 @@ class Classification:
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """See `Task`."""
         if not self.hinge:
-            return nn.functional.cross_entropy(outputs.flatten(0, -2), targets.flatten())
-        signs = 2 * nn.functional.one_hot(targets, outputs.shape[1]) - 1
+            return class_loss(outputs, targets)
+        signs = 2 * nn.functional.one_hot(targets, outputs.shape[-1]) - 1
         return (1 - signs * outputs).clamp(min=0).square().mean()
 
     def evaluate(self, network: nn.Module) -> float:
         """Share of the test images whose largest logit is that of their class."""
         return accuracy(network, self.dataset.x_test, self.dataset.y_test)
+
+
+def class_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross entropy in nats of logits [N, classes] or, of sequences, [N, T, classes]."""
+    return nn.functional.cross_entropy(outputs.flatten(0, -2), targets.flatten())
 
 
 def joined(batches: Iterable[tuple[Tensor, ...]], least: int) -> Iterator[tuple[Tensor, ...]]:

@@ -38,7 +38,7 @@ def twin(
 ) -> tuple[torch.nn.Module, tuple[Phase, ...]]:
     """The quantized network and its phases."""
     config = quantization_config(**values)
-    return quantize(network, config), phases(config, training)
+    return quantize(network, config), phases(config, training, torch.zeros(1, 1, 8, 8))
 
 
 def fitted(network: torch.nn.Module, own: tuple[Phase, ...]) -> list[Epoch]:

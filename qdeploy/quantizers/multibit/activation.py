@@ -66,20 +66,21 @@ class MultibitReLU(nn.Module):
         heights = integers.diff().long()
         edges = (integers[1:] + integers[:-1]) * (step / 2)
         # As numbers, so that an export has them as constants.
-        thresholds = torch.tensor([edges.repeat_interleave(heights).tolist()], device=x.device)
+        steps = [edges.repeat_interleave(heights).tolist()]
+        thresholds = torch.tensor(steps, dtype=x.dtype, device=x.device)
         y: Tensor = _Steps.apply(x, thresholds, step)  # type: ignore[no-untyped-call]
         return y
 
     @torch.no_grad()
     def _follow(self, x: Tensor) -> None:
-        positive = x[x > 0]
+        positive = x[x > 0].to(self.scales.dtype)
         if len(positive) == 0:
             return
         if self.scales.any():
             self.scales.lerp_(self._best(positive, self.scales), MOMENTUM)
             return
         spread = 2 * positive.mean() / (2**self.bits - 1)
-        scales = spread * 2.0 ** torch.arange(self.bits - 1, -1, -1, device=x.device)
+        scales = spread * 2.0 ** torch.arange(self.bits - 1, -1, -1).to(self.scales)
         for _ in range(_ROUNDS):
             scales = self._best(positive, scales)
         self.scales.copy_(scales)
