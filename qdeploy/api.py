@@ -85,7 +85,7 @@ def fit(
     import torch
     from pydantic import ValidationError
 
-    from qdeploy.config import complaints
+    from qdeploy.quantizers.config import complaints
     from qdeploy.training.batches import OwnTask, fit_module
     from qdeploy.training.config import TrainingConfig
 
