@@ -65,16 +65,25 @@ class Channel:
 
     @cached_property
     def waits(self) -> tuple[Times, Times]:
-        """Steps of `target` that need words, and the last word that each needs."""
+        """Steps of `target` that need words, and steps of `source` that give the last of them."""
         last = np.flatnonzero(np.append(np.diff(self.needed) > 0, True))
-        return self.needed[last], last
+        return self.needed[last], self.given[last]
 
     @cached_property
     def reused(self) -> tuple[Times, Times]:
-        """Frames before and word whose place each word takes."""
+        """Frames before and step of `target` after which the place is free that each word takes."""
         words = len(self.given)
         frame, word = np.divmod(np.arange(words) - self.room, words)
-        return -frame, word
+        return -frame, self.released[word]
+
+    def there(self, times: Mapping[Actor, Times]) -> Times:
+        """When the words are there that the steps of `waits` need."""
+        return times[self.source][self.waits[1]] + (self.delay + self.latency)
+
+    def free(self, times: Mapping[Actor, Times], cycles: int) -> Times:
+        """When there is room for each word to be given."""
+        frames, released = self.reused
+        return times[self.target][released] - frames * cycles + (RETURN - self.delay)
 
     def entries(self, times: Mapping[Actor, Times]) -> Times:
         """When each word enters the storage."""
@@ -128,7 +137,7 @@ class Pipeline:
         """The first schedule in which no step is earlier than in `times`.
 
         Args:
-            times: in cycles.
+            times: in cycles, one step per cycle at most.
             late: actors whose steps may have to wait longer.
             tries: how often an actor may be looked at.
 
@@ -136,21 +145,34 @@ class Pipeline:
             None if the steps do not come to rest. Then most likely there is no schedule: waiting
             goes round in a circle.
         """
-        settled, waiting, forth = dict(times), set(late), True
+        settled, forth = dict(times), True
+        # Channels whose other end moved since the actor was looked at.
+        waiting = {actor: {*self._to[actor], *self._from[actor]} for actor in late}
         while waiting and tries > 0:
             for actor in self._actors if forth else reversed(self._actors):
                 if actor not in waiting:
                     continue
-                waiting.remove(actor)
                 tries -= 1
-                start = after(settled[actor], self._to[actor], settled)
-                start = roomy(start, self._from[actor], settled, self._cycles)
-                if not np.array_equal(start, settled[actor]):
-                    settled[actor] = start
-                    waiting.update(channel.target for channel in self._from[actor])
-                    waiting.update(channel.source for channel in self._to[actor])
+                if self._delay(actor, waiting.pop(actor), settled):
+                    for channel in self._from[actor]:
+                        waiting.setdefault(channel.target, set()).add(channel)
+                    for channel in self._to[actor]:
+                        waiting.setdefault(channel.source, set()).add(channel)
             forth = not forth
         return None if waiting else settled
+
+    def _delay(self, actor: Actor, channels: Iterable[Channel], times: dict[Actor, Times]) -> bool:
+        """Let steps wait for words and room in `channels`; whether one was too early."""
+        bounds = [(c.waits[0], c.there(times)) for c in channels if c.target is actor]
+        bounds += [(c.given, c.free(times, self._cycles)) for c in channels if c.source is actor]
+        start = times[actor]
+        late = [(steps, bound) for steps, bound in bounds if (bound > start[steps]).any()]
+        if late:
+            start = start.copy()
+            for steps, bound in late:
+                start[steps] = np.maximum(start[steps], bound)
+            times[actor] = _forward(start, self._cycles)
+        return bool(late)
 
 
 def steady_state(
@@ -229,9 +251,8 @@ def after(start: Times, channels: Sequence[Channel], times: Mapping[Actor, Times
     """Steps as soon as their words are there, but not before `start`."""
     start = start.copy()
     for channel in channels:
-        steps, words = channel.waits
-        there = times[channel.source][channel.given[words]] + (channel.delay + channel.latency)
-        start[steps] = np.maximum(start[steps], there)
+        steps, _ = channel.waits
+        start[steps] = np.maximum(start[steps], channel.there(times))
     return start
 
 
@@ -239,10 +260,7 @@ def roomy(start: Times, out: Sequence[Channel], times: Mapping[Actor, Times], cy
     """Steps from `start` on as soon as there is room for what they give."""
     start = start.copy()
     for channel in out:
-        frames, words = channel.reused
-        left = times[channel.target][channel.released[words]] - frames * cycles
-        free = left + (RETURN - channel.delay)
-        start[channel.given] = np.maximum(start[channel.given], free)
+        start[channel.given] = np.maximum(start[channel.given], channel.free(times, cycles))
     return _forward(start, cycles)
 
 
