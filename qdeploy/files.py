@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from qdeploy.errors import UserError
@@ -28,11 +29,7 @@ def cache_folder(name: str) -> Path:
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = root / "qdeploy" / name
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    oldest = time.time() - CACHE_DAYS * 24 * 3600
-    for file in folder.iterdir():
-        with suppress(OSError):  # another process deletes it too
-            if file.stat().st_mtime < oldest:
-                file.unlink()
+    _delete_unused(folder)
     return folder
 
 
@@ -123,6 +120,16 @@ def content_hash(path: Path) -> str:
                 while chunk := stream.read(1 << 20):
                     digest.update(chunk)
     return digest.hexdigest()
+
+
+@cache
+def _delete_unused(folder: Path) -> None:
+    """Once per process: to look at thousands of cached files takes longer than to use one."""
+    oldest = time.time() - CACHE_DAYS * 24 * 3600
+    for file in folder.iterdir():
+        with suppress(OSError):  # another process deletes it too
+            if file.stat().st_mtime < oldest:
+                file.unlink()
 
 
 def _make_parent(path: Path) -> None:

@@ -69,11 +69,12 @@ def test_an_unchanged_design_is_not_compiled_again(
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache.parents[1]))
     program, log = logged_verilator(tmp_path)
     monkeypatch.setenv("QDEPLOY_VERILATOR", str(program))
-    first = build_model([source], "adder", tmp_path / "first")
-    objects = set(cache.iterdir())
     out_of_use = cache.with_name("simulators") / "old.so"
+    out_of_use.parent.mkdir(parents=True)
     out_of_use.touch()
     os.utime(out_of_use, (0, 0))
+    first = build_model([source], "adder", tmp_path / "first")
+    objects = set(cache.iterdir())
     elsewhere = tmp_path / "elsewhere" / source.name
     elsewhere.parent.mkdir()
     elsewhere.write_bytes(source.read_bytes())
