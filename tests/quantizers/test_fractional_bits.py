@@ -25,6 +25,11 @@ def layer_of(bits, seed=0):
     return layer
 
 
+def mean_error(bits):
+    layer = layer_of(bits)
+    return (layer.quant_weight().value - layer.weight).square().mean().item()
+
+
 def reconstruction(weights, bits):
     codes, scale = uniform_codes(weights, bits)
     return codes * scale
@@ -52,6 +57,18 @@ def test_the_error_falls_with_every_bit():
     errors = [float((reconstruction(weights, b) - weights).square().mean()) for b in range(2, 9)]
     assert errors == sorted(errors, reverse=True)
     assert errors[0] > 50 * errors[3]
+
+
+@pytest.mark.parametrize("whole", range(2, 8))
+def test_a_longer_width_lowers_the_error(whole):
+    """Down to the least error of both widths mixed, which is behind 3/4 of the way to the next."""
+    for fraction in (0.0, 0.3, 0.7):
+        layer = layer_of(whole + fraction)
+        error = (layer.quant_weight().value - layer.weight.detach()).square().mean()
+        error.backward()
+        assert layer.weight_quant.tensor_quant.bits.grad < 0
+        assert mean_error(whole + fraction + 0.05) < error
+    assert mean_error(whole + 1) < mean_error(whole) / 2
 
 
 @pytest.mark.parametrize("bits", [3, 4, 7])
