@@ -64,7 +64,7 @@ def layer_costs(
         costs = share[:, None] * torch.tensor([float(width) for width in WIDTHS])
         rest = sum(bits / total for name, (_, bits) in sizes.items() if name not in layers)
     else:
-        measure = _cpu_times() if config.budget == "cpu-time" else _board_costs(config)
+        measure = _measure(config)
         found = [measure(lowered) for lowered in _at_every_width(network, example)]
         if unknown := sorted(name for name in layers if any(name not in cost for cost in found)):
             raise UserError(
@@ -85,23 +85,36 @@ def layer_costs(
     return costs, config.amount - rest
 
 
-def _at_every_width(network: nn.Module, example: Tensor) -> Iterator[IntegerNetwork]:
-    from qdeploy.exporter import export_qonnx
-    from qdeploy.lowering import lower
+def network_cost(network: nn.Module, config: FractionalBitsConfig, example: Tensor) -> float:
+    """What the compiled network takes with the nearest whole widths: LUTs, cycles, microseconds."""
+    return sum(_measure(config)(_lowered(network, example)).values())
 
+
+def _at_every_width(network: nn.Module, example: Tensor) -> Iterator[IntegerNetwork]:
     layers = fractional_layers(network)
     before = [quantizer.bits.detach().clone() for quantizer in layers.values()]
     try:
         for width in WIDTHS:
             for quantizer in layers.values():
                 quantizer.bits.data.fill_(width)
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "net.onnx"
-                export_qonnx(network, example, path)
-                yield lower(path)
+            yield _lowered(network, example)
     finally:
         for quantizer, bits in zip(layers.values(), before, strict=True):
             quantizer.bits.data.copy_(bits)
+
+
+def _lowered(network: nn.Module, example: Tensor) -> IntegerNetwork:
+    from qdeploy.exporter import export_qonnx
+    from qdeploy.lowering import lower
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.onnx"
+        export_qonnx(network, example, path)
+        return lower(path)
+
+
+def _measure(config: FractionalBitsConfig) -> Callable[[IntegerNetwork], dict[str, float]]:
+    return _cpu_times() if config.budget == "cpu-time" else _board_costs(config)
 
 
 def _board_costs(config: FractionalBitsConfig) -> Callable[[IntegerNetwork], dict[str, float]]:

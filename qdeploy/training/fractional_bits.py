@@ -17,7 +17,7 @@ from qdeploy.quantizers.fractional_bits.solvers import (
     rounded_bits,
     uniform_bits,
 )
-from qdeploy.training.budgets import fractional_layers, layer_costs
+from qdeploy.training.budgets import fractional_layers, layer_costs, network_cost
 from qdeploy.training.config import TrainingConfig
 from qdeploy.training.devices import of_first
 from qdeploy.training.phases import Phase, adam
@@ -54,11 +54,24 @@ class Search:
         return 100 * STRENGTH * excess.clamp(min=0)
 
     def round(self, network: nn.Module) -> None:
-        """Whole widths within the budget."""
+        """Whole widths within the budget; those of hardware are compiled to see that they are.
+
+        What the network takes together is not quite the sum of its layers' costs: the budget is
+        lowered by as much as it is exceeded, until it holds.
+        """
         costs, budget = self.kept["costs"], self.kept["budget"].item()
-        widths = rounded_bits(_bits(network).tolist(), costs, budget)
-        for quantizer, width in zip(fractional_layers(network).values(), widths, strict=True):
-            quantizer.bits.data.fill_(width)
+        bits = _bits(network).tolist()
+        while True:
+            widths = rounded_bits(bits, costs, budget)
+            for quantizer, width in zip(fractional_layers(network).values(), widths, strict=True):
+                quantizer.bits.data.fill_(width)
+            if self.config.budget == "bits" or max(widths) == LEAST_BITS:
+                return
+            spent = of_first(lambda: network_cost(network, self.config, self.example))
+            if spent <= self.config.amount:
+                return
+            cost = float(interpolated_cost(torch.tensor(widths, dtype=costs.dtype), costs))
+            budget = min(budget, cost) * self.config.amount / spent
 
 
 def fractional_bits_phases(

@@ -66,9 +66,10 @@ def shares_of_luts(folded, board):
 
 
 @pytest.mark.parametrize(
-    ("budget", "amount", "goal"), [("luts", 1100, {"fps": 50_000}), ("cycles", 200, {"fill": 0.5})]
+    ("budget", "amount", "share", "goal"),
+    [("luts", 1100, 0.8, {"fps": 50_000}), ("cycles", 700, 0.4, {"fill": 0.02})],
 )
-def test_hardware_within_the_budget(budget, amount, goal, tmp_path):
+def test_hardware_within_the_budget(budget, amount, share, goal, tmp_path):
     """What was trained, compiled as the budget says; 8 bits everywhere would be beyond it."""
     training = TrainingConfig(float_epochs=2, epochs=5)
     chosen = config(budget=budget, amount=amount, **goal)
@@ -81,7 +82,7 @@ def test_hardware_within_the_budget(budget, amount, goal, tmp_path):
         folded = fold(map_network(lower(tmp_path / "net.onnx")), board, **goal)
         cycles = folded.cycles_per_frame
         spent.append(cycles if budget == "cycles" else shares_of_luts(folded, board))
-    assert 0.9 * amount < spent[0] <= amount < spent[1]
+    assert share * amount < spent[0] <= amount < spent[1], spent
 
 
 def test_costs_on_this_processor():
