@@ -48,15 +48,10 @@ def layer_costs(
         example: one input [1, ...].
 
     Raises:
-        UserError: if no width is to be learned, the budget is less than the network takes with the
-            least widths, or what a layer costs cannot be told.
+        UserError: if the budget is less than the network takes with the least widths, or what a
+            layer costs cannot be told.
     """
     layers = fractional_layers(network)
-    if not layers:
-        raise UserError(
-            "no layer has a width to learn",
-            remedy="leave a layer without weights of its own in quantization.layers",
-        )
     if config.budget == "bits":
         sizes = layer_bits(network)
         total = sum(count for count, _ in sizes.values())

@@ -118,13 +118,6 @@ def test_other_layers_are_paid_from_the_budget():
         layer_costs(twin, options.model_copy(update={"amount": 13.9}), torch.zeros(1, 5))
 
 
-def test_there_is_a_width_to_learn():
-    options = config(amount=4, first_and_last="int8")
-    twin = quantize(nn.Sequential(nn.Linear(5, 5), nn.Linear(5, 5)), options)
-    with pytest.raises(UserError, match="no layer has a width to learn"):
-        layer_costs(twin, options, torch.zeros(1, 5))
-
-
 def test_a_budget_below_the_least_is_refused():
     network = quantized_network(method="fractional-bits", amount=1.9)
     with pytest.raises(UserError, match=r"budget of 1\.9 bits; .* 2 bits .* takes 2\n"):
