@@ -8,7 +8,10 @@ import sys
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
+import qdeploy
 from qdeploy.errors import UserError
 from qdeploy.networks import NetworkConfig, build_network
 from qdeploy.quantizers.config import SyqConfig
@@ -103,6 +106,31 @@ def test_learned_scales_move_less():
 def test_wrong_input_shape(trained):
     with pytest.raises(UserError, match=r"takes \[N, 1, 8, 8\]"):
         predict(trained[1].checkpoint, np.zeros((8, 8)))
+
+
+def test_a_last_batch_of_one_is_part_of_the_one_before():
+    """Batch normalization of vectors has no variance of one sample."""
+    x = torch.rand(33, 5, generator=torch.Generator().manual_seed(0))
+    data, sizes = DataLoader(TensorDataset(x, (x.sum(1) > 2.5).long()), batch_size=16), []
+    network = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
+    network[0].register_forward_hook(
+        lambda layer, inputs, outputs: sizes.append(len(outputs)) if layer.training else None
+    )
+    (epoch,) = qdeploy.fit(network, data, data, epochs=1)
+    assert np.isfinite(epoch.loss)
+    assert sizes == 2 * [16, 17]  # training, statistics
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_same_on_cuda(tmp_path):
+    """Two trainings are equal in every byte, and the accuracy is that of the CPU."""
+    training, digits = SHORT.model_copy(update={"device": "cuda"}), datasets.load("digits")
+    one, other = (
+        train(DataConfig(), SMALL, SyqConfig(), training, tmp_path / name) for name in ("a", "b")
+    )
+    assert one.checkpoint.read_bytes() == other.checkpoint.read_bytes()
+    classes = predict(one.checkpoint, digits.x_test).argmax(axis=1)
+    assert one.accuracy == np.mean(classes == digits.y_test)
 
 
 def test_divergence_is_an_error(tmp_path):
