@@ -60,12 +60,11 @@ def smallest_scale(quantizer: AlqQuantizer, optimizer: Optimizer) -> Tensor:
 
 
 def every_layer(quantizer: AlqQuantizer, optimizer: Optimizer) -> Tensor:
-    """The share of the layer's bases that is smaller."""
+    """The share of the layer's bases that is gone with this one and all smaller ones."""
     scales = quantizer.scales.detach()
     rank = torch.empty(scales.numel())
-    rank[scales.flatten().argsort()] = torch.arange(scales.numel(), dtype=torch.float)
-    removed = int((scales == 0).sum())
-    return ((rank - removed) / (scales.numel() - removed)).reshape(scales.shape)
+    rank[scales.flatten().argsort()] = torch.arange(1, scales.numel() + 1, dtype=torch.float)
+    return (rank / scales.numel()).reshape(scales.shape)
 
 
 CRITERIA: dict[str, Callable[[AlqQuantizer, Optimizer], Tensor]] = {
