@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which bases ALQ removes: those the loss wants least, the smallest, or as many in every layer.
 
-    python benchmarks/methods/alq_pruning.py --json results.json    half an hour on a core
+    python benchmarks/methods/alq_pruning.py --json results.json    a quarter of an hour on a core
     python benchmarks/methods/alq_pruning.py --quick                a minute
 
 LeNet-5 with 5, 25 and 50 channels on the first 5,000 images of Fashion-MNIST, activations of 2
