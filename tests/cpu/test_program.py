@@ -17,7 +17,7 @@ from random_networks import inputs, one_node_network
 from sample_networks import branching_network, input_quantizer, small_cnn, small_mlp
 
 from qdeploy.cpu.kernels.targets import TARGETS as ALL_TARGETS
-from qdeploy.cpu.kernels.targets import host_targets
+from qdeploy.cpu.kernels.targets import Target, host_targets
 from qdeploy.cpu.parts import whole
 from qdeploy.cpu.program.planning import NoKernel, plan
 from qdeploy.integer import (
@@ -26,8 +26,11 @@ from qdeploy.integer import (
     Convolution,
     IntegerNetwork,
     MaxPool,
+    Node,
     Plane,
+    Reshape,
     SumPool,
+    Transpose,
     ValueRange,
     Weights,
 )
@@ -87,6 +90,21 @@ def test_networks(network, target, images):
 def test_whole_networks(network, target):
     for images in (1, 7):
         assert_exact(network, target, inputs(network, images))
+
+
+NAMES = {"name": "moved", "input": "x", "output": "y"}
+
+
+@TARGETS
+@pytest.mark.parametrize(
+    "node",
+    [Reshape(shape=(128, 160, 1), **NAMES), Transpose(order=(2, 1, 0), **NAMES)],
+    ids=lambda node: node.kind,
+)
+def test_many_integers_moved_one_by_one(node: Node, target: Target) -> None:
+    """np.unravel_index is wrong beyond 8,192 indices [..., 1]."""
+    network = one_node_network(node, (1, 128, 160), ValueRange(0, 255))
+    assert_exact(network, target, inputs(network, 2))
 
 
 def product(multiplier: int, groups: int = 1) -> Convolution:

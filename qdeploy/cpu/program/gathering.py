@@ -68,9 +68,10 @@ class Gather:
 def gather(layer: str, x: Buffer, y: Buffer, sources: Integers, constants: Constants) -> Gather:
     """The step for `sources` [C, H, W]: the place in [C, H, W] of `x` of every output."""
     size = _element(x).width // 8
-    channel, row, column = np.unravel_index(sources, (x.channels, x.height, x.width))
+    # Of a vector, since NumPy is wrong beyond 8,192 indices [..., 1] (numpy/numpy#31980).
+    channel, row, column = np.unravel_index(sources.ravel(), (x.channels, x.height, x.width))
     places = row * x.row_bytes + column * x.pixel_bytes + channel * size
-    table = constants.add(places.transpose(1, 2, 0).astype(np.int32))
+    table = constants.add(places.reshape(sources.shape).transpose(1, 2, 0).astype(np.int32))
     return Gather(layer, x, y, table)
 
 

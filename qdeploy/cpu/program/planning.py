@@ -43,9 +43,6 @@ from qdeploy.integer import (
 __all__ = ["NoKernel", "Plan", "Step", "plan"]
 
 _MOST_BYTES = (1 << 31) - 1  # places within an image are int32
-# Integers moved one by one. Of 51,200 behind an LSTM all beyond the first 8,192 came out wrong, why
-# is not known; the portable form moves more of them.
-_MOST_MOVED = 1 << 13
 
 
 class Step(Protocol):
@@ -263,8 +260,6 @@ class _Planner:
         elif self.layouts.moved(layer):
             places = sources(node, self.tensors[layer.input], self.tensors[layer.output])
             assert places is not None
-            if places.size > _MOST_MOVED:
-                raise NoKernel(node.name, f"it moves {places.size} integers one by one")
             planned = [gather(node.name, x, y, places, self.constants)]
         else:
             planned = [self.sums.plan(node, inputs, y, values, steps)]
