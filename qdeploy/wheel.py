@@ -34,10 +34,10 @@ Tag: py3-none-any
 def write_board_wheel(folder: Path) -> Path:
     """Write qdeploy_board-<version>-py3-none-any.whl into `folder`; the same bytes every time."""
     version = qdeploy.__version__
-    sources = [PACKAGE / "__init__.py", PACKAGE / "errors.py", *(PACKAGE / "board").rglob("*.py")]
+    own = [PACKAGE / name for name in ("__init__.py", "errors.py", "real_values.py")]
     files = {
         f"qdeploy/{path.relative_to(PACKAGE).as_posix()}": path.read_bytes()
-        for path in sorted(sources)
+        for path in sorted([*own, *(PACKAGE / "board").rglob("*.py")])
     }
     about = f"{_NAME}-{version}.dist-info"
     files[f"{about}/METADATA"] = _METADATA.format(version=version).encode()

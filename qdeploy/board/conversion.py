@@ -6,11 +6,11 @@ The same operations as in `qdeploy.integer`, which boards do not have.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qdeploy.errors import UserError
+from qdeploy.real_values import apply_function, checked_input
 
 if TYPE_CHECKING:  # the numpy of older boards has no types
     from numpy.typing import ArrayLike, NDArray
@@ -43,32 +43,3 @@ class Conversion:
         """Integer outputs [N, ...] to the model's real outputs, float32."""
         real: NDArray[np.float64] = self._scale * integers + self._offset
         return apply_function(self._network.output_function, real).astype(np.float32)
-
-
-def checked_input(x: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Inputs as float32 [N, *shape]; a missing batch axis is added.
-
-    Raises:
-        UserError: if the shape does not fit or an input is not a number.
-    """
-    values = np.asarray(x, np.float32)
-    if values.shape == shape:
-        values = values[np.newaxis]
-    if values.shape[1:] != shape:
-        raise UserError(
-            f"the input has shape {values.shape}, the model takes {('N', *shape)}",
-            remedy=f"reshape the array to [N, {', '.join(map(str, shape))}]",
-        )
-    if np.isnan(values).any():
-        raise UserError("the input holds NaN", remedy="feed finite numbers")
-    return values
-
-
-def apply_function(name: str, reals: NDArray[Any]) -> NDArray[Any]:
-    """The function at a network's output, "softmax", "sigmoid" or "", of reals [N, ...]."""
-    if name == "softmax":
-        powers = np.exp(reals - reals.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
-    if name == "sigmoid":
-        return (1 + np.tanh(reals / 2)) / 2
-    return reals

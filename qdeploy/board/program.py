@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qdeploy.board.conversion import apply_function, checked_input
 from qdeploy.errors import UserError
+from qdeploy.real_values import apply_function, checked_input
 
 if TYPE_CHECKING:  # the numpy of older boards has no types
     from numpy.typing import ArrayLike, NDArray

@@ -15,6 +15,7 @@ from qdeploy.cpu.fast import NoFastForm, use_kernels
 from qdeploy.cpu.portable.graph import PRODUCER
 from qdeploy.errors import UserError
 from qdeploy.integer import Integers
+from qdeploy.real_values import checked_input
 
 # Larger batches are slower per image, since intermediate tensors leave the caches.
 IMAGES_PER_CALL = 16
@@ -88,26 +89,12 @@ class Session:
         return self._outputs(x, 1)
 
     def _outputs(self, x: ArrayLike, index: int) -> NDArray[Any]:
-        values, name = self._input(x), self._session.get_outputs()[index].name
-        input_name = self._session.get_inputs()[0].name
+        taken, name = self._session.get_inputs()[0], self._session.get_outputs()[index].name
+        values = checked_input(x, tuple(taken.shape[1:]))
         # Some operators of ONNX Runtime refuse a batch of no images.
         fed = values if len(values) else np.zeros((1, *values.shape[1:]), np.float32)
         parts = [
-            self._session.run([name], {input_name: fed[start : start + IMAGES_PER_CALL]})[0]
+            self._session.run([name], {taken.name: fed[start : start + IMAGES_PER_CALL]})[0]
             for start in range(0, len(fed), IMAGES_PER_CALL)
         ]
         return np.concatenate(parts)[: len(values)]
-
-    def _input(self, x: ArrayLike) -> NDArray[np.float32]:
-        values = np.asarray(x, np.float32)
-        expected = tuple(self._session.get_inputs()[0].shape[1:])
-        if values.shape == expected:
-            values = values[np.newaxis]
-        if values.shape[1:] != expected:
-            raise UserError(
-                f"the input has shape {values.shape}, the model takes {('N', *expected)}",
-                remedy=f"reshape the array to [N, {', '.join(map(str, expected))}]",
-            )
-        if np.isnan(values).any():
-            raise UserError("the input holds NaN", remedy="feed finite numbers")
-        return values

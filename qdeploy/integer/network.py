@@ -14,6 +14,7 @@ from qdeploy.integer.lstm import LstmLayer
 from qdeploy.integer.quotients import Quotient
 from qdeploy.integer.tensors import Tensor
 from qdeploy.integer.weights import Integers, Weights
+from qdeploy.real_values import apply_function, checked_input
 
 # What the source file does to the real logits at its very end.
 OutputFunction = Literal["", "softmax", "sigmoid"]
@@ -276,30 +277,15 @@ class IntegerNetwork:
         """Real inputs as float32 [N, ...] in the model's own layout; a missing batch axis is added.
 
         Raises:
-            UserError: if the shape does not fit.
+            UserError: if the shape does not fit or an input is not a number.
         """
-        values = np.asarray(x, np.float32)
-        expected = self.input_tensor.shape
-        if values.shape == expected:
-            values = values[np.newaxis]
-        if values.shape[1:] != expected:
-            raise UserError(
-                f"the input has shape {values.shape}, the model takes {('N', *expected)}",
-                remedy=f"reshape the array to [N, {', '.join(map(str, expected))}]",
-            )
-        return values
+        return checked_input(x, self.input_tensor.shape)
 
     def real_output(self, integers: Integers) -> NDArray[np.float32]:
         """Integer outputs [N, ...] to the model's real outputs, float32."""
         scale, offset = (part.astype(np.float64) for part in self.output_tensor.affine())
-        real = scale * integers + offset
-        if self.output_function == "softmax":
-            powers = np.exp(real - real.max(axis=1, keepdims=True))
-            real = powers / powers.sum(axis=1, keepdims=True)
-        elif self.output_function == "sigmoid":
-            real = (1 + np.tanh(real / 2)) / 2
-        result: NDArray[np.float32] = real.astype(np.float32)
-        return result
+        real = apply_function(self.output_function, scale * integers + offset)
+        return real.astype(np.float32)
 
     def codes(self) -> int:
         """Number of weight codes in all layers and planes."""

@@ -55,7 +55,7 @@ def test_contents(wheel: Path, tmp_path: Path) -> None:
         names = archive.namelist()
     assert "qdeploy/board/package.py" in names
     assert {name.split("/")[1] for name in names if name.startswith("qdeploy/")} == {
-        "__init__.py", "errors.py", "board",
+        "__init__.py", "errors.py", "real_values.py", "board",
     }  # fmt: skip
     assert write_board_wheel(tmp_path).read_bytes() == wheel.read_bytes()
 
