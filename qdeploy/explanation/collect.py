@@ -18,6 +18,7 @@ from qdeploy.explanation.contents import (
 )
 from qdeploy.explanation.sentences import sentence
 from qdeploy.explanation.trace import Trace, Visit
+from qdeploy.explanation.wording import count
 from qdeploy.fpga.mappable import obstacles
 from qdeploy.integer import (
     Codes,
@@ -47,7 +48,7 @@ def collect(trace: Trace) -> tuple[Explanation, IntegerNetwork | None]:
     layers = tuple(
         LayerExplanation(
             name=name,
-            nodes=tuple(_node(trace, visit) for visit in visits),
+            nodes=tuple(_node(trace, visit, network) for visit in visits),
             operators=tuple(
                 _operator(trace, created, problems) for visit in visits for created in visit.created
             ),
@@ -81,13 +82,13 @@ def _fpga_problems(network: IntegerNetwork) -> dict[str, Problem]:
     return found
 
 
-def _node(trace: Trace, visit: Visit) -> NodeExplanation:
+def _node(trace: Trace, visit: Visit, network: IntegerNetwork | None) -> NodeExplanation:
     found = _range(trace, visit.value)
     return NodeExplanation(
         name=visit.node.name,
         operator=visit.node.op_type,
         state=visit.state,
-        became=sentence(trace, visit),
+        became=sentence(trace, visit) + _left_out(trace, visit, network),
         constant=visit.is_constant,
         operators=visit.created,
         bits_in=_input_bits(trace, visit),
@@ -95,6 +96,19 @@ def _node(trace: Trace, visit: Visit) -> NodeExplanation:
         range=None if found is None else (found.low, found.high),
         problem=_problem(visit.error) if visit.error else None,
     )
+
+
+def _left_out(trace: Trace, visit: Visit, network: IntegerNetwork | None) -> str:
+    """Which channels of what the node became the network does without."""
+    outputs = [trace.operator(name).output for name in visit.created]
+    lost = [
+        trace.walk.builder.tensors[name].channels - network.tensors[name].channels
+        for name in outputs
+        if network is not None and name in network.tensors
+    ]
+    if not any(lost):
+        return ""
+    return f"; {count(max(lost), 'constant channel')} left out"
 
 
 def _input_bits(trace: Trace, visit: Visit) -> int | None:

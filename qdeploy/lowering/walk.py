@@ -31,6 +31,7 @@ from qdeploy.integer import (
     Transpose,
 )
 from qdeploy.lowering.channels_last import channels_last
+from qdeploy.lowering.constant_channels import without_constant_channels
 from qdeploy.lowering.inputs import typed_input
 from qdeploy.lowering.limits import limited
 from qdeploy.lowering.mixing import MOVING, at_output, elementwise
@@ -161,9 +162,10 @@ class Walk:
             output_name=self.source.output,
             output=output.tensor,
         )
-        return dataclasses.replace(
+        network = dataclasses.replace(
             network, output_function=self.output_function, notes=tuple(self.notes)
         )
+        return without_constant_channels(network)
 
     def value(self, node: onnx.NodeProto, index: int = 0) -> Value:
         """What input `index` of `node` is.

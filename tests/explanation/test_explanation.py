@@ -107,6 +107,22 @@ def test_details_of_weights_and_thresholds(tmp_path):
     assert explanation.weights == CODES.size + 36 * 5
 
 
+def test_constant_channels(tmp_path):
+    """Half of the first layer's outputs have weights of 0."""
+    f = QonnxFile((6,))
+    x = f.quant("x", 0.125, 4, signed=0, name="/image/Quant")
+    codes = np.ones((6, 12)) * (np.arange(12) % 2)
+    w = f.quant(f.constant(codes), 1.0, 2, narrow=1, name="/fc1/w/Quant")
+    y = f.node("Relu", f.node("MatMul", x, w, name="/fc1/MatMul"), name="/act/Relu")
+    y = f.quant(y, 0.25, 2, signed=0, name="/act/Quant")
+    w = f.quant(f.constant(np.ones((12, 5))), 0.5, 2, narrow=1, name="/fc2/w/Quant")
+    explanation = explain(f.save(f.node("MatMul", y, w, name="/fc2/MatMul"), tmp_path / "net.onnx"))
+    for layer, operator in (("fc1", "MatMul"), ("act", "Quant")):
+        became = node(explanation, layer, operator).became
+        assert became.endswith("; 6 constant channels left out")
+    assert "left out" not in node(explanation, "fc2", "MatMul").became
+
+
 def test_goes_on_past_the_first_problem(tmp_path):
     f, y = beginning()
     left = f.node(

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Channels that always have the same code are left out, exactly.
+
+They come from outputs whose weights are all 0, as ALQ leaves them when it removes all bases of a
+group, and from thresholds beyond what a channel's sum can reach. What such a channel adds to the
+sums of the next layer is a constant, which moves the thresholds, the addend or the meaning there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qdeploy.integer import (
+    Builder,
+    Convolution,
+    Flatten,
+    IntegerNetwork,
+    Integers,
+    Linear,
+    MaxPool,
+    Meaning,
+    Node,
+    Plane,
+    Requantize,
+    Tensor,
+    Threshold,
+    Weights,
+)
+from qdeploy.integer.ranges import accumulator_bounds
+
+
+def without_constant_channels(network: IntegerNetwork) -> IntegerNetwork:
+    """The network without them, with the same real outputs.
+
+    A layer keeps as many as its number of channels needs to have divisors: folding wants them.
+    """
+    cut = _Cut(network)
+    for node in network.nodes:
+        if isinstance(node, Threshold):
+            cut.channels_of(node.output)
+    return cut.network() if cut.kept else network
+
+
+class _Cut:
+    """A network while channels go.
+
+    Attributes:
+        nodes: as they are now, by output.
+        kept: channels that a shortened tensor still has, int64.
+        shifts: what a tensor's integers lack of what they were, int64 [channels].
+    """
+
+    def __init__(self, network: IntegerNetwork) -> None:
+        self.source, self.tensors = network, network.tensors
+        self.nodes = {node.output: node for node in network.nodes}
+        self.kept: dict[str, Integers] = {}
+        self.shifts: dict[str, Integers] = {}
+        self.readers: dict[str, list[str]] = defaultdict(list)
+        for node in network.nodes:
+            for name in node.inputs:
+                self.readers[name].append(node.output)
+
+    def channels_of(self, output: str) -> None:
+        """Leave out constant channels of a Threshold between two layers, if there are any."""
+        threshold = self.nodes[output]
+        layer, path = self._layer(self.nodes.get(threshold.input)), self._path(output)
+        reader = self._layer(self._only_reader(path[-1]))
+        shortened = [threshold.input, *path]
+        if (
+            layer is None
+            or reader is None
+            or self._only_reader(threshold.input) is not threshold
+            or not all(_per_channel(self.tensors[name]) for name in [*shortened, reader.output])
+        ):
+            return
+        assert isinstance(threshold, Threshold)
+        low, high = accumulator_bounds(layer, self.tensors[layer.input].range)
+        reached, most = (
+            (threshold.thresholds <= end[:, np.newaxis]).sum(axis=1) for end in (low, high)
+        )
+        codes = threshold.base + threshold.step * reached
+        constant = reached == most
+        if isinstance(reader, Convolution) and any(reader.pads):
+            constant &= codes == reader.pad_code  # else sums at the border lack less
+        kept = _kept(constant)
+        if len(kept) == len(constant):
+            return
+        ratio = self.tensors[path[-1]].channels // len(constant)
+        gone = np.setdiff1d(np.arange(len(constant)), kept)
+        weights = reader.weights.integers()[:, _elements(gone, ratio)]
+        shift = weights.reshape(*weights.shape[:2], -1).sum(axis=2) @ codes[gone].repeat(ratio)
+        if shift.any() and not self._shifted(reader.output, shift):
+            return
+        # A constant channel that is kept has the weights of another one, so that a plane of signs
+        # stays one.
+        rows = np.where(constant, np.flatnonzero(~constant)[0], np.arange(len(constant)))[kept]
+        self.nodes[layer.output] = replace(layer, weights=_taken(layer.weights, rows, 0))
+        self.nodes[output] = self._shortened(threshold, kept, constant, reached)
+        columns = _elements(kept, ratio)
+        self.nodes[reader.output] = replace(reader, weights=_taken(reader.weights, columns, 1))
+        for name in shortened:
+            self.kept[name] = _elements(kept, self.tensors[name].channels // len(constant))
+
+    def network(self) -> IntegerNetwork:
+        """All nodes as they are now, with the ranges that follow."""
+        source, builder = self.source, Builder()
+        x = source.input_tensor
+        builder.input(x.name, x.shape, x.range, x.meaning.scale[0])
+        builder.set_meaning(x.name, x.meaning)
+        for node in self.nodes.values():
+            if isinstance(node, Threshold):
+                ends = builder.tensors[node.input].range
+                node = replace(node, thresholds=node.thresholds.clip(ends.low, ends.high + 1))  # noqa: PLW2901
+            builder.add(node, self._meaning(node.output))
+        built = builder.network(
+            name=source.name,
+            quantizer=source.quantizer,
+            input_name=source.input_name,
+            output_name=source.output_name,
+            output=source.output,
+        )
+        return replace(built, output_function=source.output_function, notes=source.notes)
+
+    def _only_reader(self, name: str) -> Node | None:
+        readers = self.readers[name]
+        alone = len(readers) == 1 and name != self.source.output
+        return self.nodes[readers[0]] if alone else None
+
+    def _path(self, name: str) -> list[str]:
+        """Tensor `name` and what becomes of it before it is multiplied."""
+        path = [name]
+        while isinstance(reader := self._only_reader(path[-1]), (MaxPool, Flatten)):
+            path.append(reader.output)
+        return path
+
+    def _layer(self, node: Node | None) -> Convolution | Linear | None:
+        """The node, if it multiplies every channel for every output."""
+        if not isinstance(node, (Convolution, Linear)):
+            return None
+        grouped = isinstance(node, Convolution) and node.groups > 1
+        grouped = grouped or any(plane.group > 1 for plane in node.weights.planes)
+        return None if grouped else node
+
+    def _shortened(
+        self, node: Threshold, kept: Integers, constant: NDArray[np.bool_], reached: Integers
+    ) -> Threshold:
+        """Without the other channels; thresholds of constant ones are out of reach."""
+        thresholds = node.thresholds
+        if constant[kept].any() or len(thresholds) > 1:
+            ends = self.tensors[node.input].range
+            always = np.arange(thresholds.shape[1]) < reached[:, np.newaxis]
+            out_of_reach = np.where(always, ends.low, ends.high + 1)
+            thresholds = np.where(constant[:, np.newaxis], out_of_reach, thresholds)[kept]
+        base, step = (v if len(v) == 1 else v[kept] for v in (node.base, node.step))
+        return replace(node, thresholds=thresholds, base=base, step=step)
+
+    def _shifted(self, name: str, shift: Integers) -> bool:
+        """Let what reads tensor `name` add `shift` to it; False where it cannot."""
+        reader = self._only_reader(name)
+        if isinstance(reader, Threshold):
+            moved = reader.thresholds - shift[:, np.newaxis]
+            self.nodes[reader.output] = replace(reader, thresholds=moved)
+        elif isinstance(reader, Requantize):
+            quotient = reader.quotient
+            addend = quotient.addend + quotient.multiplier * shift
+            self.nodes[reader.output] = replace(reader, quotient=replace(quotient, addend=addend))
+        elif name != self.source.output or self.readers[name]:
+            return False
+        self.shifts[name] = shift
+        return True
+
+    def _meaning(self, name: str) -> Meaning:
+        meaning = self.tensors[name].meaning
+        scale, offset = meaning.scale, meaning.offset
+        if name in self.shifts:
+            scale, offset = (v * (len(self.shifts[name]) // len(v)) for v in (scale, offset))
+            shift = self.shifts[name].tolist()
+            offset = tuple(o + s * n for s, o, n in zip(scale, offset, shift, strict=True))
+        if name in self.kept:
+            kept = self.kept[name]
+            scale, offset = (
+                v if len(v) == 1 else tuple(v[i] for i in kept) for v in (scale, offset)
+            )
+        return replace(meaning, scale=scale, offset=offset)
+
+
+def _kept(constant: NDArray[np.bool_]) -> Integers:
+    """All channels that are not constant, and some others: 141 become 144, 63 of 64 stay 64.
+
+    At most an eighth more, so that their number has divisors. All, if all are constant.
+    """
+    alive, others = np.flatnonzero(~constant), np.flatnonzero(constant)
+    if not len(alive):
+        return np.arange(len(constant))
+    multiple = 1 << max(0, len(alive).bit_length() - 4)
+    return np.sort(np.concatenate([alive, others[: -len(alive) % multiple]]))
+
+
+def _elements(channels: Integers, ratio: int) -> Integers:
+    """Where the channels are, if each has become `ratio` neighbours."""
+    return (channels[:, np.newaxis] * ratio + np.arange(ratio)).ravel()
+
+
+def _per_channel(tensor: Tensor) -> bool:
+    """Whether its meaning has one entry, or one for each channel."""
+    meaning = tensor.meaning
+    if {len(meaning.scale), len(meaning.offset)} == {1}:
+        return True
+    return meaning.axis == 0 and meaning.block is None
+
+
+def _taken(weights: Weights, index: Integers, axis: int) -> Weights:
+    """Some outputs (axis 0) or inputs (axis 1) of a layer."""
+    planes = []
+    for plane in weights.planes:
+        missing = plane.codes.ndim - plane.multipliers.ndim
+        multipliers = plane.multipliers.reshape((1,) * missing + plane.multipliers.shape)
+        if multipliers.shape[axis] > 1:
+            multipliers = multipliers.take(index, axis)
+        planes.append(Plane(plane.codes.take(index, axis), multipliers))
+    return Weights(tuple(planes))
