@@ -57,7 +57,7 @@ def test_syq_cnn_equals_the_public_executor(tmp_path, weights, seed):
 
 
 def test_scales_stay_structured_and_signs_go_into_the_codes(tmp_path):
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(21)  # no channel is constant
     f = syq_cnn(rng, np.array([1.0, -1.0, 1.0, -1.0]))
     network = lower(f.save(f.nodes[-1].output[0], tmp_path / "net.onnx"))
     convolution, threshold = network.nodes[:2]
