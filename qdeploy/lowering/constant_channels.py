@@ -36,7 +36,7 @@ from qdeploy.integer.ranges import accumulator_bounds
 def without_constant_channels(network: IntegerNetwork) -> IntegerNetwork:
     """The network without them, with the same real outputs.
 
-    A layer keeps as many as its number of channels needs to have divisors: folding wants them.
+    A layer keeps as many as its number of channels needs to have small divisors, as folding wants.
     """
     cut = _Cut(network)
     for node in network.nodes:
@@ -191,13 +191,22 @@ class _Cut:
 def _kept(constant: NDArray[np.bool_]) -> Integers:
     """All channels that are not constant, and some others: 141 become 144, 63 of 64 stay 64.
 
-    At most an eighth more, so that their number has divisors. All, if all are constant.
+    All, if all are constant.
     """
     alive, others = np.flatnonzero(~constant), np.flatnonzero(constant)
     if not len(alive):
         return np.arange(len(constant))
-    multiple = 1 << max(0, len(alive).bit_length() - 4)
-    return np.sort(np.concatenate([alive, others[: -len(alive) % multiple]]))
+    more = _with_small_factors(len(alive)) - len(alive)
+    return np.sort(np.concatenate([alive, others[:more]]))
+
+
+def _with_small_factors(number: int) -> int:
+    """The smallest one not below it that has no prime factors but 2, 3 and 5."""
+    rest = number
+    for prime in (2, 3, 5):
+        while rest % prime == 0:
+            rest //= prime
+    return number if rest == 1 else _with_small_factors(number + 1)
 
 
 def _elements(channels: Integers, ratio: int) -> Integers:

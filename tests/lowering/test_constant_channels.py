@@ -178,7 +178,16 @@ def two_layers(rows: np.ndarray, base: int = 0, pad: int = 0, pad_code: int = 0)
 
 @pytest.mark.parametrize(
     ("channels", "dead", "left"),
-    [(500, 359, 144), (64, 1, 64), (32, 13, 20), (9, 2, 7), (4, 4, 4), (4, 3, 1), (250, 1, 250)],
+    [
+        (500, 359, 144),
+        (64, 1, 64),
+        (32, 13, 20),
+        (9, 2, 8),
+        (8, 1, 8),
+        (4, 4, 4),
+        (4, 3, 1),
+        (250, 1, 250),
+    ],
 )
 def test_what_is_left_has_divisors(channels: int, dead: int, left: int) -> None:
     whole = two_layers(np.arange(channels) < dead, base=1)
