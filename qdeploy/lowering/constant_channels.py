@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from qdeploy.integer import (
     Node,
     Plane,
     Requantize,
+    SumPool,
     Tensor,
     Threshold,
     Weights,
@@ -82,7 +84,7 @@ class _Cut:
         reached, most = (
             (threshold.thresholds <= end[:, np.newaxis]).sum(axis=1) for end in (low, high)
         )
-        codes = threshold.base + threshold.step * reached
+        codes = (threshold.base + threshold.step * reached) * self._summands(path)
         constant = reached == most
         if isinstance(reader, Convolution) and any(reader.pads):
             constant &= codes == reader.pad_code  # else sums at the border lack less
@@ -133,9 +135,16 @@ class _Cut:
     def _path(self, name: str) -> list[str]:
         """Tensor `name` and what becomes of it before it is multiplied."""
         path = [name]
-        while isinstance(reader := self._only_reader(path[-1]), (MaxPool, Flatten)):
+        while isinstance(reader := self._only_reader(path[-1]), (MaxPool, SumPool, Flatten)):
+            if isinstance(reader, SumPool) and any(reader.pads):  # fewer summands at the border
+                break
             path.append(reader.output)
         return path
+
+    def _summands(self, path: list[str]) -> int:
+        """How many integers were added to one at the end of the path."""
+        nodes = [self.nodes[name] for name in path]
+        return prod(prod(node.kernel) for node in nodes if isinstance(node, SumPool))
 
     def _layer(self, node: Node | None) -> Convolution | Linear | None:
         """The node, if it multiplies every channel for every output."""

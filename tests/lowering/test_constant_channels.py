@@ -24,6 +24,7 @@ from qdeploy.integer import (
     Plane,
     Quotient,
     Requantize,
+    SumPool,
     Tensor,
     Threshold,
     ValueRange,
@@ -93,7 +94,9 @@ def networks(draw: st.DrawFn) -> IntegerNetwork:
         x = builder.add(threshold(rng, x, f"{name}.act"), meaning(rng, x.channels))
         if min(x.shape[1:]) > 1 and draw(st.booleans()):
             pool = {"name": f"{name}.pool", "input": x.name, "output": f"{name}.pool"}
-            x = builder.add(MaxPool(kernel=(2, 2), strides=(2, 2), **pool))
+            pads = draw(st.sampled_from([(0, 0, 0, 0), (0, 0, 1, 1)]))
+            kind = draw(st.sampled_from([MaxPool, SumPool]))
+            x = builder.add(kind(kernel=(2, 2), strides=(2, 2), pads=pads, **pool))
     flat = Flatten(name="flatten", input=x.name, output="flatten")
     x = builder.add(flat, Meaning())
     for index in range(draw(st.integers(1, 3))):
