@@ -23,7 +23,7 @@ class PackedModel:
         path: the file.
         file_bytes: size of the file.
         weight_bytes: bytes of packed weight codes in it.
-        float_bytes: bytes that the same layers' weights take as float32.
+        float_bytes: bytes that the weights of the source file take as float32.
     """
 
     path: Path

@@ -109,8 +109,8 @@ def weight_bytes(network: IntegerNetwork) -> int:
 
 
 def float_bytes(network: IntegerNetwork) -> int:
-    """Bytes that the same layers take with float32 weights."""
-    return sum(4 * int(np.prod(weights.shape)) for weights in _weights(network))
+    """Bytes that the layers of the source file take with float32 weights."""
+    return 4 * (network.weights() + network.left_out)
 
 
 def information_bits(network: IntegerNetwork) -> int:

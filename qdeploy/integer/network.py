@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import Literal
 
 import numpy as np
@@ -236,6 +237,7 @@ class IntegerNetwork:
         tensors: every tensor by name.
         output_function: applied to the real outputs, not to the integers.
         notes: where the network is not exactly the source file, by the user's leave.
+        left_out: weights of the source file that make no difference.
     """
 
     name: str
@@ -248,6 +250,7 @@ class IntegerNetwork:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     output_function: OutputFunction = ""
     notes: tuple[str, ...] = ()
+    left_out: int = 0
 
     def __post_init__(self) -> None:
         known = {self.input}
@@ -286,6 +289,10 @@ class IntegerNetwork:
         scale, offset = (part.astype(np.float64) for part in self.output_tensor.affine())
         real = apply_function(self.output_function, scale * integers + offset)
         return real.astype(np.float32)
+
+    def weights(self) -> int:
+        """Number of weights in all layers."""
+        return sum(prod(weights.shape) for node in self.nodes for weights in weights_of(node))
 
     def codes(self) -> int:
         """Number of weight codes in all layers and planes."""

@@ -125,7 +125,12 @@ class _Cut:
             output_name=source.output_name,
             output=source.output,
         )
-        return replace(built, output_function=source.output_function, notes=source.notes)
+        return replace(
+            built,
+            output_function=source.output_function,
+            notes=source.notes,
+            left_out=source.weights() - built.weights(),
+        )
 
     def _only_reader(self, name: str) -> Node | None:
         readers = self.readers[name]

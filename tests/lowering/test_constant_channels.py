@@ -200,6 +200,7 @@ def test_what_is_left_has_divisors(channels: int, dead: int, left: int) -> None:
     assert np.array_equal(exact(network, x), exact(whole, x))
     first, _, second = network.nodes
     assert second.weights.shape[1] == left
+    assert network.left_out == (2 + 5) * 9 * (channels - left)
     if left < channels:  # no zeros are left, so that signs take one bit
         assert first.weights.planes[0].kind == "binary"
 
