@@ -69,8 +69,8 @@ class _Cut:
     def channels_of(self, output: str) -> None:
         """Leave out constant channels of a Threshold between two layers, if there are any."""
         threshold = self.nodes[output]
-        layer, path = self._layer(self.nodes.get(threshold.input)), self._path(output)
-        reader = self._layer(self._only_reader(path[-1]))
+        layer, path = _dense(self.nodes.get(threshold.input)), self._path(output)
+        reader = _dense(self._only_reader(path[-1]))
         shortened = [threshold.input, *path]
         if (
             layer is None
@@ -151,14 +151,6 @@ class _Cut:
         nodes = [self.nodes[name] for name in path]
         return prod(prod(node.kernel) for node in nodes if isinstance(node, SumPool))
 
-    def _layer(self, node: Node | None) -> Convolution | Linear | None:
-        """The node, if it multiplies every channel for every output."""
-        if not isinstance(node, (Convolution, Linear)):
-            return None
-        grouped = isinstance(node, Convolution) and node.groups > 1
-        grouped = grouped or any(plane.group > 1 for plane in node.weights.planes)
-        return None if grouped else node
-
     def _shortened(
         self, node: Threshold, kept: Integers, constant: NDArray[np.bool_], reached: Integers
     ) -> Threshold:
@@ -202,6 +194,15 @@ class _Cut:
         return replace(meaning, scale=scale, offset=offset)
 
 
+def _dense(node: Node | None) -> Convolution | Linear | None:
+    """The node, if it multiplies every channel for every output."""
+    if not isinstance(node, (Convolution, Linear)):
+        return None
+    grouped = isinstance(node, Convolution) and node.groups > 1
+    grouped = grouped or any(plane.group > 1 for plane in node.weights.planes)
+    return None if grouped else node
+
+
 def _kept(constant: NDArray[np.bool_]) -> Integers:
     """All channels that are not constant, and some others: 141 become 144, 63 of 64 stay 64.
 
@@ -216,11 +217,14 @@ def _kept(constant: NDArray[np.bool_]) -> Integers:
 
 def _with_small_factors(number: int) -> int:
     """The smallest one not below it that has no prime factors but 2, 3 and 5."""
-    rest = number
-    for prime in (2, 3, 5):
-        while rest % prime == 0:
-            rest //= prime
-    return number if rest == 1 else _with_small_factors(number + 1)
+    while True:
+        rest = number
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return number
+        number += 1
 
 
 def _elements(channels: Integers, ratio: int) -> Integers:
