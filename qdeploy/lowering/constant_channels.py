@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
-from math import prod
+from math import lcm, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,10 +88,10 @@ class _Cut:
         constant = reached == most
         if isinstance(reader, Convolution) and any(reader.pads):
             constant &= codes == reader.pad_code  # else sums at the border lack less
-        kept = _kept(constant)
+        ratio = self.tensors[path[-1]].channels // len(constant)
+        kept = _kept(constant, _groups(reader.weights, ratio))
         if len(kept) == len(constant):
             return
-        ratio = self.tensors[path[-1]].channels // len(constant)
         gone = np.setdiff1d(np.arange(len(constant)), kept)
         weights = reader.weights.integers()[:, _elements(gone, ratio)]
         shift = weights.reshape(*weights.shape[:2], -1).sum(axis=2) @ codes[gone].repeat(ratio)
@@ -196,23 +196,31 @@ class _Cut:
 
 def _dense(node: Node | None) -> Convolution | Linear | None:
     """The node, if it multiplies every channel for every output."""
-    if not isinstance(node, (Convolution, Linear)):
-        return None
-    grouped = isinstance(node, Convolution) and node.groups > 1
-    grouped = grouped or any(plane.group > 1 for plane in node.weights.planes)
-    return None if grouped else node
+    if isinstance(node, Linear) or (isinstance(node, Convolution) and node.groups == 1):
+        return node
+    return None
 
 
-def _kept(constant: NDArray[np.bool_]) -> Integers:
+def _groups(weights: Weights, ratio: int) -> int:
+    """Into how many runs multipliers divide the channels, of `ratio` neighbouring inputs each."""
+    groups = 1
+    for plane in weights.planes:
+        if plane.group > 1 and plane.group % ratio == 0:
+            groups = lcm(groups, weights.shape[1] // plane.group)
+        elif ratio % plane.group:
+            return weights.shape[1] // ratio  # a multiplier for a part of a channel
+    return groups
+
+
+def _kept(constant: NDArray[np.bool_], groups: int) -> Integers:
     """All channels that are not constant, and some others: 141 become 144, 63 of 64 stay 64.
 
-    All, if all are constant.
+    As many of each of some groups of neighbours; all, if all are constant.
     """
-    alive, others = np.flatnonzero(~constant), np.flatnonzero(constant)
-    if not len(alive):
-        return np.arange(len(constant))
-    more = _with_small_factors(len(alive)) - len(alive)
-    return np.sort(np.concatenate([alive, others[:more]]))
+    rows = constant.reshape(groups, -1)
+    most = int((~rows).sum(axis=1).max()) or rows.shape[1]
+    chosen = rows.argsort(axis=1, kind="stable")[:, : _with_small_factors(most)]
+    return np.sort((chosen + rows.shape[1] * np.arange(groups)[:, np.newaxis]).ravel())
 
 
 def _with_small_factors(number: int) -> int:
@@ -241,12 +249,13 @@ def _per_channel(tensor: Tensor) -> bool:
 
 
 def _taken(weights: Weights, index: Integers, axis: int) -> Weights:
-    """Some outputs (axis 0) or inputs (axis 1) of a layer."""
+    """Some outputs (axis 0), or inputs (axis 1) of whole groups or as many of every group."""
     planes = []
     for plane in weights.planes:
         missing = plane.codes.ndim - plane.multipliers.ndim
         multipliers = plane.multipliers.reshape((1,) * missing + plane.multipliers.shape)
         if multipliers.shape[axis] > 1:
-            multipliers = multipliers.take(index, axis)
+            own = index if axis == 0 else np.unique(index // plane.group)
+            multipliers = multipliers.take(own, axis)
         planes.append(Plane(plane.codes.take(index, axis), multipliers))
     return Weights(tuple(planes))

@@ -45,7 +45,7 @@ def weights(rng: np.random.Generator, shape: tuple[int, ...], dead: float) -> We
         codes = rng.integers(-1, 2, shape).astype(np.int8)
         codes[rows] = 0
         sizes = [n if rng.random() < 0.5 else 1 for n in shape]
-        sizes[1] = 1
+        sizes[1] = int(rng.choice([n for n in range(1, shape[1] + 1) if shape[1] % n == 0]))
         planes.append(Plane(codes, rng.integers(1, 9, sizes)))
     return Weights(tuple(planes))
 
@@ -203,6 +203,23 @@ def test_what_is_left_has_divisors(channels: int, dead: int, left: int) -> None:
     assert network.left_out == (2 + 5) * 9 * (channels - left)
     if left < channels:  # no zeros are left, so that signs take one bit
         assert first.weights.planes[0].kind == "binary"
+
+
+def test_groups_of_multipliers_lose_as_many_channels_each() -> None:
+    """8 channels in groups of 4: one constant in the first, two in the second."""
+    network = two_layers(np.isin(np.arange(8), [2, 4, 5]), base=1)
+    layer = network.nodes[-1]
+    grouped = Plane(layer.weights.planes[0].codes, np.array([3, 5]).reshape(1, 2, 1, 1))
+    layer = replace(layer, weights=Weights((grouped,)))
+    end = replace(network.output_tensor, range=ValueRange(-999, 999))
+    network = replace(
+        network, nodes=(*network.nodes[:-1], layer), tensors=network.tensors | {"conv2": end}
+    )
+    shortened = without_constant_channels(network)
+    assert shortened.tensors["act"].channels == 6
+    assert shortened.nodes[-1].weights.planes[0].group == 3
+    x = np.random.default_rng(0).uniform(-1, 9, (3, 2, 6, 6)).astype(np.float32)
+    assert np.array_equal(exact(shortened, x), exact(network, x))
 
 
 def test_constants_next_to_padding_stay_unless_it_is_the_same() -> None:
