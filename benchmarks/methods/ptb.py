@@ -10,7 +10,7 @@ per weight and a scale per row, and from there it is trained in full precision a
 round. Here one layer of 200 units with dropout of 0.2, the first 150,000 words (all 929,589 with
 --whole) in sequences of 35 and batches of 20: 4 epochs of Adam at 0.002, then 6 rounds of one epoch
 each. The rounds use what language models usually train with, stochastic gradient descent with
-clipped gradients (at 5, norm of at most 0.25, the rate falling to 0 along a cosine in every round);
+clipped gradients (rate 20 falling to 0 along a cosine in every round, norm of at most 0.25);
 "float, as long" is the float network trained on in the same way. Seed 0, minutes of one processor.
 Test perplexity per word with the state carried on; embedding and decoder are float. The last rows
 compare networks on sequences from a state of zeros: float activations, and the integer network with
@@ -66,7 +66,7 @@ class Setting:
     float_epochs: int = 4
     rounds: int = 6
     learning_rate: float = 0.002
-    round_learning_rate: float = 5.0
+    round_learning_rate: float = 20.0
     largest_norm: float = 0.25
     bits: int = 1
     evaluated: int = 10_000  # words, for the integer network
