@@ -3,6 +3,7 @@
 
     python benchmarks/methods/ptb.py --json results.json    a quarter of an hour on a core
     python benchmarks/methods/ptb.py --whole --json results.json    all words: two hours
+    python benchmarks/methods/ptb.py --rates 2 5 10 20 40    of the rounds, on validation words
     python benchmarks/methods/ptb.py --quick    a minute, on the built-in phrases
 
 Lee & Kim (arXiv 1805.11233): a float network is trained, its LSTM weights are quantized to one bit
@@ -165,6 +166,7 @@ def main() -> None:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="a minute, on built-in text")
     size.add_argument("--whole", action="store_true", help="all words, an hour")
+    parser.add_argument("--rates", type=float, nargs="+", help="compare these of the rounds")
     parser.add_argument("--json", type=Path, help="file of results, beside which states are kept")
     arguments = parser.parse_args()
     setting = QUICK if arguments.quick else WHOLE if arguments.whole else Setting()
@@ -172,6 +174,12 @@ def main() -> None:
     rows = Rows(arguments.json, asdict(setting))
     text = load_text(setting.text)
     text = replace(text, train=text.train[: setting.words])
+    for rate in arguments.rates or ():
+        tried = replace(setting, round_learning_rate=rate)
+        row = measure(replace(text, test=text.validation), tried, None)
+        print(f"{rate:6g}{row['decoder and embedding trained']:10.2f}", flush=True)
+    if arguments.rates:
+        return
     row = rows.measure("1 bit", partial(measure, text, setting, arguments.json))
     for name, value in row.items():
         print(f"{name:30}{value:10.2f}" if isinstance(value, float) else f"{name:30}{value!s:>10}")

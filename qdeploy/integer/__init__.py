@@ -25,6 +25,7 @@ from qdeploy.integer.network import (
     Threshold,
     Transpose,
     Upsample,
+    readers_of,
     weights_of,
 )
 from qdeploy.integer.quotients import (
@@ -78,6 +79,7 @@ __all__ = [
     "accumulator_bounds",
     "accumulator_range",
     "load",
+    "readers_of",
     "run",
     "run_codes",
     "save",

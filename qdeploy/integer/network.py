@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import prod
 from typing import Literal
@@ -302,6 +304,15 @@ class IntegerNetwork:
             for weights in weights_of(node)
             for plane in weights.planes
         )
+
+
+def readers_of(nodes: Iterable[Node]) -> dict[str, list[Node]]:
+    """The nodes that read each tensor, in order; a node is there once for each time it does."""
+    readers: dict[str, list[Node]] = defaultdict(list)
+    for node in nodes:
+        for name in node.inputs:
+            readers[name].append(node)
+    return readers
 
 
 def weights_of(node: Node) -> tuple[Weights, ...]:

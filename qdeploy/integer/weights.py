@@ -72,6 +72,11 @@ class Plane:
         """The multipliers, broadcastable to the codes."""
         return self.multipliers.repeat(self.group, axis=1) if self.group > 1 else self.multipliers
 
+    def aligned_multipliers(self) -> Integers:
+        """The multipliers with as many axes as the codes."""
+        missing = self.codes.ndim - self.multipliers.ndim
+        return self.multipliers.reshape((1,) * missing + self.multipliers.shape)
+
     @property
     def is_scaled(self) -> bool:
         """Whether a multiplier other than 1 is left inside the sum."""

@@ -8,7 +8,6 @@ sums of the next layer is a constant, which moves the thresholds, the addend or 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import replace
 from math import lcm, prod
 
@@ -31,6 +30,7 @@ from qdeploy.integer import (
     Tensor,
     Threshold,
     Weights,
+    readers_of,
 )
 from qdeploy.integer.ranges import accumulator_bounds
 
@@ -61,10 +61,7 @@ class _Cut:
         self.nodes = {node.output: node for node in network.nodes}
         self.kept: dict[str, Integers] = {}
         self.shifts: dict[str, Integers] = {}
-        self.readers: dict[str, list[str]] = defaultdict(list)
-        for node in network.nodes:
-            for name in node.inputs:
-                self.readers[name].append(node.output)
+        self.readers = readers_of(network.nodes)
 
     def channels_of(self, output: str) -> None:
         """Leave out constant channels of a Threshold between two layers, if there are any."""
@@ -135,7 +132,7 @@ class _Cut:
     def _only_reader(self, name: str) -> Node | None:
         readers = self.readers[name]
         alone = len(readers) == 1 and name != self.source.output
-        return self.nodes[readers[0]] if alone else None
+        return self.nodes[readers[0].output] if alone else None
 
     def _path(self, name: str) -> list[str]:
         """Tensor `name` and what becomes of it before it is multiplied."""
@@ -252,8 +249,7 @@ def _taken(weights: Weights, index: Integers, axis: int) -> Weights:
     """Some outputs (axis 0), or inputs (axis 1) of whole groups or as many of every group."""
     planes = []
     for plane in weights.planes:
-        missing = plane.codes.ndim - plane.multipliers.ndim
-        multipliers = plane.multipliers.reshape((1,) * missing + plane.multipliers.shape)
+        multipliers = plane.aligned_multipliers()
         if multipliers.shape[axis] > 1:
             own = index if axis == 0 else np.unique(index // plane.group)
             multipliers = multipliers.take(own, axis)

@@ -8,7 +8,6 @@ quantizes inputs and hidden states itself.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,7 @@ from qdeploy.integer import (
     Threshold,
     Transpose,
     Upsample,
+    readers_of,
 )
 
 _OPSET, _IR_VERSION = 17, 8
@@ -64,10 +64,7 @@ class _Twin:
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
         self.rng = np.random.default_rng(0)
-        self.readers: dict[str, list[Node]] = defaultdict(list)
-        for node in network.nodes:
-            for name in node.inputs:
-                self.readers[name].append(node)
+        self.readers = readers_of(network.nodes)
         self.zero = self._constant("zero", np.uint8(0)) if quantized else ""
 
     def model(self) -> ModelProto:

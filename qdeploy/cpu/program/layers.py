@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from math import prod
 
@@ -28,6 +27,7 @@ from qdeploy.integer import (
     Threshold,
     Transpose,
     Upsample,
+    readers_of,
 )
 from qdeploy.integer.reference import evaluate
 
@@ -65,10 +65,7 @@ class Layer:
 def layers(part: Part) -> list[Layer]:
     """A part's steps; what only turns an image into a vector for fully connected layers is none."""
     network = part.network
-    readers: dict[str, list[Node]] = defaultdict(list)
-    for node in part.nodes:
-        for name in node.inputs:
-            readers[name].append(node)
+    readers = readers_of(part.nodes)
     sources = {
         node.output: node.input
         for node in part.nodes

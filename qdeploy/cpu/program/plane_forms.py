@@ -18,7 +18,7 @@ def with_unit_kernel(weights: Weights, shape: tuple[int, int, int]) -> Weights |
     channels, height, width = shape
     planes = []
     for plane in weights.planes:
-        rows, columns = _aligned(plane).shape
+        rows, columns = plane.aligned_multipliers().shape
         if columns > 1 and height * width > 1:
             return None
         multipliers = plane.multipliers.reshape(rows, columns, 1, 1)
@@ -30,7 +30,7 @@ def with_unit_kernel(weights: Weights, shape: tuple[int, int, int]) -> Weights |
 def simplified(node: Convolution) -> Convolution:
     """The layer with few planes, few scales inside the sum and few groups."""
     weights = node.weights
-    planes = tuple(Plane(plane.codes, _aligned(plane)) for plane in weights.planes)
+    planes = tuple(Plane(plane.codes, plane.aligned_multipliers()) for plane in weights.planes)
     grids = [plane.multipliers.shape[1:] for plane in planes]
     if len(planes) > 1 or max(grids) > (1, 1, 1):
         merged = weights.integers()
@@ -46,12 +46,6 @@ def simplified(node: Convolution) -> Convolution:
         dense = _joined(weights.integers(), groups // most, outputs // groups, outputs // most)
         planes, groups = (_plain(dense, 1),), most
     return replace(node, weights=Weights(planes), groups=groups)
-
-
-def _aligned(plane: Plane) -> Integers:
-    """The multipliers with as many axes as the codes."""
-    missing = plane.codes.ndim - plane.multipliers.ndim
-    return plane.multipliers.reshape((1,) * missing + plane.multipliers.shape)
 
 
 def _plain(codes: Integers, multiplier: int) -> Plane:
